@@ -1,0 +1,1 @@
+"""Configuration: one frozen schema, its defaults, and where each value came from."""

@@ -1,0 +1,1 @@
+"""How a text becomes a translation. Knows no Ray, no FastAPI, no HTTP."""

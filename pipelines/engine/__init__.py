@@ -1,0 +1,1 @@
+"""The stages of inference, from a checkpoint to decoded text."""

@@ -1,0 +1,136 @@
+"""Every error that a caller can act on. Domain errors know no HTTP.
+
+TranslationError
+|-- InvalidRequestError         the caller can mend it
+|   |-- InvalidTextError        text that is no valid Unicode
+|   |-- UnknownLanguageError    no such language code
+|   |-- UnsupportedOptionError  an option the model or the configuration does not allow
+|   |-- UnknownAdapterError     no adapter of that name or version
+|   |-- TextTooLongError        over the limit of characters
+|   |-- TooManyItemsError       over the limit of items in a batch
+|   `-- BodyTooLargeError       over the limit of bytes in a body
+|-- DeadlineExceededError       not done in time
+|-- OverloadedError             refused at once, come back later
+|-- UnavailableError            a station cannot be reached now
+|-- SegmentTooLongError         more tokens than the model reads; the pipeline splits and tries again
+|-- EngineError                 the model failed on this segment
+`-- StartupError                configuration or model cannot be used; the process must not start
+
+Every error survives pickling, because it crosses process boundaries as part of an outcome.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class TranslationError(Exception):
+    """Root of all errors of the project.
+
+    Attributes:
+        code: A stable, machine-readable name of the kind of error.
+        message: One sentence for the caller: what was wrong, its value, what is accepted.
+        field: The request's field at fault, in dotted form (`items.3.text`), or None.
+        retry_after_s: When another try may succeed, or None.
+    """
+
+    code = "internal"
+
+    def __init__(self, message: str, *, field: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), self.message, self.field, self.retry_after_s))
+
+
+def _rebuild(
+    kind: type[TranslationError], message: str, field: str | None, retry_after_s: float | None
+) -> TranslationError:
+    return kind(message, field=field, retry_after_s=retry_after_s)
+
+
+class InvalidRequestError(TranslationError):
+    """The request cannot be served as it is; the caller can mend it."""
+
+    code = "invalid_request"
+
+
+class InvalidTextError(InvalidRequestError):
+    """The text is no valid Unicode: it holds a lone surrogate."""
+
+    code = "invalid_text"
+
+
+class UnknownLanguageError(InvalidRequestError):
+    """No language has this code; the message names the nearest ones."""
+
+    code = "unknown_language"
+
+
+class UnsupportedOptionError(InvalidRequestError):
+    """An option is outside what the model or the configuration allows."""
+
+    code = "unsupported_option"
+
+
+class UnknownAdapterError(InvalidRequestError):
+    """No adapter has this name or version."""
+
+    code = "unknown_adapter"
+
+
+class TextTooLongError(InvalidRequestError):
+    """The text has more characters than one request may carry. Nothing is ever cut."""
+
+    code = "text_too_long"
+
+
+class TooManyItemsError(InvalidRequestError):
+    """The batch has more items than one request may carry."""
+
+    code = "too_many_items"
+
+
+class BodyTooLargeError(InvalidRequestError):
+    """The request's body has more bytes than the service reads."""
+
+    code = "body_too_large"
+
+
+class DeadlineExceededError(TranslationError):
+    """The translation was not done in the time the request had."""
+
+    code = "deadline_exceeded"
+
+
+class OverloadedError(TranslationError):
+    """The service has more work than it can do in time and refuses this at once."""
+
+    code = "overloaded"
+
+
+class UnavailableError(TranslationError):
+    """A station of the service cannot be reached at the moment."""
+
+    code = "unavailable"
+
+
+class SegmentTooLongError(TranslationError):
+    """The segment has more tokens than the model reads; the pipeline splits it and tries again."""
+
+    code = "segment_too_long"
+
+
+class EngineError(TranslationError):
+    """The model failed on this segment."""
+
+    code = "engine_failed"
+
+
+class StartupError(TranslationError):
+    """The configuration or the model cannot be used; the message says what to do."""
+
+    code = "startup_failed"

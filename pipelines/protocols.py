@@ -1,0 +1,84 @@
+"""The seams of the project: every station, engine and store is one of these, so each can be faked in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipelines.types import Failure, ModelInfo, Outcome, Segment
+
+
+class SegmentTranslator(Protocol):
+    """A station of the request's way: the cache, the translator, a fake."""
+
+    async def translate(self, segments: list[Segment]) -> list[Outcome]:
+        """Return one outcome per segment, in order. A segment's failure is an outcome, not an exception.
+
+        Raises:
+            UnavailableError: The station as a whole cannot be reached.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSegment:
+    """A segment as the model reads it.
+
+    Attributes:
+        segment: Where it came from.
+        token_ids: `[source language, tokens..., </s>]`.
+        unknown_spans: Character spans `(start, end)` of `segment.text` that the vocabulary cannot spell.
+    """
+
+    segment: Segment
+    token_ids: tuple[int, ...]
+    unknown_spans: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def num_tokens(self) -> int:
+        """Length of the row before padding."""
+        return len(self.token_ids)
+
+
+class Engine(Protocol):
+    """Runs the model. Thread-safe: `encode` and `submit` may be called from any thread at any time.
+
+    The caller admits rows only while `room()` says so; an engine that decodes one fixed batch at a time has no
+    room while it works, one with in-flight batching has room while decoder slots are free.
+    """
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is loaded."""
+        ...
+
+    @property
+    def max_rows(self) -> int:
+        """The most rows that are ever decoded together (a beam of width b takes b rows)."""
+        ...
+
+    def encode(self, segments: Sequence[Segment]) -> list[EncodedSegment | Failure]:
+        """Tokenise in one call, one result per segment, in order.
+
+        A segment over the model's length is a `Failure(SegmentTooLongError)`; a language without a token is a
+        `Failure(UnknownLanguageError)`.
+        """
+        ...
+
+    def submit(self, rows: Sequence[EncodedSegment]) -> list[Future[Outcome]]:
+        """Admit rows as one encoder batch and return at once, one future per row, in order.
+
+        Futures are resolved from the engine's own thread, each as soon as its row is finished. They never hold an
+        exception: a failing row resolves to a `Failure`. Cancelling a future drops its row.
+        """
+        ...
+
+    def room(self) -> int:
+        """How many more rows would be decoded at once if they were submitted now; 0 when full."""
+        ...
+
+    def close(self) -> None:
+        """Stop the engine's thread; rows that are still waiting resolve to `Failure(UnavailableError)`."""
+        ...

@@ -1,0 +1,1 @@
+"""The text path: each module answers one question about text."""

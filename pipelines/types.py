@@ -1,0 +1,127 @@
+"""The values that travel between the stations of a request; immutable, picklable, free of any framework.
+
+A request's text is cut into segments, each segment comes back as one outcome, in order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pipelines.errors import TranslationError
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingOptions:
+    """How one row is decoded. Rows of one batch may each have their own.
+
+    Attributes:
+        num_beams: Beam width; 1 is greedy search.
+        max_new_tokens: Upper bound of generated tokens, language token excluded and `</s>` included;
+            None takes the engine's bound for the source length.
+        min_new_tokens: `</s>` is not allowed before this many generated tokens.
+        length_penalty: Exponent of the length that divides a beam's summed log-probability.
+        no_repeat_ngram_size: No n-gram of this size appears twice in the output; 0 switches it off.
+        repetition_penalty: Divisor of positive (multiplier of negative) scores of tokens generated before
+            (CTRL, Keskar et al. 2019); 1.0 switches it off.
+        num_hypotheses: How many of the best hypotheses are returned; at most `num_beams`.
+    """
+
+    num_beams: int = 1
+    max_new_tokens: int | None = None
+    min_new_tokens: int = 0
+    length_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    repetition_penalty: float = 1.0
+    num_hypotheses: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One piece of text that the model translates by itself.
+
+    Attributes:
+        text: What to translate; never empty, never only white space.
+        source_lang: FLORES-200 code, such as `eng_Latn`.
+        target_lang: FLORES-200 code.
+        adapter: A resolved adapter version (`medical@3`), or None for the base model.
+        decoding: How the row is decoded.
+        priority: Lower is served first.
+        deadline_unix_s: Wall-clock time after which nobody waits for the outcome; None means never.
+    """
+
+    text: str
+    source_lang: str
+    target_lang: str
+    adapter: str | None = None
+    decoding: DecodingOptions = field(default_factory=DecodingOptions)
+    priority: int = 0
+    deadline_unix_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """One candidate output of a segment, and its score (see `Translation.score`)."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """A segment that was translated.
+
+    Attributes:
+        text: The output.
+        score: Mean log-probability of an output token (`</s>` included), or None if the engine has none.
+        num_source_tokens: Tokens the encoder read, special tokens included.
+        num_target_tokens: Tokens generated, forced prefix excluded, `</s>` included.
+        finish: `stop` when the model ended the output itself, `length` when the bound cut it.
+        cached: Whether a cache answered.
+        alternatives: The best hypotheses, best first, when more than one was asked for.
+    """
+
+    text: str
+    score: float | None = None
+    num_source_tokens: int = 0
+    num_target_tokens: int = 0
+    finish: Literal["stop", "length"] = "stop"
+    cached: bool = False
+    alternatives: tuple[Hypothesis, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A segment that could not be translated, and why. A failing segment never fails its neighbours."""
+
+    error: TranslationError
+
+
+Outcome = Translation | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a loaded model is.
+
+    Attributes:
+        name: The checkpoint's name or path, as configured.
+        revision: A hash of the checkpoint's content, part of every cache key.
+        licence: SPDX identifier, or `unknown`.
+        engine: Which engine runs it: `inflight`, `transformers` or `identity`.
+        device: `cpu`, `cuda:0`, `mps`.
+        dtype: Of the weights: `float32`, `bfloat16`, `float16`, `int8`.
+        max_source_tokens: The longest input of a segment, special tokens included.
+        num_parameters: Of the base model.
+        languages: FLORES-200 codes that the tokenizer has a token for, sorted.
+    """
+
+    name: str
+    revision: str
+    licence: str
+    engine: str
+    device: str
+    dtype: str
+    max_source_tokens: int
+    num_parameters: int
+    languages: tuple[str, ...]
