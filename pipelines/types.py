@@ -125,3 +125,68 @@ class ModelInfo:
     max_source_tokens: int
     num_parameters: int
     languages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TranslationRequest:
+    """One text to translate, as a caller asks for it.
+
+    Attributes:
+        text: Any valid Unicode text of any length within the limit.
+        source_lang: Any code that the language table knows (`eng_Latn`, `en`, `zh-CN`).
+        target_lang: Likewise.
+        adapter: Alias (`medical`) or version (`medical@3`), or None.
+        decoding: How its segments are decoded.
+        priority: Lower is served first.
+        deadline_unix_s: See `Segment`.
+        field_prefix: What precedes a field's name in error messages, such as `items.3.`.
+    """
+
+    text: str
+    source_lang: str
+    target_lang: str
+    adapter: str | None = None
+    decoding: DecodingOptions = field(default_factory=DecodingOptions)
+    priority: int = 0
+    deadline_unix_s: float | None = None
+    field_prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the caller should know about a translation that was made: a stable code and one sentence."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranslationResult:
+    """A whole text's translation.
+
+    Attributes:
+        text: The translation, separators of the source kept.
+        source_lang: FLORES-200 code that was resolved.
+        target_lang: FLORES-200 code that was resolved.
+        adapter: Adapter version that translated, or None.
+        cached: Whether every segment came from a cache.
+        num_segments: How many pieces the model was asked for.
+        notices: What the caller should know.
+    """
+
+    text: str
+    source_lang: str
+    target_lang: str
+    adapter: str | None = None
+    cached: bool = False
+    num_segments: int = 0
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentProgress:
+    """One finished piece of a streamed translation: `text` follows the texts before it, separators included."""
+
+    index: int
+    text: str
+    cached: bool

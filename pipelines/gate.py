@@ -1,0 +1,69 @@
+"""Who may be admitted to the engine now? Holds segments back until decoder rows are free.
+
+`@serve.batch` seals its batches before it asks whether the model is free, so without a gate in front of it a busy
+model collects many small batches instead of one large one. Knows rows and priorities; not what a row is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable
+
+
+class AdmissionGate:
+    """Lets rows through while the engine has room for them. Belongs to one event loop.
+
+    A caller enters with the rows it needs, and must then say `submitted` once they are in the engine (or `abandoned`
+    if they never get there). The engine's finished rows are announced by `refresh`.
+
+    Args:
+        room: How many more rows the engine would decode at once if they were submitted now.
+        max_rows: The most rows that one caller may need; more are counted as this many.
+    """
+
+    def __init__(self, room: Callable[[], int], max_rows: int) -> None:
+        self._room = room
+        self._max_rows = max_rows
+        self._on_the_way = 0
+        self._order = itertools.count()
+        self._waiting: list[tuple[int, float, int, int, asyncio.Future[None]]] = []
+
+    @property
+    def num_waiting(self) -> int:
+        """Callers that wait to be let in."""
+        return sum(not place[-1].done() for place in self._waiting)
+
+    async def enter(self, num_rows: int, *, priority: int = 0, deadline_unix_s: float | None = None) -> None:
+        """Wait for room: by priority, then by deadline, then by arrival. Cancelling leaves the queue."""
+        num_rows = min(num_rows, self._max_rows)
+        let_in: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        deadline = float("inf") if deadline_unix_s is None else deadline_unix_s
+        heapq.heappush(self._waiting, (priority, deadline, next(self._order), num_rows, let_in))
+        self.refresh()
+        try:
+            await let_in
+        except asyncio.CancelledError:
+            if let_in.done() and not let_in.cancelled():
+                self.abandoned(num_rows)
+            raise
+
+    def submitted(self, num_rows: int) -> None:
+        """The rows are in the engine now, which counts them itself from here on."""
+        self._on_the_way -= min(num_rows, self._max_rows)
+
+    def abandoned(self, num_rows: int) -> None:
+        """The rows were let in but never reached the engine."""
+        self.submitted(num_rows)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Let in whoever fits now. Call it whenever the engine may have become freer."""
+        free = self._room() - self._on_the_way
+        while self._waiting and (self._waiting[0][-1].done() or self._waiting[0][-2] <= free):
+            *_, num_rows, let_in = heapq.heappop(self._waiting)
+            if not let_in.done():
+                let_in.set_result(None)
+                self._on_the_way += num_rows
+                free -= num_rows
