@@ -15,8 +15,8 @@ from collections.abc import Callable
 class AdmissionGate:
     """Lets rows through while the engine has room for them. Belongs to one event loop.
 
-    A caller enters with the rows it needs, and must then say `submitted` once they are in the engine (or `abandoned`
-    if they never get there). The engine's finished rows are announced by `refresh`.
+    A caller enters with the rows it needs, and leaves once they are in the engine (which counts them from there on),
+    or once it is clear that they never get there.
 
     Args:
         room: How many more rows the engine would decode at once if they were submitted now.
@@ -26,7 +26,7 @@ class AdmissionGate:
     def __init__(self, room: Callable[[], int], max_rows: int) -> None:
         self._room = room
         self._max_rows = max_rows
-        self._on_the_way = 0
+        self._inside = 0
         self._order = itertools.count()
         self._waiting: list[tuple[int, float, int, int, asyncio.Future[None]]] = []
 
@@ -45,25 +45,21 @@ class AdmissionGate:
         try:
             await let_in
         except asyncio.CancelledError:
-            if let_in.done() and not let_in.cancelled():
-                self.abandoned(num_rows)
+            if not let_in.cancelled():
+                self.leave(num_rows)
             raise
 
-    def submitted(self, num_rows: int) -> None:
-        """The rows are in the engine now, which counts them itself from here on."""
-        self._on_the_way -= min(num_rows, self._max_rows)
-
-    def abandoned(self, num_rows: int) -> None:
-        """The rows were let in but never reached the engine."""
-        self.submitted(num_rows)
+    def leave(self, num_rows: int) -> None:
+        """The rows are in the engine now, or will never be."""
+        self._inside -= min(num_rows, self._max_rows)
         self.refresh()
 
     def refresh(self) -> None:
         """Let in whoever fits now. Call it whenever the engine may have become freer."""
-        free = self._room() - self._on_the_way
+        free = self._room() - self._inside
         while self._waiting and (self._waiting[0][-1].done() or self._waiting[0][-2] <= free):
             *_, num_rows, let_in = heapq.heappop(self._waiting)
             if not let_in.done():
                 let_in.set_result(None)
-                self._on_the_way += num_rows
+                self._inside += num_rows
                 free -= num_rows

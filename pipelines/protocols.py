@@ -76,7 +76,10 @@ class Engine(Protocol):
         ...
 
     def room(self) -> int:
-        """How many more rows would be decoded at once if they were submitted now; 0 when full."""
+        """How many more rows would be decoded at once if they were submitted now; 0 when full.
+
+        When a row's future runs its callbacks, the room that the row gave back is already counted.
+        """
         ...
 
     def close(self) -> None:

@@ -139,9 +139,7 @@ class TranslationPipeline:
         if request.adapter is not None:
             adapter = self._adapters.resolve(request.adapter, source, target, field=f"{prefix}adapter")
         if source == target:
-            notice = Notice(
-                "same_language", f"source and target are both {source}; the text is returned as it is"
-            )
+            notice = Notice("same_language", f"source and target are both {source}; the text is returned as it is")
             return _Plan(source, target, adapter, [Piece(request.text, translatable=False)], [], (notice,))
         pieces = split_text(request.text, source, max_segment_chars=self._max_segment_chars)
         segments = [
