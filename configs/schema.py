@@ -1,0 +1,304 @@
+"""Every setting of the project: its name, unit, default, meaning and what it accepts.
+
+Defaults live here and nowhere else. Replicas, CPUs and GPUs are not here: they belong to `serve_config.yaml`.
+This module does not know where values come from; see `configs.loader`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+MIB = 1024**2
+_LANGUAGE = r"[a-z]{3}_[A-Z][a-z]{3}"
+
+
+def _language(code: str) -> str:
+    if not re.fullmatch(_LANGUAGE, code):
+        raise ValueError("should be a FLORES-200 code, such as eng_Latn")
+    return code
+
+
+def _language_pair(pair: str) -> str:
+    if not re.fullmatch(f"{_LANGUAGE}-{_LANGUAGE}", pair):
+        raise ValueError("should be two FLORES-200 codes, such as eng_Latn-hin_Deva")
+    return pair
+
+
+Name = Annotated[str, Field(min_length=1)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+PositiveBytes = Annotated[ByteSize, Field(gt=0)]
+LanguageCode = Annotated[str, AfterValidator(_language)]
+LanguagePair = Annotated[str, AfterValidator(_language_pair)]
+
+
+class Section(BaseModel):
+    """A group of settings: immutable, and closed to keys that it does not declare."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_yes_as_number(cls, value: object, info: ValidationInfo) -> object:
+        # YAML reads a bare `yes` or `on` as true, and pydantic reads true as 1.
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("should not be true or false")
+        return value
+
+
+class ModelSettings(Section):
+    """Which model translates, and how it is loaded."""
+
+    name: Name = "demo"
+    """`demo` (the project's own small model), a name on the model hub, or a local path."""
+    revision: Name | None = None
+    """Branch, tag or commit on the model hub; null takes the newest."""
+    engine: Literal["inflight", "transformers", "identity"] = "inflight"
+    """What decodes: the project's engine, `transformers`' own generate, or nothing (returns its input)."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where the model runs; auto takes a GPU, else Apple MPS, else the CPU."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
+    """Of the weights; auto takes what suits the device."""
+    num_threads: PositiveInt | None = None
+    """CPU threads of one replica; null takes the cores that the replica may use."""
+    offline: bool = False
+    """Never reach for the model hub: only files on disk."""
+    default_adapters: dict[LanguagePair, Name] = {}
+    """Adapter for requests that name none, by language pair: `{"eng_Latn-hin_Deva": "medical"}`."""
+    vocabulary: Literal["full", "script", "learned"] = "full"
+    """Which output tokens may appear: all, those of the target's scripts, or those of `shortlist_file`."""
+    shortlist_file: Name | None = None
+    """Token list counted from a corpus, for `vocabulary: learned`."""
+
+    @model_validator(mode="after")
+    def _learned_vocabulary_has_a_list(self) -> Self:
+        if self.vocabulary == "learned" and self.shortlist_file is None:
+            raise ValueError("model.vocabulary = 'learned' needs model.shortlist_file")
+        return self
+
+
+class MemoryCacheSettings(Section):
+    """The cache in the cache deployment's own memory: the least recently used entry leaves first."""
+
+    max_size: PositiveInt = 100_000
+    """Most entries."""
+    max_bytes: PositiveBytes = ByteSize(256 * MIB)
+    """Most bytes of keys and translations; units such as 512MiB are understood."""
+    ttl_seconds: PositiveFloat | None = 86_400
+    """Age at which an entry is forgotten; null keeps it until it is pushed out."""
+
+
+class RedisCacheSettings(Section):
+    """The cache in a Redis that replicas and restarts share."""
+
+    host: Name = "localhost"
+    """Host name or address."""
+    port: Annotated[int, Field(ge=1, le=65_535)] = 6379
+    """TCP port."""
+    db: NonNegativeInt = 0
+    """Number of the database."""
+    username: Name | None = None
+    """User of Redis' access control list; null takes Redis' default user."""
+    password: SecretStr | None = None
+    """Never write it in a file that is committed: set NLLB__CACHE__REDIS__PASSWORD."""
+    tls: bool = False
+    """Encrypt the connection and verify the server's certificate."""
+    ttl_seconds: PositiveInt | None = 604_800
+    """Age at which Redis forgets an entry; null leaves it to Redis' own eviction."""
+    connect_timeout_ms: PositiveInt = 500
+    """Longest wait for a connection."""
+    operation_timeout_ms: PositiveInt = 100
+    """Longest wait for one answer; past it the request goes to the translator."""
+    max_connections: PositiveInt = 32
+    """Connections of one cache replica."""
+    key_prefix: Name = "nllb:"
+    """Start of every key, so that services can share one Redis."""
+
+
+class CacheSettings(Section):
+    """Whether and where finished translations are kept."""
+
+    enabled: bool = True
+    """Off: every segment is translated anew."""
+    type: Literal["memory", "redis"] = "memory"
+    """Where entries are kept."""
+    memory: MemoryCacheSettings = MemoryCacheSettings()
+    redis: RedisCacheSettings = RedisCacheSettings()
+
+
+class BatchingSettings(Section):
+    """How many segments are translated together."""
+
+    max_rows: PositiveInt = 32
+    """Most rows decoded at a time by one replica; a beam of width b takes b rows."""
+    padded_token_budget: PositiveInt | None = None
+    """Most tokens of one encoder batch, padding included; null measures the best one at warm-up."""
+    wait_timeout_s: NonNegativeFloat = 0.005
+    """How long a batch that is not full waits for more segments."""
+    memory_bound_bytes: PositiveBytes | None = None
+    """Most memory that decoding may take beside the weights; null asks the device."""
+
+
+class DecodingSettings(Section):
+    """How a segment is decoded when its request does not say."""
+
+    max_num_beams: PositiveInt = 8
+    """Widest beam that a request may ask for."""
+    num_beams: PositiveInt = 1
+    """Beam width; 1 is greedy search."""
+    max_length_ratio: PositiveFloat = 3.0
+    """The output has at most `max_length_ratio * source tokens + max_length_extra_tokens` tokens."""
+    max_length_extra_tokens: NonNegativeInt = 32
+    """See `max_length_ratio`; it gives short sources their room."""
+    length_penalty: float = 1.0
+    """Exponent of the length that divides a beam's score; over 1.0 favours long outputs."""
+    no_repeat_ngram_size: NonNegativeInt = 0
+    """No n-gram of this size appears twice in an output; 0 switches it off."""
+    repetition_penalty: PositiveFloat = 1.0
+    """Over 1.0 makes tokens that were generated before less likely; 1.0 switches it off."""
+
+    @field_validator("num_beams")
+    @classmethod
+    def _within_widest_beam(cls, num_beams: int, info: ValidationInfo) -> int:
+        widest = info.data.get("max_num_beams")
+        if widest is not None and num_beams > widest:
+            raise ValueError(f"should be at most decoding.max_num_beams = {widest}")
+        return num_beams
+
+
+class LimitSettings(Section):
+    """What one request may ask for, and how many may ask at the same time."""
+
+    max_text_chars: PositiveInt = 100_000
+    """Longest text of a request or of one item; over it 413. Nothing is ever cut."""
+    max_batch_items: PositiveInt = 128
+    """Most items of a batch request; over it 413."""
+    max_body_bytes: PositiveBytes = ByteSize(2 * MIB)
+    """Largest body that is read; over it 413."""
+    max_segment_chars: PositiveInt = 500
+    """Longest piece that the model is given at a time; longer sentences are split at clauses."""
+    request_timeout_s: PositiveFloat = 60.0
+    """Time after which a request is answered with 504."""
+    max_ongoing_requests: PositiveInt = 256
+    """Requests that one ingress replica works on at the same time."""
+    max_queued_requests: NonNegativeInt = 512
+    """Requests that may wait for an ingress replica; over it 503 with Retry-After."""
+
+
+class WarmupSample(Section):
+    """One sentence that is translated before a replica takes requests."""
+
+    text: Name
+    """What to translate."""
+    source_lang: LanguageCode
+    """FLORES-200 code."""
+    target_lang: LanguageCode
+    """FLORES-200 code."""
+
+
+class WarmupSettings(Section):
+    """What a replica does before it takes requests. A failing warm-up fails the start."""
+
+    enabled: bool = True
+    """Off: the first requests pay for the start."""
+    samples: tuple[WarmupSample, ...] = ()
+    """Sentences of your own, added to the built-in ones."""
+
+
+class LoraSettings(Section):
+    """The shape of a low-rank adapter (Hu et al. 2021)."""
+
+    r: PositiveInt = 16
+    """Rank."""
+    alpha: PositiveFloat = 32
+    """The adapter's output is scaled by `alpha / r`."""
+    dropout: Ratio = 0.05
+    """Share of the adapter's inputs that is dropped in training."""
+    targets: Annotated[tuple[Name, ...], Field(min_length=1)] = ("q_proj", "k_proj", "v_proj", "out_proj")
+    """Names of the linear layers that are adapted, in self-attention and cross-attention alike."""
+
+
+class TrainingSettings(Section):
+    """Defaults of `python -m train.lora` and `python -m train.full`; flags override them."""
+
+    lora: LoraSettings = LoraSettings()
+    epochs: PositiveInt = 3
+    """Most passes over the data."""
+    batch_size: PositiveInt = 16
+    """Sentence pairs of one step of one worker."""
+    gradient_accumulation_steps: PositiveInt = 1
+    """Steps whose gradients are summed before the weights move."""
+    learning_rate: PositiveFloat = 2e-4
+    """Peak; full fine-tuning wants about a tenth of it."""
+    warmup_ratio: Ratio = 0.1
+    """Share of all steps in which the learning rate rises to its peak, before it decays."""
+    label_smoothing: Ratio = 0.1
+    """Share of probability spread over all tokens."""
+    max_source_tokens: PositiveInt = 256
+    """Longer pairs are reported and left out."""
+    early_stopping_patience: PositiveInt = 3
+    """Evaluations without a better dev loss before training stops."""
+    max_bad_line_ratio: Ratio = 0.05
+    """Over this share of bad lines in the data, training refuses to start."""
+    seed: NonNegativeInt = 13
+    """The same seed and data give the same adapter."""
+    num_workers: PositiveInt = 1
+    """Ray Train workers."""
+    output_dir: Name = "models/lora-adapters"
+    """Folder of checkpoints, metrics and the finished adapter."""
+
+
+class LoggingSettings(Section):
+    """What the log says, and in which form."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least severe messages that are written."""
+    format: Literal["json", "text"] = "json"
+    """One JSON object per line for machines, or text for a terminal."""
+    log_text: bool = False
+    """Also write the texts that people send. They may be private."""
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    model: ModelSettings = ModelSettings()
+    cache: CacheSettings = CacheSettings()
+    batching: BatchingSettings = BatchingSettings()
+    decoding: DecodingSettings = DecodingSettings()
+    limits: LimitSettings = LimitSettings()
+    warmup: WarmupSettings = WarmupSettings()
+    training: TrainingSettings = TrainingSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+    @model_validator(mode="after")
+    def _widest_beam_fits_a_batch(self) -> Self:
+        widest, rows = self.decoding.max_num_beams, self.batching.max_rows
+        if widest > rows:
+            raise ValueError(
+                f"decoding.max_num_beams = {widest} should be at most batching.max_rows = {rows}: "
+                "a beam takes one row for each of its hypotheses"
+            )
+        return self
