@@ -1,0 +1,122 @@
+"""The one map from errors to HTTP. Internals never reach a client: what is not in the map is a plain 500."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from deployments.schemas import ErrorDetail, ErrorResponse
+from pipelines import errors
+
+_LOGGER = logging.getLogger(__name__)
+
+STATUS: Mapping[type[errors.TranslationError], int] = MappingProxyType(
+    {
+        errors.InvalidRequestError: 400,
+        errors.InvalidTextError: 400,
+        errors.UnknownLanguageError: 400,
+        errors.UnsupportedOptionError: 400,
+        errors.UnknownAdapterError: 404,
+        errors.TextTooLongError: 413,
+        errors.TooManyItemsError: 413,
+        errors.BodyTooLargeError: 413,
+        errors.DeadlineExceededError: 504,
+        errors.OverloadedError: 503,
+        errors.UnavailableError: 503,
+        errors.SegmentTooLongError: 500,
+        errors.EngineError: 500,
+        errors.StartupError: 500,
+        errors.TranslationError: 500,
+    }
+)
+_HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
+# A value in a message is for recognising it, not for sending it back whole.
+_MAX_VALUE_CHARS = 60
+
+
+def install_error_handlers(api: FastAPI) -> None:
+    """Give every error of the application the one JSON shape."""
+    api.add_exception_handler(errors.TranslationError, _on_translation_error)
+    api.add_exception_handler(RequestValidationError, _on_validation_error)
+    api.add_exception_handler(HTTPException, _on_http_exception)
+    api.add_exception_handler(Exception, _on_unexpected)
+
+
+def error_response(error: errors.TranslationError, request_id: str) -> JSONResponse:
+    """Return the answer for an error."""
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    return _json(STATUS.get(type(error), 500), error_detail(error, request_id), headers)
+
+
+def error_detail(error: errors.TranslationError, request_id: str) -> ErrorDetail:
+    """Return what a client may know of an error."""
+    return ErrorDetail(code=error.code, message=error.message, field=error.field, request_id=request_id)
+
+
+def validation_error(error: ValidationError | RequestValidationError, prefix: str = "") -> errors.InvalidRequestError:
+    """Name the first field that is wrong, its value, and what is accepted."""
+    details: Sequence[Any] = error.errors()
+    first = details[0]
+    location = [str(part) for part in first["loc"] if part != "body"]
+    if first["type"] == "json_invalid":
+        return errors.InvalidRequestError(
+            f"the body is no valid JSON: {first.get('ctx', {}).get('error', 'malformed')}"
+        )
+    field = prefix + ".".join(location)
+    message = f"{field or 'body'}: {first['msg']}"
+    if first["type"] not in {"missing", "extra_forbidden"}:
+        shown = repr(first["input"])
+        message += f", got {shown if len(shown) <= _MAX_VALUE_CHARS else shown[:_MAX_VALUE_CHARS] + '...'}"
+    return errors.InvalidRequestError(message, field=field or None)
+
+
+def _on_translation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, errors.TranslationError)
+    return error_response(error, request_id_of(request))
+
+
+def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return _json_with_status(validation_error(error), request_id_of(request), _validation_status(error))
+
+
+def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = _HTTP_CODES.get(error.status_code, "http_error")
+    detail = ErrorDetail(code=code, message=str(error.detail), field=None, request_id=request_id_of(request))
+    return _json(error.status_code, detail, dict(error.headers or {}))
+
+
+def _on_unexpected(request: Request, error: Exception) -> JSONResponse:
+    request_id = request_id_of(request)
+    _LOGGER.error("unexpected error in request %s", request_id, exc_info=error)
+    message = "the service failed on this request; its log has the cause under the request id"
+    return _json(500, ErrorDetail(code="internal", message=message, field=None, request_id=request_id), {})
+
+
+def request_id_of(request: Request) -> str:
+    """Return the id that the middleware gave the request."""
+    return str(request.scope.get("state", {}).get("request_id", ""))
+
+
+def _validation_status(error: RequestValidationError) -> int:
+    return 400 if error.errors()[0]["type"] == "json_invalid" else 422
+
+
+def _json_with_status(error: errors.TranslationError, request_id: str, status: int) -> JSONResponse:
+    return _json(status, error_detail(error, request_id), {})
+
+
+def _json(status: int, detail: ErrorDetail, headers: dict[str, str]) -> JSONResponse:
+    return JSONResponse(ErrorResponse(error=detail).model_dump(), status_code=status, headers=headers)

@@ -1,0 +1,76 @@
+"""What happens to every request before its route: an id, and a limit on the bytes of its body. Plain ASGI."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deployments.http_errors import error_response
+from pipelines.errors import BodyTooLargeError
+
+# What a client may choose as its id: it is logged and sent back, so nothing that could forge a log line or a header.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+
+
+class RequestIdMiddleware:
+    """Gives every request an id: the client's `X-Request-ID` if it is well formed, else a new one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Set `scope["state"]["request_id"]` and the answer's header."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        wanted = Headers(scope=scope).get("x-request-id", "")
+        request_id = wanted if _REQUEST_ID.fullmatch(wanted) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+class BodyLimitMiddleware:
+    """Refuses a body over the limit with 413, without reading more of it than the limit."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the body within the limit, then hand it on whole."""
+        if scope["type"] != "http" or scope["method"] in {"GET", "HEAD", "OPTIONS"}:
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "0")
+        body = bytearray()
+        complete = False
+        too_large = declared.isdigit() and int(declared) > self._max_body_bytes
+        while not complete and not too_large:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            complete = not message.get("more_body", False)
+            too_large = len(body) > self._max_body_bytes
+        if too_large:
+            error = BodyTooLargeError(f"the body is over the limit of {self._max_body_bytes} bytes")
+            await error_response(error, scope["state"]["request_id"])(scope, receive, send)
+            return
+
+        async def receive_body() -> Message:
+            nonlocal complete
+            if complete:
+                complete = False
+                return {"type": "http.request", "body": bytes(body), "more_body": False}
+            return await receive()
+
+        await self._app(scope, receive_body, send)

@@ -1,0 +1,251 @@
+"""The wire model: what requests and answers look like in JSON. Knows no Ray and nothing of how texts are translated."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_LANGUAGE = "FLORES-200 code (`eng_Latn`), or an ISO 639 or BCP-47 code (`en`, `zh-CN`, `pt-BR`)"
+
+
+class WireModel(BaseModel):
+    """Strict: a field that is unknown, missing or of another type is an error that names it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class TranslateRequest(WireModel):
+    """One text to translate."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"text": "Good morning.", "source_lang": "eng_Latn", "target_lang": "hin_Deva"}]
+        }
+    )
+
+    text: str = Field(description="Any text; line breaks and spacing come back as they were.")
+    source_lang: str = Field(description=_LANGUAGE)
+    target_lang: str = Field(description=_LANGUAGE)
+    adapter: str | None = Field(None, description="Alias (`medical`) or version (`medical@3`) of an adapter.")
+    num_beams: int | None = Field(None, ge=1, description="Beam width; 1 is greedy search.")
+    max_length: int | None = Field(None, ge=1, description="Most tokens of the output of one sentence.")
+
+
+class BatchTranslateRequest(WireModel):
+    """Texts of any languages, each with the fields of a single request."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {"text": "Good morning.", "source_lang": "eng_Latn", "target_lang": "hin_Deva"},
+                        {"text": "Buenos días.", "source_lang": "es", "target_lang": "fr"},
+                    ]
+                }
+            ]
+        }
+    )
+
+    # Items are validated one by one, so that a bad one never fails its neighbours.
+    items: Annotated[list[Any], Field(json_schema_extra={"items": {"$ref": "#/components/schemas/TranslateRequest"}})]
+
+
+class Warning(WireModel):
+    """Something to know about a translation that was made."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"code": "same_language", "message": "the text is returned as it is"}]}
+    )
+
+    code: str
+    message: str
+
+
+class TranslateResponse(WireModel):
+    """A translated text."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "translation": "सुप्रभात।",
+                    "source_lang": "eng_Latn",
+                    "target_lang": "hin_Deva",
+                    "model": "demo",
+                    "adapter": None,
+                    "cached": False,
+                    "latency_ms": 12.5,
+                    "request_id": "0f8fad5bd9cb469fa16570867728950e",
+                    "warnings": [],
+                }
+            ]
+        }
+    )
+
+    translation: str
+    source_lang: str = Field(description="FLORES-200 code that was understood.")
+    target_lang: str = Field(description="FLORES-200 code that was understood.")
+    model: str
+    adapter: str | None = Field(description="Adapter version that translated.")
+    cached: bool = Field(description="Whether all of it came from the cache.")
+    latency_ms: float = Field(description="Time between reading the request and answering it.")
+    request_id: str
+    warnings: list[Warning]
+
+
+class ErrorDetail(WireModel):
+    """What was wrong."""
+
+    code: str = Field(description="Stable name of the kind of error.")
+    message: str = Field(description="What was wrong, its value, and what is accepted.")
+    field: str | None = Field(description="Field at fault, in dotted form.")
+    request_id: str
+
+
+class ErrorResponse(WireModel):
+    """The one shape of every error."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "error": {
+                        "code": "unknown_language",
+                        "message": "unknown language 'englsh'; nearest: eng_Latn (English)",
+                        "field": "source_lang",
+                        "request_id": "0f8fad5bd9cb469fa16570867728950e",
+                    }
+                }
+            ]
+        }
+    )
+
+    error: ErrorDetail
+
+
+class BatchItem(WireModel):
+    """One item's result: a translation or an error, never both."""
+
+    translation: str | None = None
+    source_lang: str | None = None
+    target_lang: str | None = None
+    adapter: str | None = None
+    cached: bool = False
+    warnings: list[Warning] = []
+    error: ErrorDetail | None = None
+
+
+class BatchTranslateResponse(WireModel):
+    """One result per item, in order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "results": [
+                        {
+                            "translation": "सुप्रभात।",
+                            "source_lang": "eng_Latn",
+                            "target_lang": "hin_Deva",
+                            "adapter": None,
+                            "cached": False,
+                            "warnings": [],
+                            "error": None,
+                        }
+                    ],
+                    "model": "demo",
+                    "latency_ms": 14.1,
+                    "request_id": "0f8fad5bd9cb469fa16570867728950e",
+                }
+            ]
+        }
+    )
+
+    results: list[BatchItem]
+    model: str
+    latency_ms: float
+    request_id: str
+
+
+class LanguageEntry(WireModel):
+    """A language that can be translated from and into."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "code": "hin_Deva",
+                    "name": "Hindi",
+                    "native_name": "हिन्दी",
+                    "script": "Deva",
+                    "direction": "ltr",
+                    "bcp47": "hi",
+                }
+            ]
+        }
+    )
+
+    code: str
+    name: str
+    native_name: str
+    script: str
+    direction: str
+    bcp47: str | None
+
+
+class LanguagesResponse(WireModel):
+    """All languages of the loaded model."""
+
+    languages: list[LanguageEntry]
+
+
+class ModelEntry(WireModel):
+    """The model that is served."""
+
+    name: str
+    revision: str
+    licence: str
+    engine: str
+    device: str
+    dtype: str
+    context_length: int = Field(description="Longest input of one sentence, in tokens.")
+    num_parameters: int
+
+
+class ModelsResponse(WireModel):
+    """The models that are served."""
+
+    models: list[ModelEntry]
+
+
+class CacheStatsResponse(WireModel):
+    """What the cache holds and did. Counters start with the cache's process."""
+
+    enabled: bool
+    available: bool = Field(description="False while the store behind the cache cannot be reached.")
+    stats: dict[str, Any]
+
+
+class CacheClearedResponse(WireModel):
+    """How many entries were removed."""
+
+    removed: int
+
+
+class HealthResponse(WireModel):
+    """What runs and how it is. Healthy means that a translation came back."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    uptime_s: float
+    translation: dict[str, Any] = Field(description="The latest probe: whether it came back, and how long it took.")
+    deployments: dict[str, Any] = Field(description="Status and number of replicas of each deployment.")
+    model: ModelEntry | None
+    cache: dict[str, Any]
+
+
+class StatusResponse(WireModel):
+    """A probe's answer."""
+
+    status: str
