@@ -1,0 +1,105 @@
+"""The cache deployment: a `ReadThroughCache` in a replica, in front of the translator's handle.
+
+Does not know how entries are found; see `pipelines.cache`.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from dataclasses import replace
+
+from ray import serve
+from ray.serve._private.utils import generate_request_id
+from ray.serve.context import _get_serve_request_context, _serve_request_context
+from ray.serve.handle import DeploymentHandle
+
+from configs.schema import CacheSettings
+from deployments.stations import HandleStation
+from pipelines.cache.memory import MemoryStore
+from pipelines.cache.read_through import ReadThroughCache
+from pipelines.cache.redis import RedisStore
+from pipelines.cache.store import CacheStats, CacheStore
+from pipelines.types import Outcome, Segment
+
+_RAY_TASK_VARIABLES = frozenset({"async_task_id", "async_task_name", "async_task_function_name"})
+"""Context variables by which Ray knows whose child a new task is (ray/_raylet.pyx)."""
+
+
+@serve.deployment(max_ongoing_requests=1000)
+class CacheDeployment:
+    """One station of the serving graph; an ill Redis makes it slower, never wrong and never down."""
+
+    def __init__(self, settings: CacheSettings, model_revision: str, translator: DeploymentHandle) -> None:
+        """Put a cache in front of the translator.
+
+        Args:
+            settings: Where entries are kept.
+            model_revision: Names everything of the base model that decides its output (see `ReadThroughCache`).
+            translator: Handle of the translator deployment.
+        """
+        self._cache = ReadThroughCache(
+            build_store(settings), HandleStation(translator), model_revision, trip_context=detached_context
+        )
+
+    async def translate(self, segments: list[Segment]) -> list[Outcome]:
+        """See `SegmentTranslator`."""
+        return await self._cache.translate(segments)
+
+    async def stats(self) -> CacheStats:
+        """Return the statistics of this replica."""
+        return await self._cache.stats()
+
+    async def clear(self) -> int:
+        """Remove every entry and return how many there were.
+
+        Entries in memory are those of this replica; a caller who means all of them broadcasts.
+
+        Raises:
+            UnavailableError: Redis cannot be reached.
+        """
+        return await self._cache.clear()
+
+    async def check_health(self) -> None:
+        """Answer at all. An ill Redis does not fail it: a new replica would find the same Redis."""
+        await self._cache.stats()
+
+
+def build_store(settings: CacheSettings) -> CacheStore:
+    """Return the store that the settings name."""
+    if settings.type == "memory":
+        memory = settings.memory
+        return MemoryStore(memory.max_size, memory.max_bytes, memory.ttl_seconds)
+    redis = settings.redis
+    return RedisStore(
+        redis.host,
+        redis.port,
+        db=redis.db,
+        username=redis.username,
+        password=redis.password.get_secret_value() if redis.password is not None else None,
+        tls=redis.tls,
+        ttl_s=redis.ttl_seconds,
+        connect_timeout_s=redis.connect_timeout_ms / 1000,
+        operation_timeout_s=redis.operation_timeout_ms / 1000,
+        max_connections=redis.max_connections,
+        key_prefix=redis.key_prefix,
+    )
+
+
+def detached_context() -> contextvars.Context:
+    """Return the request's context, names for logs and traces included, without what ties work to its cancellation.
+
+    When a request is cancelled, Serve cancels the calls made under its internal id (`_on_request_cancelled` in
+    ray/serve/_private/replica.py) and Ray the tasks that are its task's children; but the call that a trip makes
+    belongs to every request that waits for it.
+    """
+    context = contextvars.Context()
+    for variable, value in contextvars.copy_context().items():
+        if variable.name not in _RAY_TASK_VARIABLES:
+            context.run(variable.set, value)
+    request = replace(
+        _get_serve_request_context(),
+        _internal_request_id=generate_request_id(),
+        cancel_on_parent_request_cancel=False,
+    )
+    context.run(_serve_request_context.set, request)
+    return context

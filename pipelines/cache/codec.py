@@ -1,0 +1,67 @@
+"""A translation as the bytes that a store keeps. Knows no store.
+
+The entry repeats its key: an answer that belongs to another question (a connection out of step, a store that somebody
+else writes to) is then a miss and never a wrong translation.
+"""
+
+from __future__ import annotations
+
+import json
+
+from pipelines.types import Hypothesis, Translation
+
+_FORMAT_VERSION = 1
+
+
+def encode(key: str, translation: Translation) -> bytes:
+    """Return the entry of a translation; `cached` is not kept."""
+    entry = [
+        _FORMAT_VERSION,
+        key,
+        translation.text,
+        translation.score,
+        translation.num_source_tokens,
+        translation.num_target_tokens,
+        translation.finish,
+        [[hypothesis.text, hypothesis.score] for hypothesis in translation.alternatives],
+    ]
+    return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def decode(key: str, entry: bytes) -> Translation | None:
+    """Return the translation, with `cached` set; None if the bytes are no entry of this key."""
+    try:
+        fields = json.loads(entry.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError):
+        return None
+    match fields:
+        case [
+            int(version),
+            str(owner),
+            str(text),
+            int() | float() | None as score,
+            int(num_source_tokens),
+            int(num_target_tokens),
+            "stop" | "length" as finish,
+            [*pairs],
+        ] if version == _FORMAT_VERSION and owner == key:
+            alternatives = tuple(_hypothesis(pair) for pair in pairs)
+            if None in alternatives:
+                return None
+            return Translation(
+                text=text,
+                score=score,
+                num_source_tokens=num_source_tokens,
+                num_target_tokens=num_target_tokens,
+                finish=finish,
+                cached=True,
+                alternatives=tuple(h for h in alternatives if h is not None),
+            )
+    return None
+
+
+def _hypothesis(pair: object) -> Hypothesis | None:
+    match pair:
+        case [str(text), int() | float() as score]:
+            return Hypothesis(text=text, score=score)
+    return None
