@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,8 @@ from pipelines.errors import UnknownLanguageError
 _TABLE = Path(__file__).with_name("languages.tsv")
 _MAX_CODE_CHARS = 35  # RFC 5646, section 4.4.1: what an implementation should at least hold
 _NUM_NEAREST = 3
+# What a BCP-47 tag may have behind the part that names a language: script, region, variants, extensions.
+_REST_OF_TAG = re.compile(r"(-(?P<script>[a-z]{4}))?(-([a-z]{2}|\d{3}))?(-([a-z\d]{5,8}|\d[a-z\d]{3}))*(-[a-z\d]-.+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +83,11 @@ def resolve_language(code: str, *, field: str | None = None) -> Language:
     subtags = code.strip().lower().replace("_", "-").split("-") if len(code) <= _MAX_CODE_CHARS else []
     for num_kept in range(len(subtags), 0, -1):
         found = _by_code().get("-".join(subtags[:num_kept]))
-        if found is not None:
-            script = next((tag for tag in subtags[num_kept:] if len(tag) == 4 and tag.isalpha()), None)
-            written = _in_script(found, script)
+        rest = _REST_OF_TAG.fullmatch("".join(f"-{tag}" for tag in subtags[num_kept:]))
+        if found is not None and rest is not None:
+            written = _in_script(found, rest["script"])
             if written is not None:
                 return written
-            break
     raise UnknownLanguageError(_unknown(code[:_MAX_CODE_CHARS]), field=field)
 
 

@@ -18,6 +18,4 @@ def check_text(text: str, field: str) -> None:
     found = _SURROGATE.search(text)
     if found is not None:
         surrogate = f"U+{ord(found.group()):04X} at character {found.start()}"
-        raise InvalidTextError(
-            f"{field} is no valid Unicode: it has a lone surrogate {surrogate}", field=field
-        )
+        raise InvalidTextError(f"{field} is no valid Unicode: it has a lone surrogate {surrogate}", field=field)
