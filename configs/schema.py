@@ -7,6 +7,7 @@ This module does not know where values come from; see `configs.loader`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -85,7 +86,7 @@ class ModelSettings(Section):
     """CPU threads of one replica; null takes the cores that the replica may use."""
     offline: bool = False
     """Never reach for the model hub: only files on disk."""
-    default_adapters: dict[LanguagePair, Name] = {}
+    default_adapters: Mapping[LanguagePair, Name] = {}
     """Adapter for requests that name none, by language pair: `{"eng_Latn-hin_Deva": "medical"}`."""
     vocabulary: Literal["full", "script", "learned"] = "full"
     """Which output tokens may appear: all, those of the target's scripts, or those of `shortlist_file`."""

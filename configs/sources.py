@@ -10,6 +10,7 @@ which variable a value came from, and passes over unknown sections.
 from __future__ import annotations
 
 import difflib
+import io
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -108,14 +109,20 @@ def read_env_file(path: Path, label: str) -> tuple[dict[str, Found], list[str]]:
     """Read the variables of a `.env` file (which need not exist), and the lines that are none."""
     variables: dict[str, Found] = {}
     problems: list[str] = []
-    if path.exists():
-        with path.open(encoding="utf-8") as stream:
-            for binding in parse_stream(stream):
-                origin = f"{label}:{binding.original.line}"
-                if binding.error:
-                    problems.append(f"{origin}: not a `NAME=value` line")
-                elif binding.key is not None:
-                    variables[binding.key] = Found(binding.value or "", f"{origin} {binding.key}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return variables, problems
+    except (OSError, UnicodeDecodeError) as error:
+        return variables, [f"{label}: cannot be read: {error}"]
+    for binding in parse_stream(io.StringIO(text)):
+        part = binding.original.string  # begins with the blank lines before it
+        num_blank_lines = part[: -len(part.lstrip()) or None].count("\n")
+        origin = f"{label}:{binding.original.line + num_blank_lines}"
+        if binding.error:
+            problems.append(f"{origin}: not a `NAME=value` line")
+        elif binding.key is not None:
+            variables[binding.key] = Found(binding.value or "", f"{origin} {binding.key}")
     return variables, problems
 
 
@@ -134,7 +141,7 @@ def read_variables(variables: Mapping[str, Found]) -> Layer:
             layer.problems.append(_unknown(key, found.origin))
         elif found.value == "null":
             layer.values[key] = Found(None, found.origin)
-        elif get_origin(FIELDS[key].annotation) in (dict, tuple) and found.value:
+        elif get_origin(FIELDS[key].annotation) in (Mapping, tuple) and found.value:
             try:
                 layer.values[key] = Found(json.loads(found.value), found.origin)
             except ValueError as error:
