@@ -1,0 +1,247 @@
+"""The HTTP API: routes under `/api/v1`, each turning the wire model into a call of the service and back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import ValidationError
+
+from deployments import schemas
+from deployments.http_errors import error_detail, install_error_handlers, request_id_of, validation_error
+from deployments.middleware import BodyLimitMiddleware, RequestIdMiddleware
+from deployments.service import TranslationService
+from pipelines.errors import EngineError, TranslationError, UnavailableError
+from pipelines.types import ModelInfo, SegmentProgress, TranslationResult
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": schemas.ErrorResponse, "description": description}
+    for status, description in {
+        400: "Malformed JSON, unknown language or option",
+        404: "Unknown adapter",
+        413: "Text, batch or body over the limit",
+        422: "A field is missing or has the wrong type",
+        503: "Overloaded or restarting; see Retry-After",
+        504: "Not done within the deadline",
+    }.items()
+}
+
+
+def create_api(service: TranslationService) -> FastAPI:
+    """Return the ASGI application of a service."""
+    api = FastAPI(
+        title="NLLB on Ray",
+        version="1",
+        summary="Translation between 200 languages.",
+        docs_url="/docs",
+        openapi_url="/openapi.json",
+    )
+    api.add_middleware(BodyLimitMiddleware, max_body_bytes=int(service.limits.max_body_bytes))
+    api.add_middleware(RequestIdMiddleware)
+    install_error_handlers(api)
+    api.include_router(_translation_routes(service), prefix="/api/v1", tags=["translation"])
+    api.include_router(_catalog_routes(service), prefix="/api/v1", tags=["catalog"])
+    api.include_router(_operation_routes(service), prefix="/api/v1", tags=["operation"])
+    return api
+
+
+def _translation_routes(service: TranslationService) -> APIRouter:
+    router = APIRouter(responses=_ERRORS)
+
+    @router.post("/translate", summary="Translate a text")
+    async def translate(body: schemas.TranslateRequest, request: Request) -> schemas.TranslateResponse:
+        started_s = time.perf_counter()
+        result = await service.translate(body)
+        return _translate_response(result, await service.model_info(), request, started_s)
+
+    @router.post("/batch-translate", summary="Translate many texts of any languages")
+    async def batch_translate(body: schemas.BatchTranslateRequest, request: Request) -> schemas.BatchTranslateResponse:
+        started_s = time.perf_counter()
+        items = [_parse_item(item, f"items.{index}.") for index, item in enumerate(body.items)]
+        results = await service.translate_batch(items)
+        return schemas.BatchTranslateResponse(
+            results=[_batch_item(result, request_id_of(request)) for result in results],
+            model=(await service.model_info()).name,
+            latency_ms=_since_ms(started_s),
+            request_id=request_id_of(request),
+        )
+
+    @router.post(
+        "/translate/stream",
+        summary="Translate a text, sentence by sentence",
+        description="Server-sent events: `segment` for each finished piece in order (`index`, `text`, `cached`), then "
+        "`done` with the whole answer of `/translate`, or `error`. The texts of the pieces follow each other.",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    )
+    async def translate_stream(body: schemas.TranslateRequest, request: Request) -> StreamingResponse:
+        started_s = time.perf_counter()
+        progress = service.stream(body)
+        # What is wrong with the request is known before the first piece, and is an ordinary error.
+        first = await anext(progress)
+
+        async def events() -> AsyncIterator[str]:
+            try:
+                event: SegmentProgress | TranslationResult | None = first
+                while event is not None:
+                    if isinstance(event, SegmentProgress):
+                        yield _event("segment", asdict(event))
+                    else:
+                        done = _translate_response(event, await service.model_info(), request, started_s)
+                        yield _event("done", done.model_dump())
+                    event = await anext(progress, None)
+            except TranslationError as error:
+                yield _event("error", error_detail(error, request_id_of(request)).model_dump())
+            finally:
+                await progress.aclose()  # type: ignore[attr-defined]
+
+        return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+
+    return router
+
+
+def _catalog_routes(service: TranslationService) -> APIRouter:
+    router = APIRouter(responses={503: _ERRORS[503]})
+
+    @router.get("/languages", summary="Languages of the model")
+    async def languages() -> schemas.LanguagesResponse:
+        entries = [
+            schemas.LanguageEntry(
+                code=language.code,
+                name=language.english_name,
+                native_name=language.native_name,
+                script=language.script,
+                direction=language.direction,
+                bcp47=language.bcp47,
+            )
+            for language in await service.languages()
+        ]
+        return schemas.LanguagesResponse(languages=entries)
+
+    @router.get("/models", summary="Models that are served")
+    async def models() -> schemas.ModelsResponse:
+        return schemas.ModelsResponse(models=[_model_entry(await service.model_info())])
+
+    return router
+
+
+def _operation_routes(service: TranslationService) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/cache/stats", summary="What the cache holds and did", responses={503: _ERRORS[503]})
+    async def cache_stats() -> schemas.CacheStatsResponse:
+        stats = await service.fleet.cache_stats()
+        enabled = service.fleet.cache_enabled
+        return schemas.CacheStatsResponse(
+            enabled=enabled, available=enabled and bool(stats.get("available", True)), stats=stats
+        )
+
+    @router.delete("/cache", summary="Empty the cache", responses={503: _ERRORS[503]})
+    async def clear_cache() -> schemas.CacheClearedResponse:
+        return schemas.CacheClearedResponse(removed=await service.fleet.clear_cache())
+
+    @router.get("/health", summary="What runs, and how it is", responses={503: {"model": schemas.HealthResponse}})
+    async def health(response: Response) -> schemas.HealthResponse:
+        report = await _health(service)
+        response.status_code = 503 if report.status == "unhealthy" else 200
+        return report
+
+    @router.get("/health/live", summary="Is this process alive?")
+    async def live() -> schemas.StatusResponse:
+        return schemas.StatusResponse(status="alive")
+
+    @router.get("/health/ready", summary="Does a translation come back?", responses={503: _ERRORS[503]})
+    async def ready() -> schemas.StatusResponse:
+        probe = await service.probe()
+        if not probe["ok"]:
+            raise UnavailableError(f"no translation comes back: {probe['error']}", retry_after_s=1.0)
+        return schemas.StatusResponse(status="ready")
+
+    return router
+
+
+async def _health(service: TranslationService) -> schemas.HealthResponse:
+    probe = await service.probe()
+    model, cache, deployments = None, {"enabled": service.fleet.cache_enabled}, {}
+    whole = True
+    try:
+        model = _model_entry(await service.model_info())
+        deployments = await service.fleet.deployments()
+        cache |= await service.fleet.cache_stats()
+    except (UnavailableError, EngineError):
+        whole = False
+    whole = whole and cache.get("available", True) and all(d["status"] == "HEALTHY" for d in deployments.values())
+    return schemas.HealthResponse(
+        status="unhealthy" if not probe["ok"] else "healthy" if whole else "degraded",
+        uptime_s=service.uptime_s,
+        translation=probe,
+        deployments=deployments,
+        model=model,
+        cache=cache,
+    )
+
+
+def _parse_item(item: Any, prefix: str) -> schemas.TranslateRequest | TranslationError:
+    try:
+        return schemas.TranslateRequest.model_validate(item)
+    except ValidationError as error:
+        return validation_error(error, prefix)
+
+
+def _translate_response(
+    result: TranslationResult, model: ModelInfo, request: Request, started_s: float
+) -> schemas.TranslateResponse:
+    return schemas.TranslateResponse(
+        translation=result.text,
+        source_lang=result.source_lang,
+        target_lang=result.target_lang,
+        model=model.name,
+        adapter=result.adapter,
+        cached=result.cached,
+        latency_ms=_since_ms(started_s),
+        request_id=request_id_of(request),
+        warnings=_warnings(result),
+    )
+
+
+def _batch_item(result: TranslationResult | TranslationError, request_id: str) -> schemas.BatchItem:
+    if isinstance(result, TranslationError):
+        return schemas.BatchItem(error=error_detail(result, request_id))
+    return schemas.BatchItem(
+        translation=result.text,
+        source_lang=result.source_lang,
+        target_lang=result.target_lang,
+        adapter=result.adapter,
+        cached=result.cached,
+        warnings=_warnings(result),
+    )
+
+
+def _warnings(result: TranslationResult) -> list[schemas.Warning]:
+    return [schemas.Warning(code=notice.code, message=notice.message) for notice in result.notices]
+
+
+def _model_entry(info: ModelInfo) -> schemas.ModelEntry:
+    return schemas.ModelEntry(
+        name=info.name,
+        revision=info.revision,
+        licence=info.licence,
+        engine=info.engine,
+        device=info.device,
+        dtype=info.dtype,
+        context_length=info.max_source_tokens,
+        num_parameters=info.num_parameters,
+    )
+
+
+def _since_ms(started_s: float) -> float:
+    return (time.perf_counter() - started_s) * 1e3
+
+
+def _event(name: str, data: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"

@@ -1,0 +1,50 @@
+"""Binds the deployments into one application. Which machine runs what, and how often, is in `serve_config.yaml`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+from pipelines.engine.loading import resolve_revision
+from pydantic import BaseModel, ConfigDict
+from ray.serve import Application
+
+from configs.loader import load_settings
+from configs.schema import Settings
+from deployments.cache import CacheDeployment
+from deployments.ingress import IngressDeployment
+from deployments.translator import TranslatorDeployment
+
+
+class AppArgs(BaseModel):
+    """`args` of the application in `serve_config.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    environment: str | None = None
+    """Which overlay of `configs/environments`; null takes NLLB_ENV, then `dev`."""
+    settings: dict[str, Any] = {}
+    """Settings by dotted key that win over all files and variables."""
+
+
+def build_app(args: AppArgs) -> Application:
+    """Return the application: ingress -> cache -> translator.
+
+    Raises:
+        ConfigError: The configuration is not accepted.
+        StartupError: The model cannot be found; the message says what to do.
+    """
+    settings = load_settings(args.environment, args.settings)
+    model_revision = resolve_revision(settings)
+    translator = TranslatorDeployment.options(ray_actor_options=_translator_resources(settings)).bind(
+        settings, model_revision
+    )
+    cache = CacheDeployment.bind(settings.cache, model_revision, translator) if settings.cache.enabled else None
+    app: Application = IngressDeployment.bind(settings, translator, cache)
+    return app
+
+
+def _translator_resources(settings: Settings) -> dict[str, float]:
+    wants_gpu = settings.model.engine != "identity" and settings.model.device in {"auto", "cuda"}
+    has_gpu = ray.is_initialized() and ray.cluster_resources().get("GPU", 0) >= 1
+    return {"num_gpus": 1} if wants_gpu and has_gpu else {}

@@ -1,0 +1,108 @@
+"""What runs behind the ingress, as the ingress sees it: not how segments get there, but what is known of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from deployments.stations import call
+from pipelines.errors import TranslationError
+from pipelines.protocols import SegmentTranslator
+from pipelines.types import ModelInfo, Segment, Translation
+
+_PROBE_TIMEOUT_S = 10.0
+
+
+class Fleet(Protocol):
+    """The deployments behind the ingress. A fake of it serves the whole API in a test."""
+
+    @property
+    def cache_enabled(self) -> bool:
+        """Whether there is a cache deployment."""
+        ...
+
+    async def model_info(self) -> ModelInfo:
+        """What the translators have loaded.
+
+        Raises:
+            UnavailableError: No translator can be reached.
+        """
+        ...
+
+    async def cache_stats(self) -> dict[str, Any]:
+        """What the cache holds and did; see `pipelines.cache.store.CacheStats`."""
+        ...
+
+    async def clear_cache(self) -> int:
+        """Remove every entry and return how many there were."""
+        ...
+
+    async def deployments(self) -> dict[str, Any]:
+        """Status and replicas of each deployment, by name."""
+        ...
+
+    async def probe(self) -> dict[str, Any]:
+        """Translate one sentence past the cache: `{"ok": bool, "latency_ms": float, "error": str | None}`."""
+        ...
+
+
+class RayFleet:
+    """The deployments of a Ray Serve application."""
+
+    def __init__(
+        self,
+        translator: SegmentTranslator,
+        translator_handle: DeploymentHandle[Any],
+        cache_handle: DeploymentHandle[Any] | None,
+    ) -> None:
+        self._translator = translator
+        self._translator_handle = translator_handle
+        self._cache_handle = cache_handle
+
+    @property
+    def cache_enabled(self) -> bool:
+        """See `Fleet`."""
+        return self._cache_handle is not None
+
+    async def model_info(self) -> ModelInfo:
+        """See `Fleet`."""
+        info: ModelInfo = await call(self._translator_handle.info.remote())
+        return info
+
+    async def cache_stats(self) -> dict[str, Any]:
+        """See `Fleet`."""
+        return {} if self._cache_handle is None else asdict(await call(self._cache_handle.stats.remote()))
+
+    async def clear_cache(self) -> int:
+        """See `Fleet`."""
+        return 0 if self._cache_handle is None else int(await call(self._cache_handle.clear.remote()))
+
+    async def deployments(self) -> dict[str, Any]:
+        """See `Fleet`."""
+        name = serve.get_replica_context().app_name
+        status = await asyncio.to_thread(serve.status)  # it blocks on the controller
+        return {
+            deployment: {"status": str(each.status.value), "replicas": dict(each.replica_states)}
+            for deployment, each in status.applications[name].deployments.items()
+        }
+
+    async def probe(self) -> dict[str, Any]:
+        """See `Fleet`."""
+        started_s = time.perf_counter()
+        error: str | None = None
+        try:
+            languages = (await self.model_info()).languages
+            source = "eng_Latn" if "eng_Latn" in languages else languages[0]
+            target = "spa_Latn" if "spa_Latn" in languages else languages[-1]
+            segment = Segment("Hello.", source, target, deadline_unix_s=time.time() + _PROBE_TIMEOUT_S)
+            (outcome,) = await self._translator.translate([segment])
+            if not isinstance(outcome, Translation):
+                error = outcome.error.message
+        except TranslationError as unreachable:
+            error = unreachable.message
+        return {"ok": error is None, "latency_ms": (time.perf_counter() - started_s) * 1e3, "error": error}

@@ -1,0 +1,56 @@
+"""The ingress deployment: the HTTP API on one side, handles of the other deployments on the other. Loads no torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from configs.schema import LimitSettings, Settings
+from deployments.api import create_api
+from deployments.fleet import RayFleet
+from deployments.service import TranslationService
+from deployments.stations import FallbackStation, HandleStation
+from pipelines.protocols import SegmentTranslator
+from pipelines.translate import TranslationPipeline
+
+
+@serve.deployment(name="Ingress")
+@serve.ingress()
+class IngressDeployment:
+    """Validates, limits and answers; sends each request's segments down in one call.
+
+    Args:
+        settings: The whole configuration.
+        translator: Handle of the translator deployment.
+        cache: Handle of the cache deployment, or None.
+    """
+
+    def __init__(
+        self, settings: Settings, translator: DeploymentHandle[Any], cache: DeploymentHandle[Any] | None
+    ) -> None:
+        self._settings = settings
+        direct = HandleStation(translator)
+        station: SegmentTranslator = direct if cache is None else FallbackStation(HandleStation(cache), direct)
+        pipeline = TranslationPipeline(
+            station,
+            max_text_chars=settings.limits.max_text_chars,
+            max_segment_chars=settings.limits.max_segment_chars,
+        )
+        fleet = RayFleet(direct, translator, cache)
+        self._service = TranslationService(pipeline, fleet, limits=settings.limits, decoding=settings.decoding)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Serve's hook: the application, made in the replica because it needs the handles."""
+        return create_api(self._service)
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Apply `user_config` of `serve_config.yaml`: any of `configs.schema.LimitSettings`, without a restart.
+
+        Raises:
+            ValidationError: A key is unknown or a value is not accepted.
+        """
+        limits = self._settings.limits.model_dump() | user_config
+        self._service.limits = LimitSettings.model_validate(limits)

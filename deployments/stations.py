@@ -1,0 +1,76 @@
+"""A deployment as a station: calls through a Serve handle, with Ray's ways to fail turned into the project's own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+from typing import Any
+
+from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from pipelines.errors import EngineError, OverloadedError, TranslationError, UnavailableError
+from pipelines.protocols import SegmentTranslator
+from pipelines.types import Outcome, Segment
+
+_LOGGER = logging.getLogger(__name__)
+_GONE = (RayActorError, DeploymentUnavailableError, ReplicaUnavailableError)
+
+
+async def call(response: Awaitable[Any]) -> Any:
+    """Await a handle's response.
+
+    Raises:
+        OverloadedError: The deployment's queue is full.
+        UnavailableError: The replica died, or there is none.
+        TranslationError: What the replica raised.
+    """
+    try:
+        return await response
+    except BackPressureError as error:
+        raise OverloadedError("the service has more work than it can do now", retry_after_s=1.0) from error
+    except _GONE as error:
+        raise UnavailableError("a part of the service is restarting", retry_after_s=1.0) from error
+    except RayTaskError as error:
+        if isinstance(error.cause, TranslationError):
+            raise error.cause from error
+        _LOGGER.exception("a replica failed")
+        raise EngineError("the model failed on this request") from error
+    except RayError as error:
+        raise UnavailableError("a part of the service cannot be reached", retry_after_s=1.0) from error
+
+
+class HandleStation:
+    """A deployment with a `translate` method, behind its handle.
+
+    Serve retries requests that no replica has taken, not those in flight when a replica dies. Translating twice does
+    no harm, so these are sent once more.
+    """
+
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self._handle = handle
+
+    async def translate(self, segments: list[Segment]) -> list[Outcome]:
+        """See `SegmentTranslator.translate`."""
+        try:
+            outcomes: list[Outcome] = await call(self._handle.translate.remote(segments))
+        except UnavailableError:
+            outcomes = await call(self._handle.translate.remote(segments))
+        return outcomes
+
+
+class FallbackStation:
+    """Goes straight to the second station where the first cannot be reached: slower, never wrong, never down."""
+
+    def __init__(self, first: SegmentTranslator, second: SegmentTranslator) -> None:
+        self._first = first
+        self._second = second
+
+    async def translate(self, segments: list[Segment]) -> list[Outcome]:
+        """See `SegmentTranslator.translate`."""
+        try:
+            return await self._first.translate(segments)
+        except (UnavailableError, EngineError) as error:
+            _LOGGER.warning("going around the cache: %s", error.message)
+            return await self._second.translate(segments)

@@ -1,0 +1,117 @@
+"""The translator deployment: one engine per replica, fed with batches that `@serve.batch` forms by padded tokens."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import asdict
+from typing import Any
+
+from pipelines.engine.loading import load_configured_engine
+from pipelines.engine.warmup import warm_up_configured
+from pydantic import NonNegativeFloat, PositiveInt
+from ray import serve
+
+from configs.schema import Section, Settings
+from pipelines.errors import UnavailableError
+from pipelines.protocols import EncodedSegment
+from pipelines.station import EngineStation, padded_tokens
+from pipelines.types import Failure, ModelInfo, Outcome, Segment
+
+_LOGGER = logging.getLogger(__name__)
+_PROBE_TIMEOUT_S = 20.0
+
+
+class TranslatorUserConfig(Section):
+    """What `user_config` of `serve_config.yaml` may change without a restart; see `configs.schema.BatchingSettings`."""
+
+    padded_token_budget: PositiveInt | None = None
+    wait_timeout_s: NonNegativeFloat | None = None
+
+
+@serve.deployment(name="Translator")
+class TranslatorDeployment:
+    """Holds the model. A replica takes traffic only after its warm-up has translated.
+
+    Args:
+        settings: The whole configuration.
+        model_revision: What the cache's keys were made for; another checkpoint on this node fails the start.
+
+    Raises:
+        StartupError: The model cannot be loaded, or the warm-up failed.
+    """
+
+    def __init__(self, settings: Settings, model_revision: str) -> None:
+        self._settings = settings
+        self._engine = load_configured_engine(settings, expected_revision=model_revision)
+        self._warmup = warm_up_configured(self._engine, settings)
+        _LOGGER.info("warm-up done", extra={"warmup": asdict(self._warmup)})
+        self._station = EngineStation(self._engine, self._admit)
+        self._set_batching(None, None)
+        self._num_batches = 0
+        self._num_rows = 0
+
+    async def translate(self, segments: list[Segment]) -> list[Outcome]:
+        """See `SegmentTranslator.translate`."""
+        return await self._station.translate(segments)
+
+    async def info(self) -> ModelInfo:
+        """Return what is loaded."""
+        return self._engine.info
+
+    async def stats(self) -> dict[str, Any]:
+        """Return the warm-up's report, and encoder batches and rows since the start."""
+        return {
+            "warmup": asdict(self._warmup),
+            "num_batches": self._num_batches,
+            "num_rows": self._num_rows,
+            "mean_batch_rows": self._num_rows / max(1, self._num_batches),
+            "num_waiting": self._station.num_waiting,
+            "padded_token_budget": self._budget,
+        }
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Apply `user_config` (`TranslatorUserConfig`); what it leaves out is as configured at the start.
+
+        Raises:
+            ValidationError: A key is unknown or a value is not accepted.
+        """
+        wanted = TranslatorUserConfig.model_validate(user_config)
+        self._set_batching(wanted.padded_token_budget, wanted.wait_timeout_s)
+
+    async def check_health(self) -> None:
+        """Translate something: a replica that no translation comes out of is replaced.
+
+        Raises:
+            UnavailableError: No translation came back.
+        """
+        languages = self._engine.info.languages
+        probe = Segment("Hello.", languages[0], languages[-1], deadline_unix_s=time.time() + _PROBE_TIMEOUT_S)
+        (outcome,) = await self.translate([probe])
+        if isinstance(outcome, Failure) and self._station.num_waiting == 0:
+            raise UnavailableError(f"the health probe failed: {outcome.error.message}")
+
+    async def _admit(self, row: EncodedSegment) -> Future[Outcome]:
+        # `@serve.batch` waits forever for a batch that can hold a row over its budget, so such a row goes alone.
+        if row.num_tokens > self._budget:
+            return self._submit([row])[0]
+        outcome: Future[Outcome] = await self._admit_batch(row)
+        return outcome
+
+    @serve.batch(max_batch_size=1, batch_wait_timeout_s=0.0, max_concurrent_batches=1, batch_size_fn=padded_tokens)
+    async def _admit_batch(self, rows: list[EncodedSegment]) -> list[Future[Outcome]]:
+        return self._submit(rows)
+
+    def _submit(self, rows: Sequence[EncodedSegment]) -> list[Future[Outcome]]:
+        self._num_batches += 1
+        self._num_rows += len(rows)
+        return self._engine.submit(rows)
+
+    def _set_batching(self, padded_token_budget: int | None, wait_timeout_s: float | None) -> None:
+        self._budget = padded_token_budget or self._warmup.padded_token_budget
+        self._admit_batch.set_max_batch_size(self._budget)
+        self._admit_batch.set_batch_wait_timeout_s(
+            self._settings.batching.wait_timeout_s if wait_timeout_s is None else wait_timeout_s
+        )
