@@ -1,0 +1,39 @@
+# The commands of this project: CI, the pre-commit hooks and the README use these and no others.
+
+SHELL := /bin/bash
+BIN := .venv/bin
+
+# The interpreter that .venv is made from; empty takes the first that fits (scripts/setup.sh).
+PYTHON ?=
+# `make serve`: a checkpoint by name or local path (empty: what the configuration says), and the port.
+MODEL ?=
+PORT ?= 8000
+
+.DEFAULT_GOAL := help
+.PHONY: help install format lint test serve clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: ## Make .venv with the pinned dependencies [PYTHON=python3.12]
+	@PYTHON='$(PYTHON)' scripts/setup.sh
+
+format: install ## Rewrite the code in the one format, and fix what can be fixed
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+lint: install ## Check style, types, shell scripts and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint ## Install, lint, then run every test
+	$(BIN)/python -m pytest
+
+serve: install ## Start the service on this machine [MODEL=name-or-path] [PORT=8000]
+	@$(if $(MODEL),NLLB__MODEL__NAME='$(MODEL)') PORT='$(PORT)' exec $(BIN)/python -m deployments.local
+
+clean: ## Remove what these commands made: .venv, caches, build products
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
