@@ -1,0 +1,176 @@
+"""`make serve`: single-node Ray and the application of `serve_config.yaml` on this machine, until Ctrl-C.
+
+Says that it is ready only after a real translation has come back over HTTP.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# Ray reads these when it is imported. Loopback only, but a web page can reach loopback: Ray asks for its token.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+import yaml
+from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
+from rich.console import Console
+
+from configs.errors import ConfigError
+from configs.loader import ROOT, load_settings
+from configs.schema import Settings
+from pipelines.errors import StartupError
+
+_CONFIG = ROOT / "serve_config.yaml"
+_HOST = "127.0.0.1"
+_START_TIMEOUT_S = 1800.0
+_SAMPLE = {"text": "Good morning.", "source_lang": "eng_Latn", "target_lang": "spa_Latn"}
+
+
+def main(port: int = 8000) -> int:
+    """Serve until Ctrl-C or SIGTERM. Returns the exit status; what is wrong is said in one sentence.
+
+    Args:
+        port: Where the HTTP API listens, on loopback.
+    """
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        settings = load_settings()
+        _check_machine(port)
+        _build_demo_model(settings)
+        with _running_ray(console) as dashboard_url:
+            _deploy(dashboard_url, port, console, stop)
+            if not stop.is_set():
+                _announce(port, settings, console)
+                stop.wait()
+            console.print("Stopping ...")
+    except (StartupError, ConfigError) as error:
+        console.print(f"[red]Cannot start:[/red] {error}")
+        return 1
+    return 0
+
+
+def _check_machine(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            raise StartupError(
+                f"port {port} is in use: stop what listens there, or choose another with `make serve PORT={port + 1}`"
+            ) from None
+    current = Path("/tmp/ray/ray_current_cluster")
+    if current.is_file() and _answers(current.read_text().strip()):
+        raise StartupError(
+            f"Ray is already running on this machine at {current.read_text().strip()}: deploy to it with "
+            "`serve deploy serve_config.yaml`, or stop it with `ray stop` and run `make serve` again"
+        )
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def _build_demo_model(settings: Settings) -> None:
+    if settings.model.name != "demo" or settings.model.engine == "identity":
+        return
+    # A process of its own: serving must not carry the trainer's memory, nor depend on its package.
+    if subprocess.run([sys.executable, "-m", "train.demo"], cwd=ROOT, check=False).returncode != 0:
+        raise StartupError("the demo model could not be built; the lines above say why")
+
+
+@contextmanager
+def _running_ray(console: Console) -> Iterator[str]:
+    console.print("Starting Ray ...")
+    context = ray.init(
+        address="local",
+        include_dashboard=True,
+        dashboard_host=_HOST,
+        configure_logging=True,
+        logging_level="ERROR",
+        log_to_driver=False,
+    )
+    try:
+        yield f"http://{context.dashboard_url}"
+    finally:
+        ray.shutdown()
+
+
+def _deploy(dashboard_url: str, port: int, console: Console, stop: threading.Event) -> None:
+    config = yaml.safe_load(_CONFIG.read_text(encoding="utf-8"))
+    config["http_options"] |= {"host": _HOST, "port": port}
+    (application,) = config["applications"]
+    client = ServeSubmissionClient(dashboard_url)
+    client.deploy_applications(config)
+    deadline_s = time.monotonic() + _START_TIMEOUT_S
+    with console.status("Loading the model and warming up ..."):
+        while not stop.wait(0.3):
+            details = client.get_serve_details()["applications"].get(application["name"], {})
+            if details.get("status") in {"DEPLOY_FAILED", "UNHEALTHY"}:
+                raise StartupError(_reason(details))
+            if details.get("status") == "RUNNING" and _translate(port) is not None:
+                return
+            if time.monotonic() > deadline_s:
+                raise StartupError(f"the application is still {details.get('status')} after {_START_TIMEOUT_S:g} s")
+
+
+def _reason(details: dict[str, Any]) -> str:
+    """Find the sentence that the failing process raised, in what Serve reports of it."""
+    messages = [details.get("message", "")]
+    messages += [deployment.get("message", "") for deployment in details.get("deployments", {}).values()]
+    lines = [line.strip() for message in messages for line in message.splitlines()]
+    for kind in ("StartupError: ", "ConfigError: "):
+        for line in lines:
+            if kind in line:
+                return line.split(kind, 1)[1]
+    return "\n".join(message for message in messages if message)
+
+
+def _translate(port: int) -> str | None:
+    request = urllib.request.Request(
+        f"http://{_HOST}:{port}/api/v1/translate",
+        data=json.dumps(_SAMPLE).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return str(json.load(response)["translation"])
+    except (urllib.error.URLError, OSError):
+        return None
+
+
+def _announce(port: int, settings: Settings, console: Console) -> None:
+    url = f"http://{_HOST}:{port}"
+    console.print(
+        f"\nServing [bold]{settings.model.name}[/bold] ({settings.model.engine}) at {url}  "
+        f"(API: {url}/docs, health: {url}/api/v1/health)\n"
+        f"“{_SAMPLE['text']}” is “{_translate(port)}”. Try it:\n\n"
+        f"  curl -s {url}/api/v1/translate -H 'Content-Type: application/json' \\\n"
+        f"    -d '{json.dumps(_SAMPLE)}'\n\nCtrl-C stops everything.",
+        markup=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(os.environ.get("PORT") or 8000)))
