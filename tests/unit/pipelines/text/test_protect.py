@@ -1,0 +1,123 @@
+"""What is protected, and how it survives."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.errors import UnsupportedOptionError
+from pipelines.text.protect import find_spans, mask, split_around
+
+MARKED_TEXT = st.lists(
+    st.sampled_from(
+        ["word", "слово", " ", "{name}", "%s", "https://a.bc/d?e=f", "🙂", "`code`", "ZQ", "0", "Q", ".", "{", "}}"]
+    )
+).map("".join)
+
+
+def spans_of(text: str, **options: list[str]) -> list[str]:
+    """The protected parts of a text."""
+    return [text[start:end] for start, end in find_spans(text, **options)]
+
+
+@pytest.mark.parametrize(
+    ("text", "protected"),
+    [
+        ("See https://example.org/a_b?c=d#e.", ["https://example.org/a_b?c=d#e"]),
+        ("(http://x.org/y), ok", ["http://x.org/y"]),
+        ("(https://x.org/Foo_(bar)), ok", ["https://x.org/Foo_(bar)"]),
+        ("at www.example.com!", ["www.example.com"]),
+        ("visit example.com today", ["example.com"]),
+        ("visit docs.example.org/a_b?c.", ["docs.example.org/a_b?c"]),
+        ("mail jo.doe+x@mail.example.org.", ["jo.doe+x@mail.example.org"]),
+        ("edit /etc/hosts.d/main and ~/notes.txt or src/main.py", ["/etc/hosts.d/main", "~/notes.txt", "src/main.py"]),
+        (r"open C:\Users\me\file.txt.", [r"C:\Users\me\file.txt"]),
+        ("run `make all` now", ["`make all`"]),
+        ("#hashtag by @some_one, नमस्ते #हिन्दी", ["#hashtag", "@some_one", "#हिन्दी"]),
+        ("Hi %s, %(name)d of %1$s is %.2f%%", ["%s", "%(name)d", "%1$s", "%.2f", "%%"]),
+        (
+            "{name} {0} {{count}} ${x} $t(key.a) {{- raw}}",
+            ["{name}", "{0}", "{{count}}", "${x}", "$t(key.a)", "{{- raw}}"],
+        ),
+        ("You have {n, plural, one {# file} other {# files}}.", ["{n, plural, one {# file} other {# files}}"]),
+        ('<x id="1"/>Hello</g>', ['<x id="1"/>', "</g>"]),
+        ("fine 👩🏽‍🚀🇫🇷 1️⃣ ok", ["👩🏽‍🚀🇫🇷", "1️⃣"]),
+    ],
+)
+def test_protected(text: str, protected: list[str]) -> None:
+    """Everything that is not language is found, without the punctuation around it."""
+    assert spans_of(text) == protected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["100% sure", "50 % de plus", "and/or", "5 km/h", "3 < 4 > 2", "He left.Then", "a {b c} d", "it's #1", "e.g. this"],
+)
+def test_language_is_not_protected(text: str) -> None:
+    """Prose that resembles a placeholder stays translatable."""
+    assert spans_of(text) == []
+
+
+def test_terms_are_whole_words() -> None:
+    """A term is kept where it is a word of its own; scripts without spaces have no such limit."""
+    assert spans_of("Ray and Raymond like Ray.", terms=["Ray"]) == ["Ray", "Ray"]
+    assert spans_of("我用雷伊工作", terms=["雷伊"]) == ["雷伊"]
+
+
+def test_callers_patterns_are_bounded() -> None:
+    """A pattern is used; a wrong one, or one that explodes, is refused."""
+    assert spans_of("order AB-12 now", patterns=[r"[A-Z]{2}-\d+"]) == ["AB-12"]
+    with pytest.raises(UnsupportedOptionError, match="no regular expression"):
+        find_spans("a", patterns=["("])
+    with pytest.raises(UnsupportedOptionError, match="too long"):
+        find_spans("a" * 5000 + "b", patterns=["(a|aa)+$"])
+
+
+def test_masks_come_back_wherever_the_model_puts_them() -> None:
+    """Word order may change; spans at the ends never reach the model."""
+    text = "🙂 Open {file} at https://a.org/b now! 🙂"
+    masked = mask(text, find_spans(text))
+    assert masked is not None
+    assert masked.text == "Open ZQ0Q at ZQ1Q now!"
+    assert masked.restore("Ahora abre en ZQ1Q ZQ0Q!") == "🙂 Ahora abre en https://a.org/b {file}! 🙂"
+
+
+@pytest.mark.parametrize("output", ["", "ZQ0Q", "ZQ0Q ZQ0Q ZQ1Q", "ZQ0Q ZQ2Q", "ZQ0 ZQ1Q"])
+def test_lost_or_doubled_masks_are_noticed(output: str) -> None:
+    """An output without each mask exactly once is not believed."""
+    masked = mask("a {x} b {y} c", find_spans("a {x} b {y} c"))
+    assert masked is not None
+    assert masked.restore(output) is None
+
+
+def test_nothing_to_translate_is_not_masked() -> None:
+    """A text of spans alone has no masked form."""
+    assert mask("{x} 🙂!", find_spans("{x} 🙂!")) is None
+
+
+@given(MARKED_TEXT)
+@settings(max_examples=300, deadline=None)
+def test_identity_comes_back_to_the_byte(text: str) -> None:
+    """Masked and restored, or split around and joined: the text is the same."""
+    spans = find_spans(text)
+    masked = mask(text, spans)
+    assert masked is None or masked.restore(masked.text) == text
+    assert "".join(piece.text for piece in split_around(text, spans)) == text
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+@settings(max_examples=300, deadline=None)
+def test_any_text_can_be_searched(text: str) -> None:
+    """Spans are in order and do not overlap, for every string."""
+    spans = find_spans(text)
+    assert all(start < end for start, end in spans)
+    assert all(left[1] <= right[0] for left, right in itertools.pairwise(spans))
+
+
+@pytest.mark.parametrize("unit", ["{", "%", "<a", "a.", "/a", "#", "`", "@a", "{n, plural,", "a/", "🙂", "http://"])
+def test_hostile_text_costs_little(unit: str) -> None:
+    """Ten thousand repetitions of what begins a span end in reasonable time."""
+    find_spans(unit * 10_000)
