@@ -1,0 +1,178 @@
+"""Does an output look like a translation of its source? Cheap signs of what models are known to do wrong.
+
+Knows one source and one output; no model, and no other segment. Each sign is a notice with a stable code:
+
+    empty_output      nothing came back
+    repetition        a word or phrase goes round in a loop
+    length_ratio      far shorter or longer than the source, given both scripts
+    wrong_script      mostly in letters of another script than the target's
+    untranslated      the source came back
+    unknown_token     `<unk>` in the output
+    numbers_changed   a number of the source is missing, or a new one is there
+    lost_placeholder  a protected span is missing or doubled
+    low_score         the model itself holds the output for unlikely
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import regex
+
+from pipelines.text.languages import resolve_language
+from pipelines.types import Notice
+
+_LETTER = regex.compile(r"\p{L}")
+_WORD = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]|[\p{L}\p{M}\p{N}]+")
+# Digits with marks between them are one number only where the mark groups or begins decimals.
+_NUMBER = regex.compile(r"\p{Nd}+(?:[.,'’٫٬]\p{Nd}+)*(?:[ \u00a0\u202f]\p{Nd}{3}(?!\p{Nd}))*(?:[.,٫]\p{Nd}+)?")
+_UNKNOWN = regex.compile(r"<unk>|⁇")
+
+# A loop is one unit, of at most this many words, at least this many times in a row.
+_MAX_LOOP_WORDS = 12
+_MIN_LOOPS = 4
+# Roughly how many Latin characters carry what one character of the script does. Scripts that are not named are near
+# one; the bounds below are wide, because languages of one script differ by half as well.
+_CHARS_PER_LATIN = {"Hans": 3.2, "Hant": 3.2, "Jpan": 2.4, "Hang": 2.0, "Ethi": 1.6, "Hebr": 1.3, "Arab": 1.2}
+_MAX_LENGTH_RATIO = 3.0
+_LENGTH_SLACK_CHARS = 15  # a greeting may double; only what is beyond this counts
+_MIN_SCRIPT_LETTERS = 4
+_MIN_SCRIPT_SHARE = 0.3
+_MIN_COPIED_WORDS = 4  # shorter copies are names and titles
+_MIN_SCORE = -2.5  # mean log-probability of a token: below one in twelve
+_SCRIPT_CLASSES = {
+    "Arab": r"\p{Arabic}", "Armn": r"\p{Armenian}", "Beng": r"\p{Bengali}", "Cyrl": r"\p{Cyrillic}",
+    "Deva": r"\p{Devanagari}", "Ethi": r"\p{Ethiopic}", "Geor": r"\p{Georgian}", "Grek": r"\p{Greek}",
+    "Gujr": r"\p{Gujarati}", "Guru": r"\p{Gurmukhi}", "Hang": r"[\p{Hangul}\p{Han}]", "Hans": r"\p{Han}",
+    "Hant": r"[\p{Han}\p{Bopomofo}]", "Hebr": r"\p{Hebrew}", "Jpan": r"[\p{Han}\p{Hiragana}\p{Katakana}]",
+    "Khmr": r"\p{Khmer}", "Knda": r"\p{Kannada}", "Laoo": r"\p{Lao}", "Latn": r"\p{Latin}",
+    "Mlym": r"\p{Malayalam}", "Mymr": r"\p{Myanmar}", "Olck": r"[\p{Ol_Chiki}\p{Bengali}]", "Orya": r"\p{Oriya}",
+    "Sinh": r"\p{Sinhala}", "Taml": r"\p{Tamil}", "Telu": r"\p{Telugu}", "Tfng": r"\p{Tifinagh}",
+    "Thai": r"\p{Thai}", "Tibt": r"\p{Tibetan}",
+}  # fmt: skip
+
+
+def check_output(
+    source: str,
+    output: str,
+    *,
+    source_lang: str,
+    target_lang: str,
+    score: float | None = None,
+    protected: Sequence[str] = (),
+) -> list[Notice]:
+    """Name everything about an output that is suspicious; an empty list is a good sign, not a proof.
+
+    Args:
+        source: The segment's text.
+        output: Its translation.
+        source_lang: FLORES-200 code.
+        target_lang: FLORES-200 code.
+        score: Mean log-probability of an output token, if the engine has it.
+        protected: The source's spans that must be in the output, as often as in the list.
+
+    Raises:
+        UnknownLanguageError: The table has no such language.
+    """
+    if not output.strip():
+        return [Notice("empty_output", "the model returned nothing")] if source.strip() else []
+    source_script = resolve_language(source_lang).script
+    target_script = resolve_language(target_lang).script
+    # Protected spans are no language: they have no script, and their numbers are their own.
+    source_words, output_words = _without(source, protected), _without(output, protected)
+    return [
+        *_repetition(source_words, output_words),
+        *_length(source_words, output_words, source_script, target_script),
+        *_script(output_words, target_script),
+        *_copy(source_words, output_words),
+        *_unknown(source, output),
+        *_numbers(source_words, output_words),
+        *_placeholders(output, protected),
+        *_score(score),
+    ]
+
+
+def _without(text: str, protected: Sequence[str]) -> str:
+    for span in protected:
+        text = text.replace(span, " ", 1)
+    return text
+
+
+def _repetition(source: str, output: str) -> Iterator[Notice]:
+    unit, times = _longest_loop(_WORD.findall(output.casefold()))
+    _, times_in_source = _longest_loop(_WORD.findall(source.casefold()))
+    if times >= _MIN_LOOPS and times > times_in_source:
+        yield Notice("repetition", f"{unit!r} is repeated {times} times in a row")
+
+
+def _longest_loop(words: list[str]) -> tuple[str, int]:
+    unit, most = "", 1
+    for num_words in range(1, _MAX_LOOP_WORDS + 1):
+        num_matching = 0
+        for place in range(num_words, len(words)):
+            num_matching = num_matching + 1 if words[place] == words[place - num_words] else 0
+            times = num_matching // num_words + 1
+            if times > most:
+                unit, most = " ".join(words[place - num_words + 1 : place + 1]), times
+    return unit, most
+
+
+def _length(source: str, output: str, source_script: str, target_script: str) -> Iterator[Notice]:
+    source_chars = len(source.strip()) * _CHARS_PER_LATIN.get(source_script, 1.0) + _LENGTH_SLACK_CHARS
+    output_chars = len(output.strip()) * _CHARS_PER_LATIN.get(target_script, 1.0) + _LENGTH_SLACK_CHARS
+    ratio = output_chars / source_chars
+    if not 1 / _MAX_LENGTH_RATIO <= ratio <= _MAX_LENGTH_RATIO:
+        kind = "short" if ratio < 1 else "long"
+        yield Notice("length_ratio", f"the output is too {kind}: {len(output)} characters for {len(source)}")
+
+
+def _script(output: str, target_script: str) -> Iterator[Notice]:
+    letters = _LETTER.findall(output)
+    if len(letters) >= _MIN_SCRIPT_LETTERS:
+        fitting = len(regex.findall(_SCRIPT_CLASSES[target_script], "".join(letters)))
+        if fitting < _MIN_SCRIPT_SHARE * len(letters):
+            yield Notice("wrong_script", f"{fitting} of {len(letters)} letters are in the script {target_script}")
+
+
+def _copy(source: str, output: str) -> Iterator[Notice]:
+    words = _WORD.findall(source.casefold())
+    if len(set(words)) >= _MIN_COPIED_WORDS and words == _WORD.findall(output.casefold()):
+        yield Notice("untranslated", "the output is a copy of the source")
+
+
+def _unknown(source: str, output: str) -> Iterator[Notice]:
+    if len(_UNKNOWN.findall(output)) > len(_UNKNOWN.findall(source)):
+        yield Notice("unknown_token", "the model could not write a character of the output")
+
+
+def _numbers(source: str, output: str) -> Iterator[Notice]:
+    before, after = Counter(_digits(source)), Counter(_digits(output))
+    if before != after:
+        lost, new = sorted((before - after).elements()), sorted((after - before).elements())
+        yield Notice("numbers_changed", f"numbers of the source {lost} are {new} in the output")
+
+
+def _digits(text: str) -> Iterator[str]:
+    """The digits of each number, without what groups them and in ASCII: separators differ between languages."""
+    for number in _NUMBER.findall(text):
+        yield "".join(str(int(char)) for char in number if char.isdecimal())
+
+
+def _placeholders(output: str, protected: Sequence[str]) -> Iterator[Notice]:
+    # The longest first, so that `{a}` is not found inside `{{a}}`.
+    rest = output
+    lost = []
+    for span in sorted(protected, key=len, reverse=True):
+        if span in rest:
+            rest = rest.replace(span, "\0", 1)
+        else:
+            lost.append(span)
+    doubled = sorted({span for span in protected if span in rest})
+    if lost or doubled:
+        yield Notice("lost_placeholder", f"protected spans lost: {lost}, doubled: {doubled}")
+
+
+def _score(score: float | None) -> Iterator[Notice]:
+    if score is not None and score < _MIN_SCORE:
+        yield Notice("low_score", f"the model's mean log-probability is {score:.2f}, below {_MIN_SCORE}")
