@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ray
-from pipelines.engine.loading import resolve_revision
+from pipelines.engine.configured import resolve_revision
 from pydantic import BaseModel, ConfigDict
 from ray.serve import Application
 

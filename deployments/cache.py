@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextvars
 from dataclasses import replace
+from typing import Any
 
 from ray import serve
 from ray.serve._private.utils import generate_request_id
@@ -25,11 +26,11 @@ _RAY_TASK_VARIABLES = frozenset({"async_task_id", "async_task_name", "async_task
 """Context variables by which Ray knows whose child a new task is (ray/_raylet.pyx)."""
 
 
-@serve.deployment(max_ongoing_requests=1000)
+@serve.deployment(name="Cache")
 class CacheDeployment:
     """One station of the serving graph; an ill Redis makes it slower, never wrong and never down."""
 
-    def __init__(self, settings: CacheSettings, model_revision: str, translator: DeploymentHandle) -> None:
+    def __init__(self, settings: CacheSettings, model_revision: str, translator: DeploymentHandle[Any]) -> None:
         """Put a cache in front of the translator.
 
         Args:
@@ -101,5 +102,5 @@ def detached_context() -> contextvars.Context:
         _internal_request_id=generate_request_id(),
         cancel_on_parent_request_cancel=False,
     )
-    context.run(_serve_request_context.set, request)
+    context.run(_serve_request_context.set, request)  # type: ignore[arg-type]  # Ray declares it as None
     return context

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from typing import Any
 
-from pipelines.engine.loading import load_configured_engine
+from pipelines.engine.configured import load_configured_engine
 from pipelines.engine.warmup import warm_up_configured
 from pydantic import NonNegativeFloat, PositiveInt
 from ray import serve

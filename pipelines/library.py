@@ -37,7 +37,7 @@ def load_translator(
         ConfigError: A setting is unknown or not accepted.
         StartupError: The model cannot be loaded; the message says what to do.
     """
-    from pipelines.engine.loading import load_configured_engine
+    from pipelines.engine.configured import load_configured_engine
 
     overrides = dict(settings or {})
     if model is not None:

@@ -1,0 +1,63 @@
+"""From the configuration to a warm engine. The one place of the engine that reads settings."""
+
+from __future__ import annotations
+
+from configs.schema import Settings
+from pipelines.engine.checkpoint import Checkpoint, locate_checkpoint
+from pipelines.errors import StartupError
+from pipelines.protocols import Engine
+
+
+def resolve_revision(settings: Settings) -> str:
+    """Return what names the model's outputs in cache keys: checkpoint, engine, number format and vocabulary.
+
+    Raises:
+        StartupError: The checkpoint cannot be found; the message says what to do.
+    """
+    return _revision(settings, _locate(settings))
+
+
+def load_configured_engine(settings: Settings, *, expected_revision: str | None = None) -> Engine:
+    """Load the model that the settings name.
+
+    Args:
+        settings: The whole configuration.
+        expected_revision: What `resolve_revision` said elsewhere; None takes whatever is found.
+
+    Raises:
+        StartupError: The model cannot be loaded, or is not the expected one.
+    """
+    from pipelines.engine.loading import load_engine
+
+    checkpoint = _locate(settings)
+    revision = _revision(settings, checkpoint)
+    if expected_revision not in {None, revision}:
+        raise StartupError(
+            f"{settings.model.name} is {revision} on this node and {expected_revision} where the application was "
+            "built: give every node the same files",
+            field="model.name",
+        )
+    return load_engine(
+        checkpoint,
+        engine=settings.model.engine,
+        device=settings.model.device,
+        dtype=settings.model.dtype,
+        max_rows=settings.batching.max_rows,
+        num_threads=settings.model.num_threads,
+        max_length_ratio=settings.decoding.max_length_ratio,
+        max_length_extra_tokens=settings.decoding.max_length_extra_tokens,
+    )
+
+
+def _locate(settings: Settings) -> Checkpoint | None:
+    model = settings.model
+    if model.engine == "identity":
+        return None
+    return locate_checkpoint(model.name, revision=model.revision, offline=model.offline)
+
+
+def _revision(settings: Settings, checkpoint: Checkpoint | None) -> str:
+    model = settings.model
+    if checkpoint is None:
+        return "identity"
+    return ":".join((checkpoint.revision, model.engine, model.dtype, model.vocabulary))

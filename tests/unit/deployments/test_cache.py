@@ -1,0 +1,79 @@
+"""The cache deployment, without Ray: which store it builds, what it serves, and whose child its calls are."""
+
+from __future__ import annotations
+
+import contextvars
+from types import SimpleNamespace
+from typing import Any
+
+from pydantic import SecretStr
+from ray._raylet import async_task_function_name, async_task_id, async_task_name
+from ray.serve.context import _get_serve_request_context, _RequestContext, _serve_request_context
+
+from configs.schema import CacheSettings, MemoryCacheSettings, RedisCacheSettings
+from deployments.cache import CacheDeployment, build_store, detached_context
+from pipelines.cache.memory import MemoryStore
+from pipelines.cache.redis import RedisStore
+from pipelines.types import Segment, Translation
+from tests.fakes import ShoutingStation
+
+SEGMENT = Segment(text="hello", source_lang="eng_Latn", target_lang="fra_Latn")
+
+
+def _deployment(settings: CacheSettings) -> Any:
+    handle = SimpleNamespace(translate=SimpleNamespace(remote=ShoutingStation().translate))
+    return CacheDeployment.func_or_class(settings, "0f3a", handle)
+
+
+async def test_it_answers_again_from_memory_until_cleared() -> None:
+    """A hit says that it was cached; statistics and clearing reach the store."""
+    cache = _deployment(CacheSettings())
+    assert await cache.translate([SEGMENT]) == [Translation(text="HELLO")]
+    assert await cache.translate([SEGMENT]) == [Translation(text="HELLO", cached=True)]
+    stats = await cache.stats()
+    assert (stats.type, stats.entries, stats.hits, stats.misses) == ("memory", 1, 1, 1)
+    assert await cache.clear() == 1
+
+
+async def test_a_redis_that_is_down_leaves_it_healthy() -> None:
+    """The health check passes, and requests are answered; nothing listens on port 1."""
+    cache = _deployment(CacheSettings(type="redis", redis=RedisCacheSettings(host="127.0.0.1", port=1)))
+    await cache.check_health()
+    assert await cache.translate([SEGMENT]) == [Translation(text="HELLO")]
+    assert not (await cache.stats()).available
+
+
+async def test_the_memory_store_has_the_bounds_of_the_settings() -> None:
+    """Entries, bytes and age come from the section `memory`."""
+    store = build_store(CacheSettings(memory=MemoryCacheSettings(max_size=7, max_bytes=9000)))
+    assert isinstance(store, MemoryStore)
+    stats = await store.stats()
+    assert (stats.max_entries, stats.max_bytes) == (7, 9000)
+
+
+def test_the_redis_store_takes_every_setting() -> None:
+    """A password is handed over in the clear, to the connection alone."""
+    store = build_store(CacheSettings(type="redis", redis=RedisCacheSettings(password=SecretStr("s3cret"), tls=True)))
+    assert isinstance(store, RedisStore)
+    assert "s3cret" not in repr(store)
+
+
+def test_shared_work_is_no_child_of_the_request_that_started_it() -> None:
+    """Neither Serve nor Ray can cancel it with that request, but logs still name the request."""
+
+    def look() -> None:
+        async_task_id.set("task")
+        async_task_name.set("translate")
+        async_task_function_name.set("translate")
+        _serve_request_context.set(
+            _RequestContext(request_id="r-1", _internal_request_id="i-1", cancel_on_parent_request_cancel=True)
+        )
+        detached = detached_context()
+        inside = detached.run(_get_serve_request_context)
+        assert inside.request_id == "r-1"
+        assert inside._internal_request_id not in ("", "i-1")
+        assert not inside.cancel_on_parent_request_cancel
+        for variable in (async_task_id, async_task_name, async_task_function_name):
+            assert detached.get(variable) is None
+
+    contextvars.copy_context().run(look)

@@ -1,0 +1,133 @@
+"""Admission: batches form while the engine is busy, and nobody waits for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.errors import DeadlineExceededError
+from pipelines.gate import AdmissionGate
+from pipelines.station import EngineStation
+from pipelines.types import Failure, Segment, Translation
+from tests.fakes import ManualEngine
+
+
+def _segments(*texts: str, **more: object) -> list[Segment]:
+    return [Segment(text, "eng_Latn", "spa_Latn", **more) for text in texts]  # type: ignore[arg-type]
+
+
+async def _until(condition: object) -> None:
+    async with asyncio.timeout(10):
+        # Threads of the event loop's executor make it true.
+        while not condition():  # type: ignore[operator]  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+async def test_segments_of_one_call_form_one_batch() -> None:
+    """Four segments, four free rows, one encoder batch; outcomes in order."""
+    engine = ManualEngine(max_rows=4)
+    station = EngineStation(engine)
+    task = asyncio.create_task(station.translate(_segments("a", "b", "c", "d")))
+    await _until(lambda: engine.rows)
+    engine.finish(4)
+    assert await task == [Translation(text) for text in "ABCD"]
+    assert engine.batches == [["a", "b", "c", "d"]]
+
+
+async def test_callers_collect_while_the_engine_is_full() -> None:
+    """Requests that arrive one by one while all rows are taken are admitted together when rows are free."""
+    engine = ManualEngine(max_rows=3)
+    station = EngineStation(engine)
+    tasks = [asyncio.create_task(station.translate(_segments(text))) for text in "abcdef"]
+    await _until(lambda: len(engine.rows) == 3 and station.num_waiting == 3)
+    engine.finish(3)
+    await _until(lambda: len(engine.rows) == 3)
+    engine.finish(3)
+    assert [(await task)[0].text for task in tasks] == list("ABCDEF")  # type: ignore[union-attr]
+    assert len(engine.batches) <= 4
+    assert len(engine.batches[-1]) == 3
+
+
+async def test_priority_then_deadline_then_arrival() -> None:
+    """Who waits is let in by priority, then by the earlier deadline."""
+    engine = ManualEngine(max_rows=1)
+    station = EngineStation(engine)
+    tasks = [asyncio.create_task(station.translate(_segments("first")))]
+    await _until(lambda: engine.rows)
+    late = 4e9
+    for text, more in {
+        "bulk": {"priority": 5},
+        "late": {"deadline_unix_s": late},
+        "soon": {"deadline_unix_s": late - 1},
+    }.items():
+        tasks.append(asyncio.create_task(station.translate(_segments(text, **more))))
+        await _until(lambda: station.num_waiting == len(tasks) - 1)
+    for _ in tasks:
+        await _until(lambda: engine.rows)
+        engine.finish(1)
+    await asyncio.gather(*tasks)
+    assert engine.batches == [["first"], ["soon"], ["late"], ["bulk"]]
+
+
+async def test_a_past_deadline_is_a_failure_and_gives_its_row_back() -> None:
+    """The caller is answered and the engine is told to drop the row."""
+    engine = ManualEngine()
+    (outcome,) = await EngineStation(engine).translate(_segments("a", deadline_unix_s=1.0))
+    assert isinstance(outcome, Failure)
+    assert isinstance(outcome.error, DeadlineExceededError)
+
+
+async def test_a_cancelled_caller_leaves_the_queue_and_the_engine() -> None:
+    """Rows of a cancelled caller are cancelled in the engine; its place in the queue is free."""
+    engine = ManualEngine(max_rows=1)
+    station = EngineStation(engine)
+    running = asyncio.create_task(station.translate(_segments("a")))
+    await _until(lambda: engine.rows)
+    waiting = asyncio.create_task(station.translate(_segments("b")))
+    await _until(lambda: station.num_waiting == 1)
+    waiting.cancel()
+    running.cancel()
+    await asyncio.gather(waiting, running, return_exceptions=True)
+    assert engine.rows[0][1].cancelled()
+    assert station.num_waiting == 0
+    engine.finish(1)
+    after = asyncio.create_task(station.translate(_segments("c")))
+    await _until(lambda: engine.rows)
+    engine.finish(1)
+    assert await after == [Translation("C")]
+
+
+async def test_a_beam_takes_as_many_rows_as_it_is_wide() -> None:
+    """Two beams of three do not fit into four rows."""
+    engine = ManualEngine(max_rows=4)
+    gate = AdmissionGate(engine.room, engine.max_rows)
+    await gate.enter(3)
+    second = asyncio.create_task(gate.enter(3))
+    await _until(lambda: gate.num_waiting == 1)
+    gate.leave(3)
+    await second
+
+
+@given(rows=st.lists(st.integers(1, 9), min_size=1, max_size=20), max_rows=st.integers(1, 6))
+def test_everyone_is_let_in_in_the_end(rows: list[int], max_rows: int) -> None:
+    """Whatever they need, nobody waits forever and the rows are never exceeded."""
+
+    async def run() -> None:
+        gate = AdmissionGate(lambda: max_rows, max_rows)
+        inside = 0
+
+        async def pass_through(num_rows: int) -> None:
+            nonlocal inside
+            await gate.enter(num_rows)
+            inside += min(num_rows, max_rows)
+            assert inside <= max_rows
+            await asyncio.sleep(0)
+            inside -= min(num_rows, max_rows)
+            gate.leave(num_rows)
+
+        await asyncio.wait_for(asyncio.gather(*map(pass_through, rows)), 10)
+        assert gate.num_waiting == 0
+
+    asyncio.run(run())
