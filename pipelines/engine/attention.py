@@ -1,0 +1,62 @@
+"""Attention of few queries over cached keys and values of many lengths; knows no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_MAX_PADDING_RATIO = 2.0  # above it, padding costs more than one call per sequence
+_MIN_RAGGED_TOKENS = 4096  # below it, padding is cheap whatever its share
+
+
+class Lengths:
+    """How many cached tokens each sequence of a batch has, and how its attention is computed best.
+
+    Built once per step and used by every layer.
+    """
+
+    def __init__(self, lengths: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
+        self.longest = max(lengths)
+        padded = self.longest * len(lengths)
+        self.ragged: list[int] | None = None
+        self.mask: Tensor | None = None
+        if padded > _MIN_RAGGED_TOKENS and padded > _MAX_PADDING_RATIO * sum(lengths):
+            self.ragged = list(lengths)
+        elif padded > sum(lengths):
+            allowed = torch.arange(self.longest)[None, :] < torch.tensor(lengths)[:, None]
+            mask = torch.zeros(allowed.shape).masked_fill_(~allowed, -torch.inf)
+            self.mask = mask[:, None, None, :].to(device, dtype)
+
+
+def attend(query: Tensor, keys: Tensor, values: Tensor, lengths: Lengths) -> Tensor:
+    """Return softmax(q k / sqrt(d)) v, every sequence over its own length.
+
+    Args:
+        query: `[sequences, heads, queries, head_dim]`.
+        keys: `[sequences, capacity, d_model]`, capacity at least the longest length.
+        values: As `keys`.
+        lengths: Of the sequences.
+
+    Returns:
+        `[sequences, queries, d_model]`.
+    """
+    sequences, heads, num_queries, head_dim = query.shape
+    if lengths.ragged is not None:
+        rows = [
+            _attend(query[i : i + 1], keys[i : i + 1, :length], values[i : i + 1, :length], None)
+            for i, length in enumerate(lengths.ragged)
+        ]
+        out = torch.cat(rows)
+    else:
+        out = _attend(query, keys[:, : lengths.longest], values[:, : lengths.longest], lengths.mask)
+    return out.transpose(1, 2).reshape(sequences, num_queries, heads * head_dim)
+
+
+def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    sequences, heads, _, head_dim = query.shape
+    keys = keys.view(sequences, -1, heads, head_dim).transpose(1, 2)
+    values = values.view(sequences, -1, heads, head_dim).transpose(1, 2)
+    return functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)

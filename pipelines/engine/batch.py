@@ -1,0 +1,175 @@
+"""The running batch: rows of many requests decoded together, joining and leaving between steps.
+
+Synchronous and without threads; what runs when is the scheduler's and the loop's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from pipelines.engine.decoder import Decoder
+from pipelines.engine.encoder import Encoder
+from pipelines.engine.kv_cache import KeyValueCache
+from pipelines.engine.search import BeamSearch, GreedySearch, Output, start_search
+from pipelines.engine.selection import best_continuations, constrain, is_constrained
+from pipelines.engine.shape import ModelShape
+from pipelines.engine.weights import Weights
+from pipelines.types import DecodingOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One source and how it is decoded.
+
+    Attributes:
+        key: The caller's name for it, unique among live requests.
+        source: Token ids, `[source language, ..., </s>]`.
+        target_lang_id: Forced first token of the target.
+        max_new_tokens: Bound of generated tokens, at least 1.
+        options: The rest of the decoding.
+    """
+
+    key: int
+    source: tuple[int, ...]
+    target_lang_id: int
+    max_new_tokens: int
+    options: DecodingOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A request that left the batch.
+
+    Attributes:
+        outputs: Best first; empty if the network gave no usable numbers for it.
+    """
+
+    key: int
+    outputs: tuple[Output, ...]
+
+
+class RunningBatch:
+    """Encodes joining requests, steps all live rows, and lets finished ones leave."""
+
+    def __init__(self, weights: Weights, shape: ModelShape, dtype: torch.dtype) -> None:
+        self._shape = shape
+        self._encoder = Encoder(weights, shape)
+        self._decoder = Decoder(weights, shape)
+        self._cache = KeyValueCache(shape, dtype, weights.embedding.device)
+        self._live: list[_Live] = []
+
+    @property
+    def keys(self) -> list[int]:
+        """Of the live requests."""
+        return [live.request.key for live in self._live]
+
+    @torch.inference_mode()
+    def join(self, requests: Sequence[Request]) -> None:
+        """Encode requests as one batch and add their rows. Nothing has changed if it raises."""
+        encoded = self._encoder([request.source for request in requests])
+        joining = [_Live(request, self._shape) for request in requests]
+        self._cache.join(
+            self._decoder.cross_keys_values(encoded),
+            [len(request.source) for request in requests],
+            [live.search.width for live in joining],
+        )
+        self._live += joining
+
+    @torch.inference_mode()
+    def step(self) -> list[Finished]:
+        """Decode one token of every live row. It may be repeated if it raises.
+
+        Returns:
+            The requests that are done; they have left.
+        """
+        hidden = self._decoder.step(list(chain.from_iterable(live.next_tokens() for live in self._live)), self._cache)
+        selecting: list[_Live] = []
+        rows: list[int] = []
+        first_rows: list[int] = []
+        first = 0
+        for live in self._live:
+            if live.is_past_prefix:
+                selecting.append(live)
+                first_rows.append(first)
+                rows += range(first, first + live.search.width)
+            first += live.search.width
+        totals, tokens = self._continuations(hidden, rows, selecting) if selecting else ([], [])
+        self._cache.advance()
+        for live in self._live:
+            live.num_fed += 1
+        return self._take(selecting, first_rows, totals, tokens)
+
+    @torch.inference_mode()
+    def drop(self, keys: set[int]) -> None:
+        """Remove requests, finished or not."""
+        groups = {index for index, live in enumerate(self._live) if live.request.key in keys}
+        if groups:
+            self._live = [self._live[group] for group in self._cache.drop(groups)]
+
+    def _continuations(
+        self, hidden: Tensor, rows: list[int], selecting: list[_Live]
+    ) -> tuple[list[list[float]], list[list[int]]]:
+        """Return for each of `rows` its best continuations' summed log-probabilities and ids."""
+        logits = self._decoder.logits(hidden if len(rows) == len(hidden) else hidden[rows])
+        _constrain(logits, selecting, GreedySearch, self._shape.eos_id)
+        log_probs = torch.log_softmax(logits, dim=-1)
+        _constrain(log_probs, selecting, BeamSearch, self._shape.eos_id)
+        values, tokens = best_continuations(log_probs, max(live.search.num_candidates for live in selecting))
+        scores = [score for live in selecting for score in live.search.scores]
+        totals = values.cpu() + torch.tensor(scores)[:, None]
+        return totals.tolist(), tokens.tolist()
+
+    def _take(
+        self, selecting: list[_Live], first_rows: list[int], totals: list[list[float]], tokens: list[list[int]]
+    ) -> list[Finished]:
+        """Advance every search by its share of the continuations."""
+        finished, sources, targets, offset = [], [], [], 0
+        for live, first_row in zip(selecting, first_rows, strict=True):
+            own = slice(offset, offset + live.search.width)
+            offset += live.search.width
+            best = max(row[0] for row in totals[own])
+            if not best > -torch.inf:  # also true of NaN
+                finished.append(Finished(live.request.key, ()))
+                continue
+            for source, target in live.search.advance(totals[own], tokens[own]):
+                sources.append(first_row + source)
+                targets.append(first_row + target)
+            if live.search.outputs:
+                finished.append(Finished(live.request.key, live.search.outputs))
+        self._cache.copy_rows(sources, targets)
+        self.drop({done.key for done in finished})
+        return finished
+
+
+class _Live:
+    """A request in the batch: its search, and how much of its rows the decoder has read."""
+
+    def __init__(self, request: Request, shape: ModelShape) -> None:
+        self.request = request
+        self.prefix = (shape.decoder_start_id, request.target_lang_id)
+        self.search = start_search(self.prefix, request.options, request.max_new_tokens, shape.eos_id)
+        self.num_fed = 0
+        self.constrained = is_constrained(request.options)
+
+    @property
+    def is_past_prefix(self) -> bool:
+        """Whether the step that is running chooses a token, or only reads a forced one."""
+        return self.num_fed + 1 >= len(self.prefix)
+
+    def next_tokens(self) -> list[int]:
+        return [row[self.num_fed] for row in self.search.rows]
+
+
+def _constrain(scores: Tensor, selecting: list[_Live], kind: type[GreedySearch | BeamSearch], eos_id: int) -> None:
+    """Apply options that change scores: the reference does it on logits in greedy search, else on log-probabilities."""
+    row = 0
+    for live in selecting:
+        for tokens in live.search.rows:
+            if live.constrained and isinstance(live.search, kind):
+                constrain(scores[row], tokens, len(live.prefix), live.request.options, eos_id)
+            row += 1

@@ -1,0 +1,132 @@
+"""One step of the decoder for all live rows, each at its own position; knows nothing of search or stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain, repeat
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipelines.engine.attention import Lengths, attend
+from pipelines.engine.encoder import embed
+from pipelines.engine.kv_cache import KeyValueCache
+from pipelines.engine.shape import ModelShape
+from pipelines.engine.weights import DecoderLayer, Weights
+
+
+class Decoder:
+    """Runs the decoder's layers over a `KeyValueCache`."""
+
+    def __init__(self, weights: Weights, shape: ModelShape) -> None:
+        self._weights = weights
+        self._shape = shape
+
+    def cross_keys_values(self, encoded: Tensor) -> Tensor:
+        """Project encoder output for every layer, once per source.
+
+        Args:
+            encoded: `[total tokens, d_model]`, packed.
+
+        Returns:
+            `[layers, 2, total tokens, d_model]`.
+        """
+        layers = [layer.cross_kv(encoded).view(len(encoded), 2, -1) for layer in self._weights.decoder]
+        return torch.stack(layers).transpose(1, 2)
+
+    def step(self, tokens: Sequence[int], cache: KeyValueCache) -> Tensor:
+        """Feed one token to every row and write its keys and values.
+
+        A step that raised may be repeated: nothing counts until `cache.advance()`.
+
+        Args:
+            tokens: One id per row, in the cache's order.
+            cache: The rows' memory, at least one row.
+
+        Returns:
+            `[rows, d_model]`, normalised, ready for the output projection.
+        """
+        cache.make_space()
+        step = _Step(cache, self._shape)
+        hidden = embed(self._weights, self._shape, *step.ids_and_positions(tokens))
+        for index, layer in enumerate(self._weights.decoder):
+            hidden = hidden + layer.self_out(self._self_attention(layer, index, hidden, step))
+            hidden = hidden + layer.cross_out(self._cross_attention(layer, index, hidden, step))
+            hidden = hidden + layer.fc2(functional.relu_(layer.fc1(layer.ffn_norm(hidden))))
+        return self._weights.decoder_norm(hidden)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Project `hidden [rows, d_model]` on the vocabulary: `[rows, vocab_size]`, float32."""
+        return self._weights.lm_head(hidden).float()
+
+    def _self_attention(self, layer: DecoderLayer, index: int, hidden: Tensor, step: _Step) -> Tensor:
+        rows = len(hidden)
+        width = self._shape.d_model
+        query, keys_values = torch.split(layer.qkv(layer.self_norm(hidden)), [width, 2 * width], dim=1)
+        memory = step.cache.self_kv[index]
+        step.write(memory, keys_values.view(rows, 2, -1).transpose(0, 1))
+        query = query.view(rows, self._shape.num_decoder_heads, 1, -1)
+        return attend(query, memory[0, :rows], memory[1, :rows], step.self_lengths).view(rows, -1)
+
+    def _cross_attention(self, layer: DecoderLayer, index: int, hidden: Tensor, step: _Step) -> Tensor:
+        query = step.to_groups(layer.cross_q(layer.cross_norm(hidden)))
+        groups, width, _ = query.shape
+        query = query.view(groups, width, self._shape.num_decoder_heads, -1).transpose(1, 2)
+        memory = step.cache.cross_kv[index]
+        return step.to_rows(attend(query, memory[0, :groups], memory[1, :groups], step.cross_lengths))
+
+
+class _Step:
+    """What all layers of one step share: positions, lengths, and how rows lie in groups."""
+
+    def __init__(self, cache: KeyValueCache, shape: ModelShape) -> None:
+        self.cache = cache
+        self._shape = shape
+        self._device = cache.self_kv.device
+        self._dtype = cache.self_kv.dtype
+        self._positions = list(chain.from_iterable(map(repeat, cache.positions, cache.widths)))
+        self.self_lengths = Lengths([p + 1 for p in self._positions], self._dtype, self._device)
+        self.cross_lengths = Lengths(cache.source_lengths, self._dtype, self._device)
+        self._same_position = min(self._positions) == max(self._positions)
+        self._position_ids = torch.tensor(self._positions, device=self._device)
+        self._rows = torch.arange(len(self._positions), device=self._device)
+        self._widest = max(cache.widths)
+        self._padded: Tensor | None = None
+        self._unpadded: Tensor | None = None
+        if min(cache.widths) < self._widest:
+            self._padded, self._unpadded = self._padding()
+
+    def ids_and_positions(self, tokens: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return ids and rows of the position table; a padding token has position zero, as in the reference."""
+        ids = torch.tensor(tokens, device=self._device)
+        positions = self._position_ids + self._shape.pad_id + 1
+        return ids, positions.masked_fill_(ids == self._shape.pad_id, self._shape.pad_id)
+
+    def write(self, memory: Tensor, keys_values: Tensor) -> None:
+        """Store `keys_values [2, rows, d_model]` at each row's position of `memory [2, rows, positions, d_model]`."""
+        if self._same_position:
+            memory[:, : len(self._rows), self._positions[0]] = keys_values
+        else:
+            memory[:, self._rows, self._position_ids] = keys_values
+
+    def to_groups(self, rows: Tensor) -> Tensor:
+        """`[rows, d]` to `[groups, widest group, d]`; narrower groups repeat their last row."""
+        if self._padded is None:
+            return rows.view(len(self.cache.widths), self._widest, -1)
+        return rows[self._padded]
+
+    def to_rows(self, groups: Tensor) -> Tensor:
+        """Undo `to_groups`."""
+        flat = groups.reshape(-1, groups.shape[-1])
+        return flat if self._unpadded is None else flat[self._unpadded]
+
+    def _padding(self) -> tuple[Tensor, Tensor]:
+        padded: list[list[int]] = []
+        unpadded: list[int] = []
+        first = 0
+        for group, width in enumerate(self.cache.widths):
+            padded.append([first + min(i, width - 1) for i in range(self._widest)])
+            unpadded += [group * self._widest + i for i in range(width)]
+            first += width
+        return torch.tensor(padded, device=self._device), torch.tensor(unpadded, device=self._device)

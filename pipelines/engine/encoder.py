@@ -1,0 +1,65 @@
+"""The encoder over packed sources: no row is padded, so no token is computed in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipelines.engine.shape import ModelShape
+from pipelines.engine.weights import EncoderLayer, Weights
+
+
+class Encoder:
+    """Runs the encoder's layers on all tokens of a batch at once, attention on each source alone."""
+
+    def __init__(self, weights: Weights, shape: ModelShape) -> None:
+        self._weights = weights
+        self._shape = shape
+
+    def __call__(self, sources: Sequence[Sequence[int]]) -> Tensor:
+        """Encode token ids.
+
+        Args:
+            sources: One non-empty sequence of ids per row, `[source language, ..., </s>]`.
+
+        Returns:
+            `[total tokens, d_model]`, the rows one after the other.
+        """
+        weights, shape = self._weights, self._shape
+        device = weights.embedding.device
+        lengths = [len(source) for source in sources]
+        ids = torch.tensor([token for source in sources for token in source], device=device)
+        positions = torch.cat([torch.arange(length) for length in lengths]).to(device) + shape.pad_id + 1
+        hidden = embed(weights, shape, ids, positions)
+        for layer in weights.encoder:
+            hidden = hidden + layer.self_out(self._self_attention(layer, hidden, lengths))
+            hidden = hidden + layer.fc2(functional.relu_(layer.fc1(layer.ffn_norm(hidden))))
+            hidden = clamp_float16(hidden)
+        return weights.encoder_norm(hidden)
+
+    def _self_attention(self, layer: EncoderLayer, hidden: Tensor, lengths: list[int]) -> Tensor:
+        heads = self._shape.num_encoder_heads
+        qkv = layer.qkv(layer.self_norm(hidden))
+        mixed = []
+        for row in torch.split(qkv, lengths):
+            query, key, value = row.view(1, len(row), 3, heads, -1).permute(2, 0, 3, 1, 4)
+            attended = functional.scaled_dot_product_attention(query, key, value)
+            mixed.append(attended[0].transpose(0, 1).reshape(len(row), -1))
+        return torch.cat(mixed)
+
+
+def embed(weights: Weights, shape: ModelShape, ids: Tensor, positions: Tensor) -> Tensor:
+    """Return scaled token embeddings plus positions, `[len(ids), d_model]`, in the positions' dtype."""
+    tokens = functional.embedding(ids, weights.embedding).to(weights.positions.dtype)
+    return tokens * shape.embed_scale + weights.positions[positions]
+
+
+def clamp_float16(hidden: Tensor) -> Tensor:
+    """Keep float16 activations finite, as the reference encoder does."""
+    if hidden.dtype == torch.float16:
+        limit = torch.finfo(torch.float16).max - 1000
+        return hidden.clamp_(-limit, limit)
+    return hidden

@@ -1,0 +1,135 @@
+"""Keys and values of the rows being decoded, kept compact: row i of the batch is row i of the memory.
+
+A *group* is one source and the rows decoded from it: one row in greedy search, `width` rows in beam search, which
+share the source's cross-attention keys and values. Knows no weights and no tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pipelines.engine.shape import ModelShape
+
+
+class KeyValueCache:
+    """Self-attention `[layers, 2, rows, positions, d_model]`, cross-attention `[layers, 2, groups, source, d_model]`.
+
+    Memory grows by doubling to what the live rows need and is never given back, so that a busy engine allocates
+    nothing.
+    """
+
+    def __init__(self, shape: ModelShape, dtype: torch.dtype, device: torch.device) -> None:
+        self._shape = shape
+        self._dtype = dtype
+        self._device = device
+        self.widths: list[int] = []
+        self.source_lengths: list[int] = []
+        self.positions: list[int] = []
+        self.self_kv = self._zeros(0, 0)
+        self.cross_kv = self._zeros(0, 0)
+
+    @property
+    def num_rows(self) -> int:
+        """Live rows of all groups."""
+        return sum(self.widths)
+
+    def join(self, cross_kv: Tensor, source_lengths: Sequence[int], widths: Sequence[int]) -> None:
+        """Append groups.
+
+        Args:
+            cross_kv: `[layers, 2, total source tokens, d_model]`, the sources one after the other.
+            source_lengths: Tokens of each source.
+            widths: Rows of each group.
+        """
+        first = len(self.widths)
+        live = max([*self.source_lengths, 0])
+        self.cross_kv = self._grown(self.cross_kv, first, live, first + len(widths), max(live, max(source_lengths)))
+        rows = self.num_rows
+        self.self_kv = self._grown(self.self_kv, rows, self._longest(), rows + sum(widths), 1)
+        for index, source in enumerate(torch.split(cross_kv, list(source_lengths), dim=2), start=first):
+            self.cross_kv[:, :, index, : source.shape[2]] = source
+        self.widths += widths
+        self.source_lengths += source_lengths
+        self.positions += [0] * len(widths)
+
+    def make_space(self) -> None:
+        """Have memory for one more position of every row."""
+        rows, longest = self.num_rows, self._longest()
+        self.self_kv = self._grown(self.self_kv, rows, longest, rows, longest + 1)
+
+    def advance(self) -> None:
+        """Count the position that was just written."""
+        self.positions = [position + 1 for position in self.positions]
+
+    def copy_rows(self, sources: list[int], targets: list[int]) -> None:
+        """Overwrite rows by other rows, all at once; a beam that has two heirs lives on in both."""
+        if sources:
+            _copy(self.self_kv, sources, targets, self._longest())
+
+    def drop(self, groups: set[int]) -> list[int]:
+        """Remove groups and close the holes.
+
+        Returns:
+            The surviving groups' former indices, in their new order.
+        """
+        order = plan_compaction(self.widths, groups)
+        first_row = [sum(self.widths[:index]) for index in range(len(self.widths))]
+        rows = [row for group in order for row in range(first_row[group], first_row[group] + self.widths[group])]
+        survivors = [self.positions[group] for group in order]
+        _move(self.self_kv, rows, max(survivors, default=0))
+        lengths = [self.source_lengths[group] for group in order]
+        _move(self.cross_kv, order, max(lengths, default=0))
+        self.widths = [self.widths[group] for group in order]
+        self.source_lengths, self.positions = lengths, survivors
+        return order
+
+    def _longest(self) -> int:
+        return max([*self.positions, 0])
+
+    def _zeros(self, rows: int, length: int) -> Tensor:
+        layers, width = self._shape.num_decoder_layers, self._shape.d_model
+        # Zeros, because what attention masks out must still be finite.
+        return torch.zeros(layers, 2, rows, length, width, dtype=self._dtype, device=self._device)
+
+    def _grown(self, memory: Tensor, rows: int, length: int, needed_rows: int, needed_length: int) -> Tensor:
+        """Return memory of at least the needed size with `rows x length` of the old one's content."""
+        if memory.shape[2] >= needed_rows and memory.shape[3] >= needed_length:
+            return memory
+        new_rows = max(memory.shape[2], _power_of_two(needed_rows))
+        new_length = max(memory.shape[3], _power_of_two(max(needed_length, 16)))
+        grown = self._zeros(new_rows, new_length)
+        grown[:, :, :rows, :length] = memory[:, :, :rows, :length]
+        return grown
+
+
+def plan_compaction(widths: Sequence[int], dropped: set[int]) -> list[int]:
+    """Return the surviving groups in an order without holes that moves as few rows as it simply can.
+
+    A hole is filled by the last survivor of the same width; if widths differ, what follows the hole moves up.
+    """
+    order: list[int | None] = [None if group in dropped else group for group in range(len(widths))]
+    for hole in sorted(dropped):
+        for candidate in range(len(order) - 1, hole, -1):
+            group = order[candidate]
+            if group is not None and widths[group] == widths[hole]:
+                order[hole], order[candidate] = group, None
+                break
+    return [group for group in order if group is not None]
+
+
+def _move(memory: Tensor, order: Sequence[int], length: int) -> None:
+    sources = [source for target, source in enumerate(order) if source != target]
+    if sources:
+        _copy(memory, sources, [target for target, source in enumerate(order) if source != target], length)
+
+
+def _copy(memory: Tensor, sources: list[int], targets: list[int], length: int) -> None:
+    live = memory[:, :, :, :length]
+    live[:, :, targets] = live[:, :, sources]
+
+
+def _power_of_two(number: int) -> int:
+    return 1 << max(number - 1, 0).bit_length()

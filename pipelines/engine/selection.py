@@ -1,0 +1,76 @@
+"""From logits to each row's best continuations, the row's own constraints applied; knows no search state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pipelines.types import DecodingOptions
+
+_BLOCK = 512
+
+
+def best_continuations(scores: Tensor, num_candidates: int) -> tuple[Tensor, Tensor]:
+    """Return the values and ids, `[rows, num_candidates]` each, of the largest scores, best first.
+
+    `Tensor.topk` and `argmax` visit 256k entries one by one. The k largest lie in the k blocks with the largest
+    maxima, and finding those is one vectorised pass.
+
+    Args:
+        scores: `[rows, vocabulary]`, contiguous.
+        num_candidates: At most the size of the vocabulary.
+    """
+    rows, vocabulary = scores.shape
+    num_blocks = vocabulary // _BLOCK
+    if num_blocks <= 2 * num_candidates:
+        values, ids = scores.topk(num_candidates)
+        return values, ids
+    blocks = scores[:, : num_blocks * _BLOCK].view(rows, num_blocks, _BLOCK)
+    chosen = blocks.amax(-1).topk(num_candidates).indices[:, :, None]
+    rest = torch.arange(num_blocks * _BLOCK, vocabulary, device=scores.device).expand(rows, -1)
+    within = torch.arange(_BLOCK, device=scores.device)
+    ids = torch.cat([(chosen * _BLOCK + within).flatten(1), rest], dim=1)
+    candidates = torch.cat(
+        [blocks.gather(1, chosen.expand(-1, -1, _BLOCK)).flatten(1), scores[:, num_blocks * _BLOCK :]], dim=1
+    )
+    values, at = candidates.topk(num_candidates)
+    return values, ids.gather(1, at)
+
+
+def is_constrained(options: DecodingOptions) -> bool:
+    """Whether `constrain` may change a row with these options."""
+    return bool(options.min_new_tokens > 0 or options.no_repeat_ngram_size > 0 or options.repetition_penalty != 1.0)
+
+
+def constrain(scores: Tensor, row: Sequence[int], prefix_length: int, options: DecodingOptions, eos_id: int) -> None:
+    """Change one row's scores in place; rules and their order as in `transformers`' logits processors.
+
+    Args:
+        scores: `[vocabulary]`.
+        row: Tokens so far, forced prefix included.
+        prefix_length: Of the forced prefix.
+        options: Of the row.
+        eos_id: Banned until `min_new_tokens` are generated.
+    """
+    if options.repetition_penalty != 1.0:
+        seen = torch.tensor(sorted(set(row)), device=scores.device)
+        old = scores[seen]
+        penalty = options.repetition_penalty
+        scores[seen] = torch.where(old < 0, old * penalty, old / penalty)
+    if options.no_repeat_ngram_size > 0:
+        banned = _ngram_continuations(row, options.no_repeat_ngram_size)
+        if banned:
+            scores[banned] = -torch.inf
+    if len(row) - prefix_length < options.min_new_tokens:
+        scores[eos_id] = -torch.inf
+
+
+def _ngram_continuations(row: Sequence[int], size: int) -> list[int]:
+    """Return the tokens that would complete an n-gram the row already has."""
+    start = len(row) - size + 1
+    if start < 1:
+        return []
+    suffix = list(row[start:])
+    return [row[i + size - 1] for i in range(start) if list(row[i : i + size - 1]) == suffix]

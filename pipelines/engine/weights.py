@@ -1,0 +1,161 @@
+"""From a checkpoint's tensors to the network's layers: fused, stored in the backend's format, packed.
+
+Two stages, so that the first can be cached on disk: `prepare` fuses and rounds, `assemble` builds layers from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipelines.engine.linear import Backend, Linear
+from pipelines.engine.shape import ModelShape
+
+
+class LayerNorm:
+    """Normalisation over the last dimension; every M2M100 norm has a scale and a shift."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self._weight = weight
+        self._bias = bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Normalise `x [..., d_model]`."""
+        return functional.layer_norm(x, self._weight.shape, self._weight, self._bias)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderLayer:
+    """One encoder layer; `qkv` gives queries, keys and values side by side."""
+
+    self_norm: LayerNorm
+    qkv: Linear
+    self_out: Linear
+    ffn_norm: LayerNorm
+    fc1: Linear
+    fc2: Linear
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderLayer:
+    """One decoder layer; `cross_kv` runs once per source, the rest once per step."""
+
+    self_norm: LayerNorm
+    qkv: Linear
+    self_out: Linear
+    cross_norm: LayerNorm
+    cross_q: Linear
+    cross_kv: Linear
+    cross_out: Linear
+    ffn_norm: LayerNorm
+    fc1: Linear
+    fc2: Linear
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The whole network. `embedding [vocab_size, d_model]` is unscaled; `positions` has its own offset row."""
+
+    embedding: Tensor
+    positions: Tensor
+    encoder: tuple[EncoderLayer, ...]
+    encoder_norm: LayerNorm
+    decoder: tuple[DecoderLayer, ...]
+    decoder_norm: LayerNorm
+    lm_head: Linear
+
+
+# Layer name -> the checkpoint's modules whose rows it stacks.
+_ATTENTION = {"qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), "self_out": ("self_attn.out_proj",)}
+_CROSS = {
+    "cross_q": ("encoder_attn.q_proj",),
+    "cross_kv": ("encoder_attn.k_proj", "encoder_attn.v_proj"),
+    "cross_out": ("encoder_attn.out_proj",),
+}
+_FEED_FORWARD = {"fc1": ("fc1",), "fc2": ("fc2",)}
+LINEARS = {"encoder": _ATTENTION | _FEED_FORWARD, "decoder": _ATTENTION | _CROSS | _FEED_FORWARD}
+_NORMS = {
+    "encoder": {"self_norm": "self_attn_layer_norm", "ffn_norm": "final_layer_norm"},
+    "decoder": {
+        "self_norm": "self_attn_layer_norm",
+        "cross_norm": "encoder_attn_layer_norm",
+        "ffn_norm": "final_layer_norm",
+    },
+}
+
+
+def prepare(state: Mapping[str, Tensor], shape: ModelShape, backend: Backend) -> Iterator[tuple[str, Tensor]]:
+    """Yield every tensor that `assemble` needs, by name; one layer in memory at a time.
+
+    Args:
+        state: A state dict of `M2M100ForConditionalGeneration`.
+        shape: Of the same checkpoint.
+        backend: Whose format is stored.
+    """
+    for side, num_layers in (("encoder", shape.num_encoder_layers), ("decoder", shape.num_decoder_layers)):
+        for index in range(num_layers):
+            source, target = f"model.{side}.layers.{index}", f"{side}.{index}"
+            for name, parts in LINEARS[side].items():
+                fused = torch.cat([state[f"{source}.{part}.weight"] for part in parts])
+                for kind, tensor in backend.prepare(fused).items():
+                    yield f"{target}.{name}.{kind}", tensor
+                bias = torch.cat([state[f"{source}.{part}.bias"] for part in parts])
+                yield f"{target}.{name}.bias", bias.to(backend.compute_dtype)
+            for name, part in _NORMS[side].items():
+                yield from _norm(state, f"{source}.{part}", f"{target}.{name}", backend)
+        yield from _norm(state, f"model.{side}.layer_norm", f"{side}.norm", backend)
+    shared = state["model.shared.weight"]
+    for kind, tensor in backend.prepare(state.get("lm_head.weight", shared)).items():
+        yield f"lm_head.{kind}", tensor
+    # Rows are looked up, not multiplied: int8 would save nothing but bytes that are read anyway.
+    yield "embedding", shared.to(torch.bfloat16 if backend.name == "int8" else backend.compute_dtype).contiguous()
+
+
+def assemble(stored: Mapping[str, Tensor], shape: ModelShape, backend: Backend) -> Weights:
+    """Build the layers from the tensors that `prepare` yielded."""
+
+    def linear(name: str, nonnegative_input: bool = False) -> Linear:
+        parts = {kind: stored[f"{name}.{kind}"] for kind in ("weight", "scale") if f"{name}.{kind}" in stored}
+        bias = stored.get(f"{name}.bias")
+        return backend.linear(parts, bias, nonnegative_input=nonnegative_input)
+
+    def norm(name: str) -> LayerNorm:
+        return LayerNorm(stored[f"{name}.weight"].to(backend.device), stored[f"{name}.bias"].to(backend.device))
+
+    def layer(side: str, index: int) -> dict[str, Linear | LayerNorm]:
+        prefix = f"{side}.{index}"
+        linears = {name: linear(f"{prefix}.{name}", nonnegative_input=name == "fc2") for name in LINEARS[side]}
+        return {**linears, **{name: norm(f"{prefix}.{name}") for name in _NORMS[side]}}
+
+    return Weights(
+        embedding=stored["embedding"].to(backend.device),
+        positions=sinusoidal_positions(shape).to(backend.device, backend.compute_dtype),
+        encoder=tuple(EncoderLayer(**layer("encoder", i)) for i in range(shape.num_encoder_layers)),  # type: ignore[arg-type]
+        encoder_norm=norm("encoder.norm"),
+        decoder=tuple(DecoderLayer(**layer("decoder", i)) for i in range(shape.num_decoder_layers)),  # type: ignore[arg-type]
+        decoder_norm=norm("decoder.norm"),
+        lm_head=linear("lm_head"),
+    )
+
+
+def sinusoidal_positions(shape: ModelShape) -> Tensor:
+    """Return the position table; its row `pad_id` is zero and a sequence starts at row `pad_id + 1`.
+
+    Same formula as `M2M100SinusoidalPositionalEmbedding.get_embedding`.
+    """
+    half = shape.d_model // 2
+    frequency = torch.exp(torch.arange(half).float() * -(torch.log(torch.tensor(10000.0)) / (half - 1)))
+    angle = torch.arange(shape.max_positions + shape.pad_id + 1).float()[:, None] * frequency[None]
+    table = torch.cat([angle.sin(), angle.cos()], dim=1)
+    table = functional.pad(table, (0, shape.d_model - 2 * half))
+    table[shape.pad_id] = 0
+    return table
+
+
+def _norm(state: Mapping[str, Tensor], source: str, target: str, backend: Backend) -> Iterator[tuple[str, Tensor]]:
+    for kind in ("weight", "bias"):
+        yield f"{target}.{kind}", state[f"{source}.{kind}"].to(backend.compute_dtype)

@@ -1,0 +1,61 @@
+"""What `transformers.generate` makes of a request: the expected value of every parity test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import M2M100ForConditionalGeneration
+
+from pipelines.engine.batch import Request, RunningBatch
+from pipelines.engine.linear import choose_backend
+from pipelines.engine.shape import ModelShape
+from pipelines.engine.weights import assemble, prepare
+
+
+def load_reference(path: Path) -> M2M100ForConditionalGeneration:
+    """Load a checkpoint in float32, its attention computed without fused kernels' shortcuts."""
+    return M2M100ForConditionalGeneration.from_pretrained(path).eval()
+
+
+def running_batch(model: M2M100ForConditionalGeneration, dtype: str = "float32") -> RunningBatch:
+    """Build the engine's batch over the weights of a reference model."""
+    shape = ModelShape.from_config(model.config)
+    backend = choose_backend(dtype, torch.device("cpu"))
+    stored = dict(prepare(model.state_dict(), shape, backend))
+    return RunningBatch(assemble(stored, shape, backend), shape, backend.compute_dtype)
+
+
+@torch.no_grad()
+def generate(model: M2M100ForConditionalGeneration, request: Request) -> list[tuple[tuple[int, ...], float | None]]:
+    """Decode one request alone.
+
+    Returns:
+        For each hypothesis its tokens, as `Output.tokens`, and its summed log-probability in beam search.
+    """
+    options = request.options
+    result = model.generate(
+        torch.tensor([request.source]),
+        forced_bos_token_id=request.target_lang_id,
+        do_sample=False,
+        num_beams=options.num_beams,
+        num_return_sequences=options.num_hypotheses,
+        max_new_tokens=request.max_new_tokens + 1,  # the forced language counts there
+        min_new_tokens=options.min_new_tokens + 1 if options.min_new_tokens else None,
+        length_penalty=options.length_penalty,
+        no_repeat_ngram_size=options.no_repeat_ngram_size,
+        repetition_penalty=options.repetition_penalty,
+        return_dict_in_generate=True,
+        output_scores=True,
+    )
+    eos_id = model.config.eos_token_id
+    expected: list[tuple[tuple[int, ...], float | None]] = []
+    for index, sequence in enumerate(result.sequences.tolist()):
+        tokens = sequence[2 : 2 + request.max_new_tokens]
+        if eos_id in tokens:
+            tokens = tokens[: tokens.index(eos_id) + 1]
+        score = None
+        if options.num_beams > 1:
+            score = float(result.sequences_scores[index]) * (len(tokens) + 1) ** options.length_penalty
+        expected.append((tuple(tokens), score))
+    return expected
