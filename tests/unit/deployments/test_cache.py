@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from pipelines.cache.memory import MemoryStore
 from pipelines.cache.redis import RedisStore
 from pipelines.types import Segment, Translation
 from tests.fakes import ShoutingStation
+from tests.redis_server import running_redis
 
 SEGMENT = Segment(text="hello", source_lang="eng_Latn", target_lang="fra_Latn")
 
@@ -51,10 +53,25 @@ async def test_the_memory_store_has_the_bounds_of_the_settings() -> None:
     assert (stats.max_entries, stats.max_bytes) == (7, 9000)
 
 
-def test_the_redis_store_takes_every_setting() -> None:
-    """A password is handed over in the clear, to the connection alone."""
-    store = build_store(CacheSettings(type="redis", redis=RedisCacheSettings(password=SecretStr("s3cret"), tls=True)))
+async def test_the_redis_store_has_the_address_password_and_age_of_the_settings(tmp_path: Path) -> None:
+    """Against a real Redis with a password; the password does not show."""
+    with running_redis(tmp_path, password="s3cret") as server:
+        section = RedisCacheSettings(
+            host="127.0.0.1",
+            port=server.port,
+            db=3,
+            username="default",
+            password=SecretStr("s3cret"),
+            operation_timeout_ms=30_000,
+        )
+        store = build_store(CacheSettings(type="redis", redis=section))
+        await store.put_many({"a": b"1"})
+        assert await store.get_many(["a"]) == [b"1"]
+        keyspace = server.command("INFO", "keyspace")
+        await store.close()
     assert isinstance(store, RedisStore)
+    assert isinstance(keyspace, dict)
+    assert (keyspace["db3"]["keys"], keyspace["db3"]["expires"]) == (1, 1)
     assert "s3cret" not in repr(store)
 
 

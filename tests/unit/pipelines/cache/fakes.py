@@ -1,0 +1,72 @@
+"""A clock, a store and a station that a test steers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from pipelines.cache.store import CacheStats
+from pipelines.types import Outcome, Segment, Translation
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return self.now_s
+
+
+class FakeStore:
+    """A dictionary; writes wait while `writable` is cleared."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, bytes] = {}
+        self.writable = asyncio.Event()
+        self.writable.set()
+
+    async def get_many(self, keys: list[str]) -> list[bytes | None]:
+        """One answer per key."""
+        return [self.entries.get(key) for key in keys]
+
+    async def put_many(self, entries: dict[str, bytes]) -> None:
+        """Keep them when writable."""
+        await self.writable.wait()
+        self.entries.update(entries)
+
+    async def clear(self) -> int:
+        """Forget all."""
+        num_entries = len(self.entries)
+        self.entries.clear()
+        return num_entries
+
+    async def stats(self) -> CacheStats:
+        """Count entries, and one error."""
+        return CacheStats("memory", True, len(self.entries), None, None, None, evictions=0, errors=1)
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+class FakeStation:
+    """Records each call and answers it when released; translates to upper case unless told otherwise."""
+
+    def __init__(self, answer: Callable[[Segment], Outcome] = lambda s: Translation(text=s.text.upper())) -> None:
+        self.answer = answer
+        self.calls: list[list[Segment]] = []
+        self.num_cancelled = 0
+        self.released = asyncio.Event()
+        self.released.set()
+
+    async def translate(self, segments: list[Segment]) -> list[Outcome]:
+        """See `SegmentTranslator`."""
+        self.calls.append(segments)
+        try:
+            await self.released.wait()
+        except asyncio.CancelledError:
+            self.num_cancelled += 1
+            raise
+        return [self.answer(segment) for segment in segments]
