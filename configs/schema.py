@@ -203,9 +203,7 @@ class LimitSettings(Section):
     request_timeout_s: PositiveFloat = 60.0
     """Time after which a request is answered with 504."""
     max_ongoing_requests: PositiveInt = 256
-    """Requests that one ingress replica works on at the same time."""
-    max_queued_requests: NonNegativeInt = 512
-    """Requests that may wait for an ingress replica; over it 503 with Retry-After."""
+    """Requests that one ingress replica works on at the same time; over it 503 with Retry-After."""
 
 
 class WarmupSample(Section):

@@ -167,11 +167,15 @@ def _operation_routes(service: TranslationService) -> APIRouter:
 
 async def _health(service: TranslationService) -> schemas.HealthResponse:
     probe = await service.probe()
-    model, cache, deployments = None, {"enabled": service.fleet.cache_enabled}, {}
+    model = None
+    cache: dict[str, Any] = {"enabled": service.fleet.cache_enabled}
+    deployments: dict[str, Any] = {}
+    batching: dict[str, Any] = {}
     whole = True
     try:
         model = _model_entry(await service.model_info())
         deployments = await service.fleet.deployments()
+        batching = await service.fleet.batching()
         cache |= await service.fleet.cache_stats()
     except (UnavailableError, EngineError):
         whole = False
@@ -181,6 +185,7 @@ async def _health(service: TranslationService) -> schemas.HealthResponse:
         uptime_s=service.uptime_s,
         translation=probe,
         deployments=deployments,
+        batching=batching,
         model=model,
         cache=cache,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import ray
-from pipelines.engine.configured import resolve_revision
 from pydantic import BaseModel, ConfigDict
 from ray.serve import Application
 
@@ -14,6 +13,7 @@ from configs.schema import Settings
 from deployments.cache import CacheDeployment
 from deployments.ingress import IngressDeployment
 from deployments.translator import TranslatorDeployment
+from pipelines.engine.configured import resolve_revision
 
 
 class AppArgs(BaseModel):

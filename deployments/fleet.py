@@ -46,6 +46,10 @@ class Fleet(Protocol):
         """Status and replicas of each deployment, by name."""
         ...
 
+    async def batching(self) -> dict[str, Any]:
+        """How one translator replica batches; see `TranslatorDeployment.stats`."""
+        ...
+
     async def probe(self) -> dict[str, Any]:
         """Translate one sentence past the cache: `{"ok": bool, "latency_ms": float, "error": str | None}`."""
         ...
@@ -90,6 +94,11 @@ class RayFleet:
             deployment: {"status": str(each.status.value), "replicas": dict(each.replica_states)}
             for deployment, each in status.applications[name].deployments.items()
         }
+
+    async def batching(self) -> dict[str, Any]:
+        """See `Fleet`."""
+        stats: dict[str, Any] = await call(self._translator_handle.stats.remote())
+        return stats
 
     async def probe(self) -> dict[str, Any]:
         """See `Fleet`."""

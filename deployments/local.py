@@ -57,7 +57,7 @@ def main(port: int = 8000) -> int:
         with _running_ray(console) as dashboard_url:
             _deploy(dashboard_url, port, console, stop)
             if not stop.is_set():
-                _announce(port, settings, console)
+                _announce(port, dashboard_url, settings, console)
                 stop.wait()
             console.print("Stopping ...")
     except (StartupError, ConfigError) as error:
@@ -160,14 +160,14 @@ def _translate(port: int) -> str | None:
         return None
 
 
-def _announce(port: int, settings: Settings, console: Console) -> None:
+def _announce(port: int, dashboard_url: str, settings: Settings, console: Console) -> None:
     url = f"http://{_HOST}:{port}"
     console.print(
         f"\nServing [bold]{settings.model.name}[/bold] ({settings.model.engine}) at {url}  "
         f"(API: {url}/docs, health: {url}/api/v1/health)\n"
         f"“{_SAMPLE['text']}” is “{_translate(port)}”. Try it:\n\n"
         f"  curl -s {url}/api/v1/translate -H 'Content-Type: application/json' \\\n"
-        f"    -d '{json.dumps(_SAMPLE)}'\n\nCtrl-C stops everything.",
+        f"    -d '{json.dumps(_SAMPLE)}'\n\nRay dashboard: {dashboard_url}\nCtrl-C stops everything.",
         markup=True,
     )
 

@@ -9,12 +9,12 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from typing import Any
 
-from pipelines.engine.configured import load_configured_engine
 from pipelines.engine.warmup import warm_up_configured
 from pydantic import NonNegativeFloat, PositiveInt
 from ray import serve
 
 from configs.schema import Section, Settings
+from pipelines.engine.configured import load_configured_engine
 from pipelines.errors import UnavailableError
 from pipelines.protocols import EncodedSegment
 from pipelines.station import EngineStation, padded_tokens

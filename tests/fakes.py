@@ -109,6 +109,10 @@ class FakeFleet:
         """See `Fleet`."""
         return {"Translator": {"status": "HEALTHY", "replicas": {"RUNNING": 1}}}
 
+    async def batching(self) -> dict[str, Any]:
+        """See `Fleet`."""
+        return {"num_batches": 2, "num_rows": 6}
+
     async def probe(self) -> dict[str, Any]:
         """See `Fleet`."""
         return {"ok": self.healthy, "latency_ms": 1.0, "error": None if self.healthy else "it is gone"}

@@ -1,0 +1,85 @@
+"""One real service for all end-to-end tests: as `make serve` starts it, on the demo model, over a real Redis."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.redis_server import RedisServer
+
+ROOT = Path(__file__).parents[2]
+_READY = "Ctrl-C stops everything"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running application.
+
+    Attributes:
+        url: Of the HTTP API.
+        dashboard_url: Of Ray, where `serve deploy` goes.
+        port: Of the HTTP API.
+        redis: Behind its cache.
+    """
+
+    url: str
+    dashboard_url: str
+    port: int
+    redis: RedisServer
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path) -> Iterator[Service]:
+    """The application of `serve_config.yaml` on single-node Ray; stopped as a user stops it."""
+    redis = RedisServer(tmp_path_factory.mktemp("redis"))
+    redis.start()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    variables = {
+        "PORT": str(port),
+        "NLLB__CACHE__TYPE": "redis",
+        "NLLB__CACHE__REDIS__PORT": str(redis.port),
+        "PYTHONUNBUFFERED": "1",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deployments.local"],
+        cwd=ROOT,
+        env=os.environ | variables,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    said = ""
+    while _READY not in said:
+        line = process.stderr.readline()
+        assert line, f"the service ended before it was ready:\n{said}"
+        said += line
+    drain = threading.Thread(target=process.stderr.read, daemon=True)
+    drain.start()
+    dashboard = re.search(r"Ray dashboard: (\S+)", said)
+    assert dashboard is not None, said
+    yield Service(f"http://127.0.0.1:{port}", dashboard.group(1), port, redis)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=60)
+    drain.join(timeout=10)
+    process.stderr.close()
+    redis.kill()
+    assert process.returncode == 0
+
+
+@pytest.fixture(scope="session")
+def service_url(service: Service) -> str:
+    """The running service's address."""
+    return service.url
