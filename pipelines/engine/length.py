@@ -1,0 +1,29 @@
+"""How many tokens may a row's output have?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines.protocols import EncodedSegment
+
+
+@dataclass(frozen=True, slots=True)
+class LengthBound:
+    """The bound of generated tokens, forced prefix excluded and `</s>` included.
+
+    Attributes:
+        ratio: An output has at most `ratio * source tokens + extra_tokens` tokens, where its segment names no bound.
+        extra_tokens: See `ratio`.
+        max_tokens: What the model's positions allow in any case.
+    """
+
+    ratio: float
+    extra_tokens: int
+    max_tokens: int
+
+    def of(self, row: EncodedSegment) -> int:
+        """Return the bound of one row, at least 1."""
+        wanted = row.segment.decoding.max_new_tokens
+        if wanted is None:
+            wanted = int(self.ratio * row.num_tokens) + self.extra_tokens
+        return max(1, min(wanted, self.max_tokens))
