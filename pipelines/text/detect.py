@@ -1,0 +1,143 @@
+"""Which language is a text in? The script narrows it down, a statistical model (py3langid) tells the rest apart.
+
+Knows no request. Says how sure it is, and refuses to guess below a threshold. Of the table's 202 languages the model
+knows about 120, and scripts with one language tell a few more; a text in any other is taken for a relative.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import regex
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+from pipelines.errors import UnknownLanguageError
+from pipelines.text.languages import Language, all_languages, resolve_language
+from pipelines.text.protect import find_spans
+
+_NUM_CANDIDATES = 3
+_MAX_CHARS = 2000  # more tells nothing new
+_KANA = regex.compile(r"[\p{Hiragana}\p{Katakana}]")
+_MIN_KANA_SHARE = 0.1  # Japanese has far more; a Chinese text may quote a word
+_SCRIPTS = {
+    "Latn": r"\p{Latin}", "Cyrl": r"\p{Cyrillic}", "Arab": r"\p{Arabic}", "Deva": r"\p{Devanagari}",
+    "Han": r"[\p{Han}\p{Hiragana}\p{Katakana}]", "Armn": r"\p{Armenian}", "Beng": r"\p{Bengali}",
+    "Ethi": r"\p{Ethiopic}", "Geor": r"\p{Georgian}", "Grek": r"\p{Greek}", "Gujr": r"\p{Gujarati}",
+    "Guru": r"\p{Gurmukhi}", "Hang": r"\p{Hangul}", "Hebr": r"\p{Hebrew}", "Khmr": r"\p{Khmer}",
+    "Knda": r"\p{Kannada}", "Laoo": r"\p{Lao}", "Mlym": r"\p{Malayalam}", "Mymr": r"\p{Myanmar}",
+    "Olck": r"\p{Ol_Chiki}", "Orya": r"\p{Oriya}", "Sinh": r"\p{Sinhala}", "Taml": r"\p{Tamil}",
+    "Telu": r"\p{Telugu}", "Tfng": r"\p{Tifinagh}", "Thai": r"\p{Thai}", "Tibt": r"\p{Tibetan}",
+}  # fmt: skip
+_SCRIPT_LETTER = regex.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _SCRIPTS.items()))
+_HAN_SCRIPTS = frozenset({"Hans", "Hant"})
+# Frequent characters that are written differently; a text of any length has some.
+_SIMPLIFIED = frozenset(
+    "们这来时国会说过对学为开么还进动现种实从关点业长样经问机无电话东车马见边头间门让认爱书买卖钱岁谁请谢"
+)
+_TRADITIONAL = frozenset(
+    "們這來時國會說過對學為開麼還進動現種實從關點業長樣經問機無電話東車馬見邊頭間門讓認愛書買賣錢歲誰請謝"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A language that a text may be in.
+
+    Attributes:
+        language: FLORES-200 code.
+        confidence: Between 0 and 1: how likely, given that it is one of the languages the detector knows.
+    """
+
+    language: str
+    confidence: float
+
+
+class LanguageDetector:
+    """Detects languages offline. The model is loaded at the first use; threads may share one detector."""
+
+    def __init__(self, *, min_confidence: float = 0.5) -> None:
+        self._min_confidence = min_confidence
+
+    def detect(self, text: str, *, field: str | None = None) -> Detection:
+        """Name the language of a text.
+
+        Raises:
+            UnknownLanguageError: No language is likely enough; the message names the candidates.
+        """
+        found = self.candidates(text)
+        if found and found[0].confidence >= self._min_confidence:
+            return found[0]
+        listed = ", ".join(f"{each.language} ({each.confidence:.2f})" for each in found)
+        raise UnknownLanguageError(
+            f"the language cannot be told from the text; {f'candidates: {listed}; ' if found else ''}name it",
+            field=field,
+        )
+
+    def candidates(self, text: str) -> list[Detection]:
+        """The likeliest languages, best first; none for a text without letters."""
+        prose = _prose(text[:_MAX_CHARS])
+        scripts = Counter(found.lastgroup for found in _SCRIPT_LETTER.finditer(prose) if found.lastgroup)
+        if not scripts:
+            return []
+        script, num_letters = scripts.most_common(1)[0]
+        share = num_letters / scripts.total()
+        likely: dict[str, float] = {}
+        for language, probability in self._of_script(script, prose):
+            likely[language] = likely.get(language, 0.0) + probability
+        total = sum(likely.values())
+        best = sorted(likely.items(), key=lambda item: -item[1])[:_NUM_CANDIDATES]
+        return [Detection(language, share * probability / total) for language, probability in best if total]
+
+    def _of_script(self, script: str, prose: str) -> Iterator[tuple[str, float]]:
+        if script == "Han" and len(_KANA.findall(prose)) >= _MIN_KANA_SHARE * len(prose):
+            yield "jpn_Jpan", 1.0
+            return
+        written = [each.code for each in all_languages() if each.script == script]
+        if len(written) == 1:
+            yield written[0], 1.0
+            return
+        for label, probability in self._model.rank(prose):
+            language = self._by_label.get(label)
+            if language is not None and script == "Han" and language.code == "zho_Hans":
+                yield from _chinese(prose, probability)
+            elif language is not None and _is_written_in(language, script):
+                yield language.code, probability
+
+    @cached_property
+    def _model(self) -> LanguageIdentifier:
+        return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+    @cached_property
+    def _by_label(self) -> dict[str, Language]:
+        languages: dict[str, Language] = {}
+        for label in self._model.nb_classes:
+            try:
+                languages[label] = resolve_language(label)
+            except UnknownLanguageError:
+                continue  # a language that the translation model does not have
+        return languages
+
+
+def _prose(text: str) -> str:
+    """The text without addresses and code, which look like English everywhere."""
+    kept, position = [], 0
+    for start, end in find_spans(text):
+        kept.append(text[position:start])
+        position = end
+    return " ".join([*kept, text[position:]])
+
+
+def _is_written_in(language: Language, script: str) -> bool:
+    return language.script == script or (script == "Han" and language.script in _HAN_SCRIPTS)
+
+
+def _chinese(prose: str, probability: float) -> Iterator[tuple[str, float]]:
+    """Divide the likelihood of Chinese between its two scripts; a text without a telling character is either."""
+    num_simplified = sum(char in _SIMPLIFIED - _TRADITIONAL for char in prose)
+    num_traditional = sum(char in _TRADITIONAL - _SIMPLIFIED for char in prose)
+    simplified = (num_simplified + 0.6) / (num_simplified + num_traditional + 1)
+    yield "zho_Hans", probability * simplified
+    yield "zho_Hant", probability * (1 - simplified)
