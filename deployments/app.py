@@ -1,7 +1,6 @@
 """Binds the deployments into one application. Which machine runs what, and how often, is in `serve_config.yaml`."""
 
-from __future__ import annotations
-
+# No postponed annotations here: Serve reads `build_app`'s to turn `args` into an `AppArgs`.
 from typing import Any
 
 import ray

@@ -9,12 +9,11 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from typing import Any
 
-from pipelines.engine.warmup import warm_up_configured
 from pydantic import NonNegativeFloat, PositiveInt
 from ray import serve
 
 from configs.schema import Section, Settings
-from pipelines.engine.configured import load_configured_engine
+from pipelines.engine.configured import load_configured_engine, warm_up_configured
 from pipelines.errors import UnavailableError
 from pipelines.protocols import EncodedSegment
 from pipelines.station import EngineStation, padded_tokens
@@ -22,6 +21,8 @@ from pipelines.types import Failure, ModelInfo, Outcome, Segment
 
 _LOGGER = logging.getLogger(__name__)
 _PROBE_TIMEOUT_S = 20.0
+# Without a warm-up nothing was measured: 32 rows of two dozen words.
+_UNMEASURED_BUDGET_TOKENS = 1024
 
 
 class TranslatorUserConfig(Section):
@@ -47,7 +48,7 @@ class TranslatorDeployment:
         self._settings = settings
         self._engine = load_configured_engine(settings, expected_revision=model_revision)
         self._warmup = warm_up_configured(self._engine, settings)
-        _LOGGER.info("warm-up done", extra={"warmup": asdict(self._warmup)})
+        _LOGGER.info("warm-up done", extra={"warmup": self._warmup_report()})
         self._station = EngineStation(self._engine, self._admit)
         self._set_batching(None, None)
         self._num_batches = 0
@@ -64,7 +65,7 @@ class TranslatorDeployment:
     async def stats(self) -> dict[str, Any]:
         """Return the warm-up's report, and encoder batches and rows since the start."""
         return {
-            "warmup": asdict(self._warmup),
+            "warmup": self._warmup_report(),
             "num_batches": self._num_batches,
             "num_rows": self._num_rows,
             "mean_batch_rows": self._num_rows / max(1, self._num_batches),
@@ -109,8 +110,12 @@ class TranslatorDeployment:
         self._num_rows += len(rows)
         return self._engine.submit(rows)
 
+    def _warmup_report(self) -> dict[str, Any] | None:
+        return None if self._warmup is None else asdict(self._warmup)
+
     def _set_batching(self, padded_token_budget: int | None, wait_timeout_s: float | None) -> None:
-        self._budget = padded_token_budget or self._warmup.padded_token_budget
+        measured = self._warmup.padded_token_budget if self._warmup is not None else _UNMEASURED_BUDGET_TOKENS
+        self._budget = padded_token_budget or self._settings.batching.padded_token_budget or measured
         self._admit_batch.set_max_batch_size(self._budget)
         self._admit_batch.set_batch_wait_timeout_s(
             self._settings.batching.wait_timeout_s if wait_timeout_s is None else wait_timeout_s

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from configs.schema import Settings
 from pipelines.engine.checkpoint import Checkpoint, locate_checkpoint
 from pipelines.errors import StartupError
 from pipelines.protocols import Engine
+from pipelines.types import Segment
+
+if TYPE_CHECKING:
+    from pipelines.engine.warmup import WarmupReport
 
 
 def resolve_revision(settings: Settings) -> str:
@@ -47,6 +53,20 @@ def load_configured_engine(settings: Settings, *, expected_revision: str | None 
         max_length_ratio=settings.decoding.max_length_ratio,
         max_length_extra_tokens=settings.decoding.max_length_extra_tokens,
     )
+
+
+def warm_up_configured(engine: Engine, settings: Settings) -> WarmupReport | None:
+    """Translate the built-in and the configured samples and choose a token budget; None if switched off.
+
+    Raises:
+        StartupError: No translation came back.
+    """
+    if not settings.warmup.enabled:
+        return None
+    from pipelines.engine.warmup import warm_up
+
+    samples = [Segment(each.text, each.source_lang, each.target_lang) for each in settings.warmup.samples]
+    return warm_up(engine, samples, memory_bound_bytes=settings.batching.memory_bound_bytes)
 
 
 def _locate(settings: Settings) -> Checkpoint | None:
