@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 import torch
@@ -60,7 +61,8 @@ class RunningBatch:
         self._shape = shape
         self._encoder = Encoder(weights, shape)
         self._decoder = Decoder(weights, shape)
-        self._cache = KeyValueCache(shape, dtype, weights.embedding.device)
+        self._new_cache = partial(KeyValueCache, shape, dtype, weights.embedding.device)
+        self._cache = self._new_cache()
         self._live: list[_Live] = []
 
     @property
@@ -110,6 +112,11 @@ class RunningBatch:
         groups = {index for index, live in enumerate(self._live) if live.request.key in keys}
         if groups:
             self._live = [self._live[group] for group in self._cache.drop(groups)]
+
+    def clear(self) -> None:
+        """Remove all requests and give their memory back."""
+        self._live = []
+        self._cache = self._new_cache()
 
     def _continuations(
         self, hidden: Tensor, rows: list[int], selecting: list[_Live]

@@ -6,6 +6,7 @@ those tensors into a callable (`linear`, packed for the CPU at hand). Knows noth
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipelines.engine.device import pick_float
 from pipelines.errors import StartupError
 
 _SMALLEST_SCALE = 1e-12  # keeps a row of zeros from becoming 0 / 0
@@ -49,16 +51,20 @@ class Backend(Protocol):
 
 
 def choose_backend(dtype: str, device: torch.device) -> Backend:
-    """Return the backend of that name for the device.
+    """Return the backend of that name for the device; `auto` is a 16-bit format on a GPU and float32 elsewhere.
 
     Raises:
         StartupError: The device has no such kernels; the message names those it has.
     """
+    if dtype == "auto":
+        dtype = str(pick_float("auto", device)).removeprefix("torch.")
     accepted = ["float32", "bfloat16", "float16"]
     if device.type == "cpu" and "fbgemm" in torch.backends.quantized.supported_engines:
         accepted.append("int8")
     if dtype not in accepted:
-        raise StartupError(f"model.dtype is {dtype!r}; on {device} it is one of {', '.join(accepted)}")
+        raise StartupError(
+            f"model.dtype = {dtype!r}: on {device} accepted are auto, {', '.join(accepted)}", field="model.dtype"
+        )
     if dtype == "int8":
         return Int8Backend()
     if dtype == "bfloat16" and device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
@@ -151,7 +157,9 @@ class _Int8Linear:
 
 def _pack_int8(weight: Tensor, scale: Tensor) -> object:
     zero_points = torch.zeros(len(scale), dtype=torch.long)
-    quantized = torch._make_per_channel_quantized_tensor(weight, scale.double(), zero_points, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # deprecated in torch 2.13, the version that is pinned
+        quantized = torch._make_per_channel_quantized_tensor(weight, scale.double(), zero_points, 0)
     engine = torch.backends.quantized.engine
     torch.backends.quantized.engine = "fbgemm"  # faster below 32 rows than the default, and as fast there
     try:

@@ -1,7 +1,8 @@
 """Which tokens a row's output is made of: greedy and beam search over one source, one step at a time.
 
 Semantics and arithmetic are those of `transformers` (`GenerationMixin._sample` without sampling, `_beam_search` with
-`early_stopping=False`), so that float32 outputs are equal token by token. Knows no network and no batch.
+`early_stopping=False`) for a prompt of `</s>` and the target language, so that float32 outputs are equal token by
+token. Knows no network and no batch.
 """
 
 from __future__ import annotations
@@ -149,8 +150,8 @@ class BeamSearch:
         del self._finished[self.width :]
 
     def _penalised(self, total: float, length: int) -> float:
-        """Divide by a power of the length; the reference counts the forced language as generated."""
-        return total / float((length - 1) ** self._length_penalty)
+        """Divide by a power of the number of generated tokens."""
+        return total / float((length - self._prefix_length) ** self._length_penalty)
 
     def _best_outputs(self) -> tuple[Output, ...]:
         return tuple(output for _, output in self._finished[: self._num_hypotheses])

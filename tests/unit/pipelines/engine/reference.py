@@ -36,12 +36,12 @@ def generate(model: M2M100ForConditionalGeneration, request: Request) -> list[tu
     options = request.options
     result = model.generate(
         torch.tensor([request.source]),
-        forced_bos_token_id=request.target_lang_id,
+        decoder_input_ids=torch.tensor([[2, request.target_lang_id]]),
         do_sample=False,
         num_beams=options.num_beams,
         num_return_sequences=options.num_hypotheses,
-        max_new_tokens=request.max_new_tokens + 1,  # the forced language counts there
-        min_new_tokens=options.min_new_tokens + 1 if options.min_new_tokens else None,
+        max_new_tokens=request.max_new_tokens,
+        min_new_tokens=options.min_new_tokens,
         length_penalty=options.length_penalty,
         no_repeat_ngram_size=options.no_repeat_ngram_size,
         repetition_penalty=options.repetition_penalty,
@@ -56,6 +56,6 @@ def generate(model: M2M100ForConditionalGeneration, request: Request) -> list[tu
             tokens = tokens[: tokens.index(eos_id) + 1]
         score = None
         if options.num_beams > 1:
-            score = float(result.sequences_scores[index]) * (len(tokens) + 1) ** options.length_penalty
+            score = float(result.sequences_scores[index]) * len(tokens) ** options.length_penalty
         expected.append((tuple(tokens), score))
     return expected

@@ -1,0 +1,327 @@
+"""The project's own engine: one thread that keeps a batch of rows decoding while others join and leave.
+
+Knows the tokenizer, the scheduler and the batch; nothing of Ray, HTTP or event loops.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import torch
+from transformers import M2M100Config
+
+from pipelines.engine.batch import Finished, Request, RunningBatch
+from pipelines.engine.checkpoint import Checkpoint
+from pipelines.engine.device import decoding_memory_bytes
+from pipelines.engine.length import LengthBound
+from pipelines.engine.linear import choose_backend
+from pipelines.engine.scheduler import Scheduler, Ticket
+from pipelines.engine.search import Output
+from pipelines.engine.shape import ModelShape
+from pipelines.engine.state import load_prepared
+from pipelines.engine.tokenize import SegmentTokenizer
+from pipelines.engine.weights import assemble
+from pipelines.errors import (
+    DeadlineExceededError,
+    EngineError,
+    TranslationError,
+    UnavailableError,
+    UnknownAdapterError,
+    UnsupportedOptionError,
+)
+from pipelines.protocols import EncodedSegment
+from pipelines.types import Failure, Hypothesis, ModelInfo, Outcome, Segment, Translation
+
+_LOGGER = logging.getLogger(__name__)
+_PREFIX_LENGTH = 2  # `</s>` and the target language
+
+
+@dataclass(slots=True)
+class _Row:
+    """A submitted segment until its future is resolved."""
+
+    encoded: EncodedSegment
+    request: Request
+    future: Future[Outcome]
+
+    @property
+    def num_rows(self) -> int:
+        return self.request.options.num_beams
+
+
+class InflightEngine:
+    """An `Engine` with in-flight batching; see `pipelines.protocols.Engine` for the contract.
+
+    Args:
+        batch: What decodes; owned by the engine's thread from here on.
+        tokenizer: Of the same checkpoint.
+        info: Reported as it is.
+        scheduler: Decides who joins; owned by the engine's thread.
+        max_rows: Of the batch.
+        bound: Of the outputs' lengths.
+        clock: Of the deadlines, Unix seconds.
+    """
+
+    def __init__(
+        self,
+        batch: RunningBatch,
+        tokenizer: SegmentTokenizer,
+        info: ModelInfo,
+        *,
+        scheduler: Scheduler,
+        max_rows: int,
+        bound: LengthBound,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._batch = batch
+        self._tokenizer = tokenizer
+        self._info = info
+        self._scheduler = scheduler
+        self._max_rows = max_rows
+        self._bound = bound
+        self._clock = clock
+        self._rows: dict[int, _Row] = {}  # of the thread
+        self._next_key = 0
+        self._changed = threading.Condition()  # guards what follows
+        self._inbox: list[_Row] = []
+        self._num_rows_inside = 0
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="inflight-engine", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        checkpoint: Checkpoint,
+        *,
+        device: torch.device,
+        dtype: str = "auto",
+        max_rows: int = 32,
+        max_length_ratio: float = 3.0,
+        max_length_extra_tokens: int = 32,
+        memory_bound_bytes: int | None = None,
+    ) -> InflightEngine:
+        """Load a checkpoint.
+
+        Args:
+            checkpoint: On disk.
+            device: To run on.
+            dtype: `int8`, `bfloat16`, `float16`, `float32`; `auto` is float32 on a CPU, a 16-bit format on a GPU.
+            max_rows: Of the running batch.
+            max_length_ratio: See `LengthBound`.
+            max_length_extra_tokens: Likewise.
+            memory_bound_bytes: Of the rows' keys and values; None takes a share of what the device has free.
+
+        Raises:
+            StartupError: It cannot be read, or not be run like that on this device.
+        """
+        tokenizer = SegmentTokenizer.from_checkpoint(checkpoint.path)
+        shape = ModelShape.from_config(M2M100Config.from_pretrained(checkpoint.path))
+        backend = choose_backend(dtype, device)
+        weights = assemble(load_prepared(checkpoint, shape, backend), shape, backend)
+        info = ModelInfo(
+            name=checkpoint.name,
+            revision=checkpoint.revision,
+            licence=checkpoint.licence,
+            engine="inflight",
+            device=str(device),
+            dtype=backend.name,
+            max_source_tokens=tokenizer.max_source_tokens,
+            num_parameters=shape.num_parameters,
+            languages=tokenizer.languages,
+        )
+        memory_bytes = decoding_memory_bytes(device) if memory_bound_bytes is None else memory_bound_bytes
+        return cls(
+            RunningBatch(weights, shape, backend.compute_dtype),
+            tokenizer,
+            info,
+            scheduler=Scheduler(
+                max_rows, max_cached_tokens=memory_bytes // shape.cached_token_bytes(backend.compute_dtype)
+            ),
+            max_rows=max_rows,
+            bound=LengthBound(max_length_ratio, max_length_extra_tokens, shape.max_positions - _PREFIX_LENGTH),
+        )
+
+    @property
+    def info(self) -> ModelInfo:
+        """See `Engine.info`."""
+        return self._info
+
+    @property
+    def max_rows(self) -> int:
+        """See `Engine.max_rows`."""
+        return self._max_rows
+
+    def encode(self, segments: Sequence[Segment]) -> list[EncodedSegment | Failure]:
+        """See `Engine.encode`."""
+        return self._tokenizer.encode(segments)
+
+    def submit(self, rows: Sequence[EncodedSegment]) -> list[Future[Outcome]]:
+        """See `Engine.submit`. Rows beyond `room()` wait inside the engine."""
+        futures: list[Future[Outcome]] = [Future() for _ in rows]
+        with self._changed:
+            for encoded, future in zip(rows, futures, strict=True):
+                error = UnavailableError("the engine is closed") if self._closing else self._refusal(encoded.segment)
+                if error is not None:
+                    future.set_result(Failure(error))
+                    continue
+                row = _Row(encoded, self._request(encoded), future)
+                self._num_rows_inside += row.num_rows
+                self._inbox.append(row)
+            self._changed.notify()
+        return futures
+
+    def room(self) -> int:
+        """See `Engine.room`."""
+        return max(0, self._max_rows - self._num_rows_inside)
+
+    def close(self) -> None:
+        """See `Engine.close`. Returns once the thread has ended."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _refusal(self, segment: Segment) -> TranslationError | None:
+        options = segment.decoding
+        if not 1 <= options.num_beams <= self._max_rows:
+            return UnsupportedOptionError(
+                f"num_beams is {options.num_beams}; this engine decodes 1 to {self._max_rows} rows together",
+                field="num_beams",
+            )
+        if not 1 <= options.num_hypotheses <= options.num_beams:
+            return UnsupportedOptionError(
+                f"num_hypotheses is {options.num_hypotheses}; accepted is 1 to num_beams ({options.num_beams})",
+                field="num_hypotheses",
+            )
+        if segment.adapter is not None:
+            return UnknownAdapterError(f"adapter {segment.adapter!r} is not loaded", field="adapter")
+        return None
+
+    def _request(self, encoded: EncodedSegment) -> Request:
+        segment = encoded.segment
+        self._next_key += 1
+        return Request(
+            key=self._next_key,
+            source=encoded.token_ids,
+            target_lang_id=self._tokenizer.target_prefix(segment.target_lang)[1],
+            max_new_tokens=self._bound.of(encoded),
+            options=segment.decoding,
+        )
+
+    # What follows runs in the engine's thread.
+
+    def _run(self) -> None:
+        while self._receive():
+            try:
+                self._turn()
+            except Exception as error:
+                _LOGGER.exception("a step of %d rows failed; the batch is halved", len(self._scheduler.running))
+                self._retreat(error)
+        for key in list(self._rows):
+            self._resolve(key, Failure(UnavailableError("the engine was closed")))
+
+    def _receive(self) -> bool:
+        """Take what was submitted, waiting for it if there is nothing else to do. False once closing."""
+        with self._changed:
+            while not (self._inbox or self._rows or self._closing):
+                self._changed.wait()
+            arrived, self._inbox = self._inbox, []
+        for row in arrived:
+            self._rows[row.request.key] = row
+            self._scheduler.add(self._ticket(row))
+        return not self._closing
+
+    def _turn(self) -> None:
+        """One step of the whole engine: forget, admit, decode, answer."""
+        self._forget()
+        self._join([self._rows[ticket.key].request for ticket in self._scheduler.admit()])
+        if self._batch.keys:
+            for finished in self._batch.step():
+                self._resolve(finished.key, self._outcome(finished))
+
+    def _forget(self) -> None:
+        """Drop rows that nobody waits for any more."""
+        now = self._clock()
+        for key, row in list(self._rows.items()):
+            deadline = row.encoded.segment.deadline_unix_s
+            if row.future.cancelled():
+                self._resolve(key, Failure(UnavailableError("the row was cancelled")))
+            elif deadline is not None and deadline < now:
+                self._resolve(key, Failure(DeadlineExceededError("the translation was not done before its deadline")))
+
+    def _join(self, requests: list[Request]) -> None:
+        """Encode requests; if that fails, halves of them, so that one bad row fails alone."""
+        if not requests:
+            return
+        try:
+            self._batch.join(requests)
+        except Exception as error:
+            if len(requests) == 1:
+                _LOGGER.exception("a row could not be encoded")
+                self._resolve(requests[0].key, Failure(_engine_error(error)))
+                return
+            half = len(requests) // 2
+            self._join(requests[:half])
+            self._join(requests[half:])
+
+    def _retreat(self, error: Exception) -> None:
+        """Start all rows of a failed step again, half as many at a time; a row that fails alone is answered."""
+        keys = [ticket.key for ticket in self._scheduler.running]
+        self._batch.clear()
+        self._scheduler.retreat()
+        if len(keys) == 1:
+            self._resolve(keys[0], Failure(_engine_error(error)))
+
+    def _resolve(self, key: int, outcome: Outcome) -> None:
+        """Answer a row and forget it, wherever it is."""
+        row = self._rows.pop(key)
+        self._scheduler.leave(key)
+        self._batch.drop({key})
+        with self._changed:
+            self._num_rows_inside -= row.num_rows
+        if row.future.set_running_or_notify_cancel():
+            row.future.set_result(outcome)
+
+    def _ticket(self, row: _Row) -> Ticket:
+        request, segment = row.request, row.encoded.segment
+        return Ticket(
+            key=request.key,
+            num_rows=row.num_rows,
+            num_source_tokens=len(request.source),
+            num_cached_tokens=len(request.source) + row.num_rows * (request.max_new_tokens + 1),
+            priority=segment.priority,
+            deadline=math.inf if segment.deadline_unix_s is None else segment.deadline_unix_s,
+        )
+
+    def _outcome(self, finished: Finished) -> Outcome:
+        if not finished.outputs:
+            return Failure(EngineError("the model returned no usable numbers for this segment"))
+        texts = self._tokenizer.decode([output.tokens for output in finished.outputs])
+        best = finished.outputs[0]
+        hypotheses = tuple(
+            Hypothesis(text, _score(output)) for text, output in zip(texts, finished.outputs, strict=True)
+        )
+        return Translation(
+            text=texts[0],
+            score=_score(best),
+            num_source_tokens=self._rows[finished.key].encoded.num_tokens,
+            num_target_tokens=len(best.tokens),
+            finish=best.finish,
+            alternatives=hypotheses if len(hypotheses) > 1 else (),
+        )
+
+
+def _score(output: Output) -> float:
+    return output.log_prob / len(output.tokens)
+
+
+def _engine_error(error: Exception) -> EngineError:
+    reason = "there is not enough memory for it" if isinstance(error, torch.OutOfMemoryError) else "the model failed"
+    return EngineError(f"{reason}: this segment could not be translated")

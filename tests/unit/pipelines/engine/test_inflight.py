@@ -1,0 +1,236 @@
+"""The in-flight engine as its callers see it: futures, isolation, cancellation, bounds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipelines.engine.batch import Finished, Request
+from pipelines.engine.checkpoint import locate_checkpoint
+from pipelines.engine.inflight import InflightEngine
+from pipelines.engine.length import LengthBound
+from pipelines.engine.scheduler import Scheduler
+from pipelines.engine.tokenize import SegmentTokenizer
+from pipelines.errors import DeadlineExceededError, EngineError, UnavailableError, UnsupportedOptionError
+from pipelines.protocols import EncodedSegment
+from pipelines.types import DecodingOptions, Failure, ModelInfo, Outcome, Segment, Translation
+from tests.tiny_model import make_tiny_checkpoint
+
+WAIT_S = 60
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a tiny checkpoint."""
+    torch.set_num_threads(1)
+    return make_tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def engine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InflightEngine]:
+    """Return a running engine of eight rows."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    engine = load(folder)
+    yield engine
+    engine.close()
+
+
+def load(folder: Path, **settings: Any) -> InflightEngine:
+    """Load the tiny checkpoint."""
+    return InflightEngine.from_checkpoint(
+        locate_checkpoint(str(folder)), device=torch.device("cpu"), **{"max_rows": 8, **settings}
+    )
+
+
+def encode(engine: InflightEngine, text: str = "good morning", **settings: Any) -> EncodedSegment:
+    """Encode one segment that the engine accepts."""
+    pair = {"source_lang": "eng_Latn", "target_lang": "fra_Latn", **settings}
+    (row,) = engine.encode([Segment(text, **pair)])
+    assert isinstance(row, EncodedSegment)
+    return row
+
+
+def translate(engine: InflightEngine, *rows: EncodedSegment) -> list[Outcome]:
+    """Submit rows together and wait for all."""
+    return [future.result(WAIT_S) for future in engine.submit(rows)]
+
+
+class FailingBatch:
+    """A running batch that fails while it holds more rows than it can, or a poisonous one."""
+
+    def __init__(self, max_rows: int = 99, poison: int = -1, fails_to_join: bool = False) -> None:
+        self.keys: list[int] = []
+        self._max_rows = max_rows
+        self._poison = poison
+        self._fails_to_join = fails_to_join
+        self._poisonous: set[int] = set()
+
+    def join(self, requests: list[Request]) -> None:
+        """Add requests."""
+        bad = {request.key for request in requests if self._poison in request.source}
+        if bad and self._fails_to_join:
+            raise RuntimeError("poison")
+        self._poisonous |= bad
+        self.keys += [request.key for request in requests]
+
+    def step(self) -> list[Finished]:
+        """Finish all rows without an output, or raise."""
+        if len(self.keys) > self._max_rows:
+            raise torch.OutOfMemoryError
+        if self._poisonous & set(self.keys):
+            raise RuntimeError("poison")
+        finished = [Finished(key, ()) for key in self.keys]
+        self.keys = []
+        return finished
+
+    def drop(self, keys: set[int]) -> None:
+        """Remove requests."""
+        self.keys = [key for key in self.keys if key not in keys]
+
+    def clear(self) -> None:
+        """Remove all."""
+        self.keys = []
+
+
+def test_rows_come_back_in_order_with_all_their_facts(engine: InflightEngine) -> None:
+    """A translation tells its text, score, lengths and end."""
+    rows = [encode(engine, text) for text in ("good morning", "how much is it", "hello my friend")]
+    outcomes = translate(engine, *rows)
+    for row, outcome in zip(rows, outcomes, strict=True):
+        assert isinstance(outcome, Translation)
+        assert outcome.num_source_tokens == row.num_tokens
+        assert outcome.num_target_tokens > 0
+        assert outcome.score is not None
+        assert outcome.score < 0
+        assert outcome.finish in {"stop", "length"}
+
+
+def test_mixed_rows_equal_the_same_rows_alone(engine: InflightEngine) -> None:
+    """Languages, lengths and decoding settings mix in one batch without a trace."""
+    texts = ("dog", "the lazy dog jumps over it", "good morning my friend how much is it", "0123", "merci beaucoup")
+    settings = (DecodingOptions(), DecodingOptions(num_beams=3, num_hypotheses=2), DecodingOptions(max_new_tokens=4))
+    rows = [
+        encode(engine, text, target_lang=lang, decoding=settings[(i + j) % 3])
+        for i, text in enumerate(texts)
+        for j, lang in enumerate(("fra_Latn", "hin_Deva", "spa_Latn"))
+    ]
+    together = translate(engine, *rows)
+    alone = [translate(engine, row)[0] for row in rows]
+    for one, other in zip(together, alone, strict=True):
+        assert isinstance(one, Translation)
+        assert isinstance(other, Translation)
+        assert one.text == other.text
+        assert one.score == pytest.approx(other.score, abs=1e-5)
+
+
+def test_alternatives_are_the_best_hypotheses(engine: InflightEngine) -> None:
+    """As many as asked for, the first being the translation itself."""
+    (outcome,) = translate(engine, encode(engine, decoding=DecodingOptions(num_beams=4, num_hypotheses=3)))
+    assert isinstance(outcome, Translation)
+    assert len(outcome.alternatives) == 3
+    assert outcome.alternatives[0].text == outcome.text
+
+
+def test_a_cancelled_row_makes_room_and_harms_nobody(engine: InflightEngine) -> None:
+    """Cancelling a future drops its row; the others are answered."""
+    long = DecodingOptions(max_new_tokens=50, min_new_tokens=50)
+    cancelled, kept = engine.submit([encode(engine, decoding=long), encode(engine)])
+    assert cancelled.cancel()
+    assert isinstance(kept.result(WAIT_S), Translation)
+    translate(engine, encode(engine))
+    assert engine.room() == engine.max_rows
+
+
+def test_room_counts_beams(engine: InflightEngine) -> None:
+    """A beam of width b takes b rows until it is answered, and more than fit wait inside."""
+    rows = [encode(engine, decoding=DecodingOptions(num_beams=5)) for _ in range(3)]
+    futures = engine.submit(rows)
+    assert engine.room() <= engine.max_rows
+    assert all(isinstance(future.result(WAIT_S), Translation) for future in futures)
+
+
+@pytest.mark.parametrize(
+    "options", [DecodingOptions(num_beams=9), DecodingOptions(num_beams=0), DecodingOptions(num_hypotheses=2)]
+)
+def test_impossible_options_are_refused(engine: InflightEngine, options: DecodingOptions) -> None:
+    """More beams than rows, or more hypotheses than beams, fail that row alone."""
+    refused, kept = translate(engine, encode(engine, decoding=options), encode(engine))
+    assert isinstance(refused, Failure)
+    assert isinstance(refused.error, UnsupportedOptionError)
+    assert isinstance(kept, Translation)
+
+
+def test_a_row_past_its_deadline_is_dropped(engine: InflightEngine) -> None:
+    """Nobody waits for it any more."""
+    (outcome,) = translate(engine, encode(engine, deadline_unix_s=1.0))
+    assert isinstance(outcome, Failure)
+    assert isinstance(outcome.error, DeadlineExceededError)
+
+
+def test_close_answers_whoever_waits(folder: Path) -> None:
+    """Rows inside and rows that come too late get `UnavailableError`; the thread has ended."""
+    engine = load(folder)
+    row = encode(engine, decoding=DecodingOptions(max_new_tokens=60, min_new_tokens=60))
+    futures = engine.submit([row] * 20)
+    engine.close()
+    outcomes = [future.result(WAIT_S) for future in [*futures, *engine.submit([row])]]
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    assert failures
+    assert all(isinstance(failure.error, UnavailableError) for failure in failures)
+    assert not any(thread.name == "inflight-engine" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("fails_to_join", [True, False])
+def test_a_poisonous_row_fails_alone(folder: Path, fails_to_join: bool) -> None:
+    """Whether encoding or decoding fails, only the row at fault gets `EngineError` for a failed model."""
+    parts = engine_parts(folder)
+    (spanish,) = parts["tokenizer"].encode([Segment("0", "spa_Latn", "eng_Latn")])
+    batch: Any = FailingBatch(poison=spanish.token_ids[0], fails_to_join=fails_to_join)
+    broken = InflightEngine(batch, **parts)
+    rows = [encode(broken, text) for text in ("dog", "fox", "jumps", "0", "it", "over", "the")]
+    outcomes = translate(broken, *rows, spanish)
+    broken.close()
+    messages = [outcome.error.message for outcome in outcomes if isinstance(outcome, Failure)]
+    assert ["the model failed" in message for message in messages] == [False] * len(rows) + [True]
+
+
+def test_out_of_memory_halves_the_batch(folder: Path) -> None:
+    """Rows that do not fit together are decoded in smaller batches, and all are answered."""
+    batch: Any = FailingBatch(max_rows=2)
+    tight = InflightEngine(batch, **engine_parts(folder))
+    outcomes = translate(tight, *[encode(tight)] * 8)
+    tight.close()
+    assert all(isinstance(outcome, Failure) for outcome in outcomes)
+    assert all("no usable numbers" in outcome.error.message for outcome in outcomes if isinstance(outcome, Failure))
+    assert all(isinstance(outcome.error, EngineError) for outcome in outcomes if isinstance(outcome, Failure))
+
+
+def test_the_second_start_maps_the_quantized_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """int8 weights are written once and give the same answers when they are read back."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache-int8"))
+    texts = []
+    for _ in range(2):
+        engine = load(folder, dtype="int8")
+        (outcome,) = translate(engine, encode(engine))
+        engine.close()
+        assert isinstance(outcome, Translation)
+        texts.append(outcome.text)
+    assert texts[0] == texts[1]
+    assert len(list((folder / "cache-int8").rglob("*-int8-*.safetensors"))) == 1
+
+
+def engine_parts(folder: Path) -> dict[str, Any]:
+    """Return what an engine is made of, but for its batch."""
+    info = ModelInfo("tiny", "1", "unknown", "inflight", "cpu", "float32", 64, 0, ())
+    return {
+        "tokenizer": SegmentTokenizer.from_checkpoint(folder),
+        "info": info,
+        "scheduler": Scheduler(8),
+        "max_rows": 8,
+        "bound": LengthBound(3.0, 32, 60),
+    }
