@@ -1,11 +1,11 @@
 """Binds the deployments into one application. Which machine runs what, and how often, is in `serve_config.yaml`."""
 
 # No postponed annotations here: Serve reads `build_app`'s to turn `args` into an `AppArgs`.
-from typing import Any
+from typing import Any, cast
 
 import ray
 from pydantic import BaseModel, ConfigDict
-from ray.serve import Application
+from ray.serve import Application, Deployment
 
 from configs.loader import load_settings
 from configs.schema import Settings
@@ -35,15 +35,23 @@ def build_app(args: AppArgs) -> Application:
     """
     settings = load_settings(args.environment, args.settings)
     model_revision = resolve_revision(settings)
-    translator = TranslatorDeployment.options(ray_actor_options=_translator_resources(settings)).bind(
-        settings, model_revision
+    translator = (
+        _deployment(TranslatorDeployment)
+        .options(ray_actor_options=_translator_resources(settings))
+        .bind(settings, model_revision)
     )
-    cache = CacheDeployment.bind(settings.cache, model_revision, translator) if settings.cache.enabled else None
-    app: Application = IngressDeployment.bind(settings, translator, cache)
-    return app
+    cache = None
+    if settings.cache.enabled:
+        cache = _deployment(CacheDeployment).bind(settings.cache, model_revision, translator)
+    return _deployment(IngressDeployment).bind(settings, translator, cache)
+
+
+def _deployment(decorated: Any) -> Deployment:
+    # Ray's annotations say that its decorator returns the class.
+    return cast(Deployment, decorated)
 
 
 def _translator_resources(settings: Settings) -> dict[str, float]:
     wants_gpu = settings.model.engine != "identity" and settings.model.device in {"auto", "cuda"}
-    has_gpu = ray.is_initialized() and ray.cluster_resources().get("GPU", 0) >= 1
+    has_gpu = ray.is_initialized() and ray.cluster_resources().get("GPU", 0) >= 1  # type: ignore[no-untyped-call]
     return {"num_gpus": 1} if wants_gpu and has_gpu else {}

@@ -6,6 +6,7 @@ Says that it is ready only after a real translation has come back over HTTP.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -108,7 +109,7 @@ def _running_ray(console: Console) -> Iterator[str]:
         include_dashboard=True,
         dashboard_host=_HOST,
         configure_logging=True,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
         log_to_driver=False,
     )
     try:
@@ -143,7 +144,7 @@ def _reason(details: dict[str, Any]) -> str:
     for kind in ("StartupError: ", "ConfigError: "):
         for line in lines:
             if kind in line:
-                return line.split(kind, 1)[1]
+                return str(line.split(kind, 1)[1])
     return "\n".join(message for message in messages if message)
 
 

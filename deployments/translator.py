@@ -116,7 +116,8 @@ class TranslatorDeployment:
     def _set_batching(self, padded_token_budget: int | None, wait_timeout_s: float | None) -> None:
         measured = self._warmup.padded_token_budget if self._warmup is not None else _UNMEASURED_BUDGET_TOKENS
         self._budget = padded_token_budget or self._settings.batching.padded_token_budget or measured
-        self._admit_batch.set_max_batch_size(self._budget)
-        self._admit_batch.set_batch_wait_timeout_s(
+        batch: Any = self._admit_batch  # the decorator's annotations do not show its setters
+        batch.set_max_batch_size(self._budget)
+        batch.set_batch_wait_timeout_s(
             self._settings.batching.wait_timeout_s if wait_timeout_s is None else wait_timeout_s
         )

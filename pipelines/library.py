@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -101,7 +101,7 @@ class Translator:
         Raises:
             TranslationError: As `translate`, at the text that failed; those before it were yielded.
         """
-        total = len(texts) if hasattr(texts, "__len__") else None
+        total = len(texts) if isinstance(texts, Sized) else None
         under_way: deque[Future[str | list[str]]] = deque()
         with tqdm(total=total, unit="text", disable=not progress) as bar:
             try:
