@@ -97,7 +97,7 @@ class Generator:
                 "repetition_penalty": options.repetition_penalty,
                 "num_return_sequences": options.num_hypotheses,
             }
-        return GenerationConfig(**settings)  # type: ignore[no-untyped-call]
+        return GenerationConfig(**settings)
 
     def _cut(self, tokens: list[int], bound: int) -> list[int]:
         """Drop the padding behind `</s>`, or behind the row's own bound."""
@@ -136,7 +136,7 @@ class Generator:
         )
 
 
-class _RowBounds(StoppingCriteria):
+class _RowBounds(StoppingCriteria):  # type: ignore[misc]
     """Ends each row at its own bound. Sees the candidates of a row one after the other."""
 
     def __init__(self, bounds: Sequence[int]) -> None:

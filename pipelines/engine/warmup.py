@@ -1,0 +1,217 @@
+"""The first translations of a process, made before anybody waits for one.
+
+They pay for what is done once (kernels, caches, memory), prove that the model answers, and measure how large an
+encoder batch is worth forming on this machine. Knows any `Engine`, and no torch unless a model is loaded.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
+
+from pipelines.errors import StartupError, TranslationError
+from pipelines.protocols import EncodedSegment, Engine
+from pipelines.types import DecodingOptions, Failure, Segment
+
+SAMPLES = {
+    "eng_Latn": "Good morning, how much is a ticket to the city?",
+    "spa_Latn": "Buenos días, ¿cuánto cuesta un billete a la ciudad?",
+    "fra_Latn": "Bonjour, combien coûte un billet pour la ville ?",
+    "hin_Deva": "नमस्ते, शहर का टिकट कितने का है?",
+    "arb_Arab": "صباح الخير، كم سعر التذكرة إلى المدينة؟",
+    "zho_Hans": "早上好,去市区的票多少钱?",
+}
+PATIENCE_S = 600.0  # a sample that takes longer than this never comes
+FIRST_SIZE = (4, 32)  # rows and tokens per row of the smallest batch that is measured
+GOOD_ENOUGH = 0.95  # of the best throughput
+NUM_REPEATS = 2
+# What an encoder batch takes per token: activations, and keys and values for the decoder's cross-attention. In
+# float32 about 160 KB of 600M parameters and 510 KB of 3.3B, so it grows as their square root; rounded up.
+BYTES_PER_TOKEN_AND_ROOT_OF_PARAMETERS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class WarmupReport:
+    """What the warm-up did and found.
+
+    Attributes:
+        num_samples: Segments that were translated, built-in and custom.
+        first_request_s: Latency of the very first one, alone.
+        warm_request_s: Latency of the same one, alone, at the end.
+        tokenize_s: Time to tokenise all samples.
+        translate_s: Time to translate all samples, `max_rows` at a time.
+        budget_s: Time to choose the budget.
+        padded_token_budget: Most tokens of one encoder batch, padding included.
+    """
+
+    num_samples: int
+    first_request_s: float
+    warm_request_s: float
+    tokenize_s: float
+    translate_s: float
+    budget_s: float
+    padded_token_budget: int
+
+
+def warm_up(
+    engine: Engine,
+    samples: Sequence[Segment] = (),
+    *,
+    memory_bound_bytes: int | None = None,
+    padded_token_budget: int | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> WarmupReport:
+    """Translate the built-in samples for the model's languages, then the given ones; choose a token budget.
+
+    Args:
+        engine: With no other work.
+        samples: Of the user; a sample that fails is as fatal as a built-in one.
+        memory_bound_bytes: What an encoder batch may take beside the weights; None asks the device.
+        padded_token_budget: Takes this budget instead of measuring.
+        clock: Seconds; differences count.
+
+    Raises:
+        StartupError: A sample was not translated.
+    """
+    all_samples = [*_built_in_samples(engine.info.languages), *samples]
+    started = clock()
+    _translate(engine, _encode(engine, all_samples[:1]))
+    first_done = clock()
+    rows = _encode(engine, all_samples)
+    tokenized = clock()
+    for i in range(0, len(rows), engine.max_rows):
+        _translate(engine, rows[i : i + engine.max_rows])
+    translated = clock()
+    if padded_token_budget is None:
+        padded_token_budget = choose_token_budget(
+            engine, memory_bound_bytes=memory_bound_bytes or _free_memory_bytes(engine), clock=clock
+        )
+    chosen = clock()
+    _translate(engine, _encode(engine, all_samples[:1]))
+    return WarmupReport(
+        num_samples=len(all_samples),
+        first_request_s=first_done - started,
+        warm_request_s=clock() - chosen,
+        tokenize_s=tokenized - first_done,
+        translate_s=translated - tokenized,
+        budget_s=chosen - translated,
+        padded_token_budget=padded_token_budget,
+    )
+
+
+def choose_token_budget(
+    engine: Engine, *, memory_bound_bytes: float, clock: Callable[[], float] = time.perf_counter
+) -> int:
+    """Return the smallest size of an encoder batch, in padded tokens, whose throughput is about the best.
+
+    Small batches keep the wait of rows that are being decoded short; what is larger than needed only delays them.
+    Batches grow until they no longer gain, or would not fit into memory.
+
+    Args:
+        engine: Warm, with no other work.
+        memory_bound_bytes: What an encoder batch may take beside the weights.
+        clock: Seconds; differences count.
+
+    Raises:
+        StartupError: A batch was not translated.
+    """
+    sizes = _batch_sizes(engine, memory_bound_bytes)
+    if engine.info.num_parameters == 0:  # costs nothing, so there is nothing to measure
+        return math.prod(sizes[-1])
+    best = 0.0
+    num_without_gain = 0
+    throughputs: dict[int, float] = {}
+    for num_rows, num_tokens in sizes:
+        throughput = _tokens_per_s(engine, num_rows, num_tokens, clock)
+        throughputs[num_rows * num_tokens] = throughput
+        num_without_gain = 0 if throughput * GOOD_ENOUGH > best else num_without_gain + 1
+        best = max(best, throughput)
+        if num_without_gain == 2:
+            break
+    return min(size for size, throughput in throughputs.items() if throughput >= GOOD_ENOUGH * best)
+
+
+def _built_in_samples(languages: Sequence[str]) -> list[Segment]:
+    """Each language that the model has into the next one."""
+    known = [language for language in SAMPLES if language in languages]
+    if len(known) < 2:
+        return [Segment(SAMPLES["eng_Latn"], languages[0], languages[-1])]
+    return [
+        Segment(SAMPLES[source], source, target) for source, target in zip(known, known[1:] + known[:1], strict=True)
+    ]
+
+
+def _encode(engine: Engine, samples: Sequence[Segment]) -> list[EncodedSegment]:
+    rows = []
+    for sample, row in zip(samples, engine.encode(samples), strict=True):
+        if isinstance(row, Failure):
+            raise _failed(sample, row.error)
+        rows.append(row)
+    return rows
+
+
+def _translate(engine: Engine, rows: Sequence[EncodedSegment]) -> None:
+    futures = engine.submit(rows)
+    for row, future in zip(rows, futures, strict=True):
+        try:
+            outcome = future.result(timeout=PATIENCE_S)
+        except TimeoutError as error:
+            raise _failed(row.segment, error) from None
+        if isinstance(outcome, Failure):
+            raise _failed(row.segment, outcome.error)
+
+
+def _failed(sample: Segment, error: Exception) -> StartupError:
+    why = error.message if isinstance(error, TranslationError) else f"no answer within {PATIENCE_S:.0f} s"
+    return StartupError(
+        f"the warm-up failed on {sample.text!r} from {sample.source_lang} to {sample.target_lang}: {why}",
+        field="warmup",
+    )
+
+
+def _free_memory_bytes(engine: Engine) -> float:
+    if engine.info.num_parameters == 0:
+        return math.inf
+    import torch
+
+    from pipelines.engine.device import decoding_memory_bytes
+
+    return decoding_memory_bytes(torch.device(engine.info.device))
+
+
+def _batch_sizes(engine: Engine, memory_bound_bytes: float) -> list[tuple[int, int]]:
+    """Return rows and tokens per row of growing batches: more rows first, then longer ones. Never empty."""
+    bytes_per_token = BYTES_PER_TOKEN_AND_ROOT_OF_PARAMETERS * math.sqrt(engine.info.num_parameters)
+    num_rows = min(FIRST_SIZE[0], engine.max_rows)
+    num_tokens = min(FIRST_SIZE[1], engine.info.max_source_tokens)
+    sizes = [(num_rows, num_tokens)]
+    while True:
+        if num_rows < engine.max_rows:
+            num_rows = min(2 * num_rows, engine.max_rows)
+        else:
+            num_tokens *= 2
+        fits = num_rows * num_tokens * bytes_per_token <= memory_bound_bytes
+        if num_tokens > engine.info.max_source_tokens or not fits:
+            return sizes
+        sizes.append((num_rows, num_tokens))
+
+
+def _tokens_per_s(engine: Engine, num_rows: int, num_tokens: int, clock: Callable[[], float]) -> float:
+    # A static batch stays together while it is decoded; in-flight rows only share the encoder's batch.
+    num_new_tokens = 16 if engine.info.engine == "transformers" else 1
+    segment = replace(
+        _built_in_samples(engine.info.languages)[0], decoding=DecodingOptions(max_new_tokens=num_new_tokens)
+    )
+    (row,) = _encode(engine, [segment])
+    language, *tokens, end = row.token_ids
+    padded = (language, *islice(cycle(tokens), num_tokens - 2), end)
+    rows = [replace(row, token_ids=padded)] * num_rows
+    durations_s = []
+    for _ in range(NUM_REPEATS):
+        started = clock()
+        _translate(engine, rows)
+        durations_s.append(clock() - started)
+    return num_rows * num_tokens / max(min(durations_s), 1e-9)
