@@ -25,6 +25,8 @@ _LOOSE_FORMAT = regex.compile(r"[\p{Cf}--[\u200c\u200d\U000e0020-\U000e007f\p{GC
 _EXTENDS = r"[\p{GCB=Extend}\p{GCB=SpacingMark}\p{GCB=ZWJ}]"
 _EXTENDS_GRAPHEME = regex.compile(_EXTENDS)
 _PREPENDS_GRAPHEME = regex.compile(r"\p{GCB=Prepend}")
+# A virama binds the consonant behind it, here even without one before it, as `\X` has it.
+_BINDS_LETTER = regex.compile(r"\p{CCC=9}\p{L}")
 _CONTROL = regex.compile(r"[\p{GCB=Control}\r\n]")
 # A flag is named apart, because `\X` alone looks back over the whole run of flags before it.
 _GRAPHEME = regex.compile(rf"\p{{RI}}{{2}}{_EXTENDS}*|\X")
@@ -36,6 +38,8 @@ _CLAUSE_END = regex.compile(r"(?:[,;:\u2013](?=\s)|[—،؛၊፣፤፥；，：
 # Digit groups stay together.
 _WORD_END = regex.compile(r"(?=(?<!\d)\s|\s+(?!\d)\S)(?<!\s)")
 _INSIDE_NUMBER = regex.compile(r"\d[\d.,'\u2019\u066b\u066c]*\d")
+# The sentence splitter (1.0.32) does not know the end of a Khmer sentence.
+_KHMER_END = regex.compile(rf"(?<=[\u17d4\u17d5]\s)(?!\s|{_EXTENDS})", regex.V1)
 # A clause shorter than this share of the limit is no better than a cut at a space: it only makes more pieces.
 _MIN_CLAUSE_SHARE = 0.25
 # Longer than any sentence. A longer line is cut before the sentence splitter reads it, so that an endless one costs
@@ -117,10 +121,10 @@ def _sentences(block: str, tag: str) -> Iterator[str]:
         for sentence in found:
             end += len(sentence)
             if end == len(chunk) or _starts_grapheme(chunk, end):
-                yield chunk[start:end]
+                yield from _KHMER_END.split(chunk[start:end])
                 start = end
         if start < len(chunk):
-            yield chunk[start:]
+            yield from _KHMER_END.split(chunk[start:])
 
 
 def _content(text: str) -> tuple[int, int]:
@@ -148,6 +152,8 @@ def _starts_grapheme(text: str, position: int) -> bool:
     """Whether a cut before `position`, next to white space or punctuation, is between two graphemes."""
     if position >= len(text) or position == 0 or _CONTROL.match(text[position - 1]):
         return True
+    if _BINDS_LETTER.match(text, position - 1):
+        return False
     return not (_EXTENDS_GRAPHEME.match(text[position]) or _PREPENDS_GRAPHEME.match(text[position - 1]))
 
 
