@@ -31,6 +31,8 @@ from pipelines.types import (
 # Segments of one streamed text that are under way at the same time: enough to fill a batch, few enough that the
 # first sentences of a long text are not queued behind its last.
 _STREAM_WINDOW = 16
+# Splitting this much takes about a millisecond; more would hold up the event loop and is done in a thread.
+_SPLIT_INLINE_CHARS = 1000
 
 
 class TranslationPipeline:
@@ -68,7 +70,7 @@ class TranslationPipeline:
 
         A request that fails never fails its neighbours.
         """
-        plans = [self._plan_or_error(request) for request in requests]
+        plans = await self._plan_all(requests)
         segments = [segment for plan in plans if isinstance(plan, _Plan) for segment in plan.segments]
         outcomes = iter(await self._translate_segments(segments))
         results: list[TranslationResult | TranslationError] = []
@@ -88,7 +90,9 @@ class TranslationPipeline:
         Raises:
             TranslationError: As `translate`; the pieces yielded before stay valid.
         """
-        plan = self._plan(request)
+        (plan,) = await self._plan_all([request])
+        if isinstance(plan, TranslationError):
+            raise plan
         window = asyncio.Semaphore(_STREAM_WINDOW)
 
         async def translate_one(segment: Segment) -> Outcome:
@@ -117,6 +121,11 @@ class TranslationPipeline:
         finally:
             for task in tasks:
                 task.cancel()
+
+    async def _plan_all(self, requests: Sequence[TranslationRequest]) -> list[_Plan | TranslationError]:
+        if sum(len(request.text) for request in requests) <= _SPLIT_INLINE_CHARS:
+            return [self._plan_or_error(request) for request in requests]
+        return await asyncio.to_thread(lambda: [self._plan_or_error(request) for request in requests])
 
     def _plan_or_error(self, request: TranslationRequest) -> _Plan | TranslationError:
         try:
