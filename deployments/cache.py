@@ -102,5 +102,5 @@ def detached_context() -> contextvars.Context:
         _internal_request_id=generate_request_id(),
         cancel_on_parent_request_cancel=False,
     )
-    context.run(_serve_request_context.set, request)  # type: ignore[arg-type]  # Ray declares it as None
+    context.run(_serve_request_context.set, request)
     return context

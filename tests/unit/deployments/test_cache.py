@@ -7,8 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from pydantic import SecretStr
-from ray._raylet import async_task_function_name, async_task_id, async_task_name
+from pydantic import ByteSize, SecretStr
+from ray._raylet import (  # type: ignore[attr-defined]  # compiled
+    async_task_function_name,
+    async_task_id,
+    async_task_name,
+)
 from ray.serve.context import _get_serve_request_context, _RequestContext, _serve_request_context
 
 from configs.schema import CacheSettings, MemoryCacheSettings, RedisCacheSettings
@@ -24,7 +28,8 @@ SEGMENT = Segment(text="hello", source_lang="eng_Latn", target_lang="fra_Latn")
 
 def _deployment(settings: CacheSettings) -> Any:
     handle = SimpleNamespace(translate=SimpleNamespace(remote=ShoutingStation().translate))
-    return CacheDeployment.func_or_class(settings, "0f3a", handle)
+    deployment: Any = CacheDeployment
+    return deployment.func_or_class(settings, "0f3a", handle)
 
 
 async def test_it_answers_again_from_memory_until_cleared() -> None:
@@ -47,7 +52,7 @@ async def test_a_redis_that_is_down_leaves_it_healthy() -> None:
 
 async def test_the_memory_store_has_the_bounds_of_the_settings() -> None:
     """Entries, bytes and age come from the section `memory`."""
-    store = build_store(CacheSettings(memory=MemoryCacheSettings(max_size=7, max_bytes=9000)))
+    store = build_store(CacheSettings(memory=MemoryCacheSettings(max_size=7, max_bytes=ByteSize(9000))))
     assert isinstance(store, MemoryStore)
     stats = await store.stats()
     assert (stats.max_entries, stats.max_bytes) == (7, 9000)

@@ -84,6 +84,7 @@ def test_the_base_model_changes_the_key() -> None:
         (replace(SEGMENT, text='a","text":"b'), replace(SEGMENT, text="a")),
         (replace(SEGMENT, text="\ud83d\ude00"), replace(SEGMENT, text="\U0001f600")),
         (replace(SEGMENT, text="\\ud83d"), replace(SEGMENT, text="\ud83d")),
+        (replace(SEGMENT, text="\ud83d"), replace(SEGMENT, text="?")),
         (replace(SEGMENT, adapter="null"), replace(SEGMENT, adapter=None)),
         (
             replace(SEGMENT, source_lang="a|b", target_lang="c"),

@@ -157,7 +157,7 @@ async def test_a_request_joins_a_translation_that_is_still_being_written() -> No
     cache = ReadThroughCache(store, station, REVISION)
     store.writable.clear()
     assert texts(await cache.translate([segment("a")])) == ["A"]
-    assert texts(await cache.translate([segment("a")])) == ["A"]
+    assert texts(await cache.translate([segment("a", priority=-1)])) == ["A"]
     assert store.entries == {}
     store.writable.set()
     await cache.close()
@@ -220,6 +220,25 @@ async def test_work_that_nobody_waits_for_is_cancelled() -> None:
     station.released.set()
     assert texts(await again) == ["A"]
     assert len(station.calls) == 2
+
+
+async def test_a_request_that_tries_again_at_once_does_not_join_work_that_ends() -> None:
+    """From the moment that a call is given up, nobody can join it."""
+    station = FakeStation()
+    cache = ReadThroughCache(FakeStore(), station, REVISION)
+
+    async def insist() -> list[Outcome]:
+        try:
+            return await cache.translate([segment("a")])
+        except asyncio.CancelledError:
+            return await cache.translate([segment("a")])
+
+    station.released.clear()
+    request = await started(insist())
+    request.cancel()
+    await asyncio.sleep(0)
+    station.released.set()
+    assert texts(await request) == ["A"]
 
 
 async def test_a_write_outlives_the_request() -> None:
@@ -307,20 +326,38 @@ def late_before(limit_unix_s: float) -> FakeStation:
 
 
 async def test_the_deadline_of_another_request_is_not_mine() -> None:
-    """Followers with more time than a leader that ran out of it are translated after all, in one more call."""
+    """Followers with more time than a leader that ran out of it are tried again, each with time enough of its own."""
     station = late_before(20)
     cache = ReadThroughCache(FakeStore(), station, REVISION, clock_unix_s=Clock())
     station.released.clear()
     leader = await started(cache.translate([segment("a", deadline_unix_s=10), segment("b", deadline_unix_s=10)]))
-    followers = [
-        await started(cache.translate([segment("b", deadline_unix_s=deadline), segment("a")]))
-        for deadline in (30, 25, 15)
+    still_late = await started(cache.translate([segment("a", deadline_unix_s=15)]))
+    in_time = [
+        await started(cache.translate([segment("b"), segment("a", deadline_unix_s=deadline)])) for deadline in (30, 25)
     ]
     station.released.set()
     assert [error_of(outcome).code for outcome in await leader] == ["deadline_exceeded"] * 2
-    for follower in followers:
-        assert texts(await follower) == ["B", "A"]
-    assert len(station.calls) == 2
+    assert [error_of(outcome).code for outcome in await still_late] == ["deadline_exceeded"]
+    assert [texts(await follower) for follower in in_time] == [["B", "A"]] * 2
+    assert [[(s.text, s.deadline_unix_s) for s in call] for call in station.calls] == [
+        [("a", 10), ("b", 10)],
+        [("a", 15)],
+        [("b", None), ("a", 30)],
+    ]
+
+
+async def test_a_follower_whose_own_time_is_over_is_not_tried_again() -> None:
+    """What nobody waits for any more is not passed on."""
+    station, clock = late_before(20), Clock()
+    cache = ReadThroughCache(FakeStore(), station, REVISION, clock_unix_s=clock)
+    station.released.clear()
+    leader = await started(cache.translate([segment("a", deadline_unix_s=10)]))
+    follower = await started(cache.translate([segment("a", deadline_unix_s=15)]))
+    clock.now_s = 15
+    station.released.set()
+    for request in (leader, follower):
+        assert [error_of(outcome).code for outcome in await request] == ["deadline_exceeded"]
+    assert len(station.calls) == 1
 
 
 async def test_equal_segments_of_one_request_may_have_different_deadlines() -> None:
@@ -363,6 +400,21 @@ async def test_an_urgent_segment_does_not_queue_behind_its_patient_equal() -> No
     station.released.set()
     assert [texts(await request) for request in requests] == [["A"]] * 4
     assert [s.priority for call in station.calls for s in call] == [5, 1]
+
+
+async def test_a_patient_segment_that_is_given_up_takes_nobody_along() -> None:
+    """A request joins the urgent flight also after the patient one before it has ended."""
+    station = FakeStation()
+    cache = ReadThroughCache(FakeStore(), station, REVISION)
+    station.released.clear()
+    patient = await started(cache.translate([segment("a", priority=5)]))
+    urgent = await started(cache.translate([segment("a", priority=1)]))
+    patient.cancel()
+    await asyncio.wait([patient])
+    late = await started(cache.translate([segment("a", priority=5)]))
+    station.released.set()
+    assert [texts(await request) for request in (urgent, late)] == [["A"]] * 2
+    assert len(station.calls) == 2
 
 
 async def test_shared_work_runs_in_the_context_it_was_given() -> None:

@@ -218,6 +218,23 @@ async def test_something_else_on_the_port_is_a_miss() -> None:
         await store.close()
 
 
+async def test_a_caller_does_not_wait_for_a_slow_connection() -> None:
+    """Opening a connection may take longer than an operation may; the caller goes on without it."""
+    over = asyncio.Event()
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        store = RedisStore("127.0.0.1", port, tls=True, connect_timeout_s=1e6, operation_timeout_s=SHORT_S)
+        async with asyncio.timeout(AMPLE_S):
+            assert await holds(store, None)
+        over.set()
+        await store.close()
+
+
 async def test_tls_encrypts_and_verifies(
     redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,13 +273,14 @@ def test_a_store_outlives_its_event_loop(redis_server: RedisServer) -> None:
     """Each loop opens its own connections, also where the store was not closed in the one before."""
     store = RedisStore("127.0.0.1", redis_server.port, operation_timeout_s=AMPLE_S)
 
-    async def use(*, close: bool) -> None:
-        await store.put_many({"a": b"1"})
-        assert await holds(store, b"1")
+    async def use(entry: bytes, *, close: bool) -> None:
+        await store.put_many({"a": entry})
+        assert await holds(store, entry)
+        assert (await store.stats()).errors == 0
         if close:
             await store.close()
 
-    asyncio.run(use(close=True))
-    asyncio.run(use(close=False))
-    asyncio.run(use(close=True))
+    asyncio.run(use(b"1", close=True))
+    asyncio.run(use(b"2", close=False))
+    asyncio.run(use(b"3", close=True))
     gc.collect()
