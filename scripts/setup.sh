@@ -107,7 +107,7 @@ explain() {
     fi
     missing=$(sed -nE 's/.*No matching distribution found for ([^ ]+).*/\1/p' "$LOG" | tail -n 1)
     if [[ -n $missing ]]; then
-        fail 7 "The package index has no wheel of $missing for $(platform): use Python 3.11 or 3.12 on Linux x86-64, Linux arm64 or Apple Silicon."
+        fail 7 "The package index has no wheel of $missing for $(platform): use Python 3.11 to 3.14 on Linux or Apple Silicon."
     fi
     if logged 'ResolutionImpossible'; then
         fail 8 "pyproject.toml asks for versions that constraints.txt does not allow: mend one of them ($LOG has the details)."
@@ -120,7 +120,7 @@ logged() {
 }
 
 platform() {
-    echo "Python $(version "$VENV/bin/python") on $(uname -sm)"
+    "$VENV/bin/python" -c 'import platform as p; print("Python", p.python_version(), "on", p.system(), p.machine())'
 }
 
 no_disk() {
