@@ -18,6 +18,7 @@ def load_engine(
     num_threads: int | None = None,
     max_length_ratio: float = 3.0,
     max_length_extra_tokens: int = 32,
+    memory_bound_bytes: int | None = None,
 ) -> Engine:
     """Load a checkpoint into an engine that is ready to be warmed up.
 
@@ -30,6 +31,7 @@ def load_engine(
         num_threads: CPU threads of one operation; None takes the cores that this process may use.
         max_length_ratio: See `pipelines.engine.length.LengthBound`.
         max_length_extra_tokens: Likewise.
+        memory_bound_bytes: What decoding may take beside the weights (in-flight engine alone); None asks the device.
 
     Raises:
         StartupError: The checkpoint cannot be loaded like that; the message says what is accepted.
@@ -64,4 +66,5 @@ def load_engine(
         max_rows=max_rows,
         max_length_ratio=max_length_ratio,
         max_length_extra_tokens=max_length_extra_tokens,
+        memory_bound_bytes=memory_bound_bytes,
     )

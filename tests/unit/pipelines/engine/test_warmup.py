@@ -1,0 +1,125 @@
+"""Warm-up: everything is translated once, a failure is fatal, and the token budget is the measured one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+
+import pytest
+
+from pipelines.engine.identity import IdentityEngine
+from pipelines.engine.warmup import SAMPLES, choose_token_budget, warm_up
+from pipelines.errors import StartupError
+from pipelines.protocols import EncodedSegment
+from pipelines.types import Failure, ModelInfo, Outcome, Segment
+
+
+class TimedEngine:
+    """An `Engine` with a clock of its own: a batch takes `fixed_s`, and `token_s` per padded token over `free`."""
+
+    def __init__(self, *, fixed_s: float = 1.0, token_s: float = 0.01, free: int = 0, max_rows: int = 32) -> None:
+        self._inner = IdentityEngine(max_rows=max_rows)
+        self._fixed_s = fixed_s
+        self._token_s = token_s
+        self._free = free
+        self.info: ModelInfo = replace(self._inner.info, num_parameters=1_000_000)
+        self.max_rows = max_rows
+        self.now_s = 0.0
+        self.batches: list[list[EncodedSegment]] = []
+
+    def encode(self, segments: Sequence[Segment]) -> list[EncodedSegment | Failure]:
+        """See `Engine.encode`."""
+        self.now_s += 0.25
+        return self._inner.encode(segments)
+
+    def submit(self, rows: Sequence[EncodedSegment]) -> list[Future[Outcome]]:
+        """See `Engine.submit`."""
+        self.batches.append(list(rows))
+        padded = len(rows) * max(row.num_tokens for row in rows)
+        self.now_s += self._fixed_s + self._token_s * max(0, padded - self._free)
+        return self._inner.submit(rows)
+
+    def room(self) -> int:
+        """See `Engine.room`."""
+        return self.max_rows
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+
+    def clock(self) -> float:
+        """Return the engine's own time."""
+        return self.now_s
+
+
+def test_report() -> None:
+    """Every built-in and custom sample is translated; each stage's time is its own."""
+    engine = TimedEngine(fixed_s=2.0, token_s=0.0, max_rows=4)
+    custom = Segment("my own sample", "deu_Latn", "eng_Latn")
+    report = warm_up(engine, [custom], padded_token_budget=77, clock=engine.clock)
+    assert report.num_samples == len(SAMPLES) + 1
+    assert (report.first_request_s, report.warm_request_s) == (2.25, 2.25)
+    assert (report.tokenize_s, report.translate_s) == (0.25, 4.0)
+    assert (report.budget_s, report.padded_token_budget) == (0.0, 77)
+    assert [len(batch) for batch in engine.batches] == [1, 4, 3, 1]
+    assert engine.batches[2][-1].segment == custom
+
+
+@pytest.mark.parametrize(
+    ("languages", "pairs"),
+    [
+        (["eng_Latn", "hin_Deva", "deu_Latn"], {("eng_Latn", "hin_Deva"), ("hin_Deva", "eng_Latn")}),
+        (["deu_Latn", "ita_Latn"], {("deu_Latn", "ita_Latn")}),
+    ],
+)
+def test_samples_fit_the_model(languages: list[str], pairs: set[tuple[str, str]]) -> None:
+    """Only languages that the model has are used; a model of others gets a sample all the same."""
+    engine = TimedEngine()
+    engine.info = replace(engine.info, languages=tuple(languages))
+    warm_up(engine, padded_token_budget=1)
+    segments = [row.segment for batch in engine.batches for row in batch]
+    assert {(segment.source_lang, segment.target_lang) for segment in segments} == pairs
+
+
+@pytest.mark.parametrize(
+    ("sample", "why"),
+    [
+        (Segment("poison", "eng_Latn", "fra_Latn"), "the model failed on this segment"),
+        (Segment("dog", "eng_Latn", "xxx_Latn"), "the model has no language 'xxx_Latn'"),
+    ],
+)
+def test_a_failing_sample_is_fatal(sample: Segment, why: str) -> None:
+    """A sample that is not translated stops the start, with the sample and the reason."""
+    engine = IdentityEngine(fail_on="poison")
+    with pytest.raises(StartupError, match=f"'{sample.text}' from eng_Latn to {sample.target_lang}: {why}"):
+        warm_up(engine, [sample])
+
+
+def test_budget_is_where_throughput_stops_growing() -> None:
+    """If 1024 padded tokens cost as much as one, and more cost their share, 1024 is the budget."""
+    engine = TimedEngine(fixed_s=1.0, token_s=1 / 1024, free=1024)
+    assert choose_token_budget(engine, memory_bound_bytes=1e12, clock=engine.clock) == 1024
+
+
+def test_budget_is_small_where_size_gains_nothing() -> None:
+    """If every token costs the same, the smallest batch is as good as any, and few are tried."""
+    engine = TimedEngine(fixed_s=0.001, token_s=0.01)
+    assert choose_token_budget(engine, memory_bound_bytes=1e12, clock=engine.clock) == 128
+    assert {len(batch) for batch in engine.batches} == {4, 8, 16}
+
+
+def test_budget_fits_memory_and_model() -> None:
+    """However much larger batches gain: never over the memory bound, the engine's rows and the model's length."""
+    engine = TimedEngine(token_s=0.0)
+    assert choose_token_budget(engine, memory_bound_bytes=12_000 * 1000, clock=engine.clock) == 512
+    assert choose_token_budget(engine, memory_bound_bytes=1, clock=engine.clock) == 128
+    assert choose_token_budget(engine, memory_bound_bytes=1e12, clock=engine.clock) == 32 * 1024
+    assert max(len(batch) for batch in engine.batches) == 32
+    assert max(row.num_tokens for batch in engine.batches for row in batch) == 1024
+
+
+def test_measured_rows_are_full() -> None:
+    """What is measured are rows of exactly the size that is counted, without padding."""
+    engine = TimedEngine(fixed_s=0.001, token_s=0.01, max_rows=1)
+    assert choose_token_budget(engine, memory_bound_bytes=1e12, clock=engine.clock) == 32
+    assert [row.num_tokens for batch in engine.batches for row in batch] == [32, 32, 64, 64, 128, 128]
