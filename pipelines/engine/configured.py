@@ -66,7 +66,12 @@ def warm_up_configured(engine: Engine, settings: Settings) -> WarmupReport | Non
     from pipelines.engine.warmup import warm_up
 
     samples = [Segment(each.text, each.source_lang, each.target_lang) for each in settings.warmup.samples]
-    return warm_up(engine, samples, memory_bound_bytes=settings.batching.memory_bound_bytes)
+    return warm_up(
+        engine,
+        samples,
+        memory_bound_bytes=settings.batching.memory_bound_bytes,
+        padded_token_budget=settings.batching.padded_token_budget,
+    )
 
 
 def _locate(settings: Settings) -> Checkpoint | None:
