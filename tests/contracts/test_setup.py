@@ -108,22 +108,12 @@ def test_no_index(machine: Machine) -> None:
     assert "PIP_INDEX_URL" in sentence
 
 
-def test_no_wheel(machine: Machine) -> None:
-    """A package without a wheel is named, with the platform: no compiler is ever tried."""
-    machine.has_python()
-    machine.write("constraints.txt", "")
-    machine.write("pyproject.toml", '[project]\nname = "nothing"\nversion = "1"\ndependencies = ["packaging==1.2.3"]\n')
-    code, (sentence,) = machine.set_up(PIP_NO_INDEX="1")
-    assert code == 7
-    assert "no wheel of packaging==1.2.3" in sentence
-    assert "Python 3." in sentence
-
-
 @pytest.mark.parametrize(
     ("said", "code", "sentence"),
     [
         ("ERROR: Could not install packages: [Errno 28] No space left on device", 5, "disk space"),
         ("SSLError(SSLCertVerificationError(1, 'CERTIFICATE_VERIFY_FAILED'))", 6, "PIP_CERT"),
+        ("ERROR: No matching distribution found for torch==2.13.0", 7, "no wheel of torch==2.13.0 for"),
         ("ERROR: ResolutionImpossible: for help visit ...", 8, "constraints.txt does not allow"),
         ("ERROR: something else", 1, "install.log says why"),
     ],

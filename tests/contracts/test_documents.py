@@ -1,0 +1,37 @@
+"""What the documents name is there: linked files, commands, settings, and a reason for each block that is not run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.documents import code_blocks
+
+_ROOT = Path(__file__).parents[2]
+_DOCUMENTS = sorted(str(path.relative_to(_ROOT)) for path in [*_ROOT.glob("*.md"), *_ROOT.glob("docs/**/*.md")])
+
+
+@pytest.mark.parametrize("name", _DOCUMENTS)
+def test_links_lead_somewhere(name: str) -> None:
+    """Each relative link is a file or a folder of the checkout."""
+    document = _ROOT / name
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8")):
+        assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("name", _DOCUMENTS)
+def test_make_targets_exist(name: str) -> None:
+    """Each `make target` in a block or in a sentence is one."""
+    targets = set(re.findall(r"^([a-z]+):", (_ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = re.findall(r"(?:`|^|&& |: )make ([a-z]+)", (_ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(named) <= targets
+
+
+@pytest.mark.parametrize("name", _DOCUMENTS)
+def test_blocks_that_are_not_run_say_why(name: str) -> None:
+    """A shell or Python block is run, or gives its reason: `bash not-tested: needs a Mac`."""
+    for block in code_blocks(_ROOT / name):
+        if block.language in {"bash", "python"} and (name != "README.md" or block.remark):
+            assert re.fullmatch(r"not-tested: .{8,}", block.remark), block
