@@ -34,6 +34,6 @@ test: lint ## Install, lint, then run every test
 serve: install ## Start the service on this machine [MODEL=name-or-path] [PORT=8000]
 	@$(if $(MODEL),NLLB__MODEL__NAME='$(MODEL)') PORT='$(PORT)' exec $(BIN)/python -m deployments.local
 
-clean: ## Remove what these commands made: .venv, caches, build products
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+clean: ## Remove what these commands made: .venv, the demo model, caches
+	rm -rf .venv models/demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
