@@ -61,12 +61,11 @@ class Decoder:
         return self._weights.lm_head(hidden).float()
 
     def _self_attention(self, layer: DecoderLayer, index: int, hidden: Tensor, step: _Step) -> Tensor:
-        rows = len(hidden)
-        width = self._shape.d_model
+        rows, heads, width = len(hidden), self._shape.num_decoder_heads, self._shape.d_model
         query, keys_values = torch.split(layer.qkv(layer.self_norm(hidden)), [width, 2 * width], dim=1)
         memory = step.cache.self_kv[index]
-        step.write(memory, keys_values.view(rows, 2, -1).transpose(0, 1))
-        query = query.view(rows, self._shape.num_decoder_heads, 1, -1)
+        step.write(memory, keys_values.view(rows, 2, heads, -1))
+        query = query.view(rows, heads, 1, -1)
         return attend(query, memory[0, :rows], memory[1, :rows], step.self_lengths).view(rows, -1)
 
     def _cross_attention(self, layer: DecoderLayer, index: int, hidden: Tensor, step: _Step) -> Tensor:
@@ -104,11 +103,11 @@ class _Step:
         return ids, positions.masked_fill_(ids == self._shape.pad_id, self._shape.pad_id)
 
     def write(self, memory: Tensor, keys_values: Tensor) -> None:
-        """Store `keys_values [2, rows, d_model]` at each row's position of `memory [2, rows, positions, d_model]`."""
+        """Store `keys_values [rows, 2, heads, head_dim]` at each row's position of one layer's memory."""
         if self._same_position:
-            memory[:, : len(self._rows), self._positions[0]] = keys_values
+            memory[:, : len(self._rows), :, self._positions[0]] = keys_values.transpose(0, 1)
         else:
-            memory[:, self._rows, self._position_ids] = keys_values
+            memory[:, self._rows, :, self._position_ids] = keys_values
 
     def to_groups(self, rows: Tensor) -> Tensor:
         """`[rows, d]` to `[groups, widest group, d]`; narrower groups repeat their last row."""

@@ -15,8 +15,9 @@ from pipelines.engine.shape import ModelShape
 
 
 class KeyValueCache:
-    """Self-attention `[layers, 2, rows, positions, d_model]`, cross-attention `[layers, 2, groups, source, d_model]`.
+    """Memory of the self-attention, `self_kv`, and of the cross-attention, `cross_kv`.
 
+    `[layers, 2 (keys, values), rows, heads, positions, head_dim]`, and likewise with groups and source tokens.
     Memory grows by doubling to what the live rows need and is never given back, so that a busy engine allocates
     nothing.
     """
@@ -50,7 +51,9 @@ class KeyValueCache:
         rows = self.num_rows
         self.self_kv = self._grown(self.self_kv, rows, self._longest(), rows + sum(widths), 1)
         for index, source in enumerate(torch.split(cross_kv, list(source_lengths), dim=2), start=first):
-            self.cross_kv[:, :, index, : source.shape[2]] = source
+            layers, _, length, _ = source.shape
+            heads = source.reshape(layers, 2, length, self._shape.num_decoder_heads, -1).transpose(2, 3)
+            self.cross_kv[:, :, index, :, :length] = heads
         self.widths += widths
         self.source_lengths += source_lengths
         self.positions += [0] * len(widths)
@@ -90,18 +93,19 @@ class KeyValueCache:
         return max([*self.positions, 0])
 
     def _zeros(self, rows: int, length: int) -> Tensor:
-        layers, width = self._shape.num_decoder_layers, self._shape.d_model
+        layers, heads = self._shape.num_decoder_layers, self._shape.num_decoder_heads
+        head_dim = self._shape.d_model // heads
         # Zeros, because what attention masks out must still be finite.
-        return torch.zeros(layers, 2, rows, length, width, dtype=self._dtype, device=self._device)
+        return torch.zeros(layers, 2, rows, heads, length, head_dim, dtype=self._dtype, device=self._device)
 
     def _grown(self, memory: Tensor, rows: int, length: int, needed_rows: int, needed_length: int) -> Tensor:
         """Return memory of at least the needed size with `rows x length` of the old one's content."""
-        if memory.shape[2] >= needed_rows and memory.shape[3] >= needed_length:
+        if memory.shape[2] >= needed_rows and memory.shape[4] >= needed_length:
             return memory
         new_rows = max(memory.shape[2], _power_of_two(needed_rows))
-        new_length = max(memory.shape[3], _power_of_two(max(needed_length, 16)))
+        new_length = max(memory.shape[4], _power_of_two(max(needed_length, 16)))
         grown = self._zeros(new_rows, new_length)
-        grown[:, :, :rows, :length] = memory[:, :, :rows, :length]
+        grown[:, :, :rows, :, :length] = memory[:, :, :rows, :, :length]
         return grown
 
 
@@ -127,7 +131,7 @@ def _move(memory: Tensor, order: Sequence[int], length: int) -> None:
 
 
 def _copy(memory: Tensor, sources: list[int], targets: list[int], length: int) -> None:
-    live = memory[:, :, :, :length]
+    live = memory[:, :, :, :, :length]
     live[:, :, targets] = live[:, :, sources]
 
 

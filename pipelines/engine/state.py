@@ -10,12 +10,12 @@ import json
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -27,40 +27,33 @@ from pipelines.errors import StartupError
 
 _LOGGER = logging.getLogger(__name__)
 _FORMAT = 1  # of the cached files; raise it when `prepare` yields something else
+_TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I8": torch.int8}
 _CACHED = ("int8",)  # other formats are as quickly read from the checkpoint
 
 
 class TensorFiles(Mapping[str, Tensor]):
-    """Tensors of one or more files, mapped into memory and read only when they are asked for.
+    """Tensors of one or more files, each mapped into memory by itself and for as long as it is held.
 
     Raises:
         StartupError: A file cannot be read.
     """
 
     def __init__(self, files: list[Path]) -> None:
-        self._open = ExitStack()
-        self._where: dict[str, Callable[[str], Tensor]] = {}
+        self._read: dict[str, Callable[[], Tensor]] = {}
         for file in files:
             try:
-                if file.suffix == ".safetensors":
-                    opened: Any = self._open.enter_context(safe_open(file, framework="pt"))
-                    read = opened.get_tensor
-                else:
-                    opened = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
-                    read = opened.__getitem__
+                self._read |= _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
             except Exception as error:  # a damaged file raises whatever its reader raises
                 raise StartupError(f"{file} cannot be read: {error}", field="model.name") from error
-            self._where |= dict.fromkeys(opened.keys(), read)
 
     def __getitem__(self, name: str) -> Tensor:
-        tensor: Tensor = self._where[name](name)
-        return tensor
+        return self._read[name]()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._where)
+        return iter(self._read)
 
     def __len__(self) -> int:
-        return len(self._where)
+        return len(self._read)
 
 
 def load_prepared(checkpoint: Checkpoint, shape: ModelShape, backend: Backend) -> Mapping[str, Tensor]:
@@ -76,6 +69,31 @@ def load_prepared(checkpoint: Checkpoint, shape: ModelShape, backend: Backend) -
             _LOGGER.warning("quantized weights cannot be kept in %s: %s", file.parent, error)
             return prepared
     return TensorFiles([file])
+
+
+def _safetensors(file: Path) -> dict[str, Callable[[], Tensor]]:
+    """Return a reader of each tensor. One mapping of the whole file would stay resident for its longest tensor's life.
+
+    Format: https://github.com/huggingface/safetensors#format
+    """
+    with file.open("rb") as stream:
+        header_bytes = int.from_bytes(stream.read(8), "little")
+        entries = json.loads(stream.read(header_bytes))
+    entries.pop("__metadata__", None)
+
+    def read(dtype: torch.dtype, shape: list[int], start: int, end: int) -> Tensor:
+        region = np.memmap(file, mode="c", offset=8 + header_bytes + start, shape=end - start)
+        return torch.from_numpy(region).view(dtype).view(shape)
+
+    return {
+        name: partial(read, _TYPES[entry["dtype"]], entry["shape"], *entry["data_offsets"])
+        for name, entry in entries.items()
+    }
+
+
+def _pickled(file: Path) -> dict[str, Callable[[], Tensor]]:
+    tensors = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+    return {name: partial(tensors.__getitem__, name) for name in tensors}
 
 
 def _weight_files(path: Path) -> list[Path]:
