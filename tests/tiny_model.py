@@ -70,8 +70,8 @@ def make_tiny_checkpoint(
     return path
 
 
-def _train_tokenizer(vocab_size: int) -> NllbTokenizer:
-    """Train on a few sentences, with the normalisation of the real model (nmt_nfkc)."""
+def train_sentencepiece(vocab_size: int) -> bytes:
+    """Train a model on a few sentences, with the normalisation of the real one (nmt_nfkc); return its file."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(TEXTS),
@@ -84,8 +84,12 @@ def _train_tokenizer(vocab_size: int) -> NllbTokenizer:
         num_threads=1,
         minloglevel=2,
     )
+    return model.getvalue()
+
+
+def _train_tokenizer(vocab_size: int) -> NllbTokenizer:
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "sentencepiece.bpe.model").write_bytes(model.getvalue())
+        Path(folder, "sentencepiece.bpe.model").write_bytes(train_sentencepiece(vocab_size))
         return NllbTokenizer.from_pretrained(folder, extra_special_tokens=FAIRSEQ_LANGUAGE_CODES)
 
 

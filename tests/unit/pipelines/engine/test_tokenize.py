@@ -16,7 +16,7 @@ from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.errors import InvalidTextError, SegmentTooLongError, StartupError, UnknownLanguageError
 from pipelines.protocols import EncodedSegment
 from pipelines.types import Failure, Segment
-from tests.tiny_model import make_tiny_checkpoint
+from tests.tiny_model import make_tiny_checkpoint, train_sentencepiece
 
 TEXTS = ("Good morning, friend.", "¿Dónde está la estación?", "मुझे डॉक्टर की ज़रूरत है।", "Où  est\tla gare ?")
 
@@ -157,7 +157,7 @@ def test_other_order_of_special_tokens_is_refused(copy: Path) -> None:
     ],
 )
 def test_tokenizer_of_another_model_is_refused(copy: Path, changes: dict[str, int], message: str) -> None:
-    """Token numbers that the model does not have stop the start."""
+    """Token numbers other than the model's stop the start."""
     change_json(copy / "config.json", **changes)
     with pytest.raises(StartupError, match=message):
         SegmentTokenizer.from_checkpoint(copy)
@@ -179,6 +179,20 @@ def test_damaged_tokenizer_is_refused(copy: Path) -> None:
     (copy / "tokenizer.json").write_text("{}")
     with pytest.raises(StartupError, match=str(copy)):
         SegmentTokenizer.from_checkpoint(copy)
+
+
+def test_sentencepiece_model_alone(checkpoint_path: Path, tmp_path: Path, tokenizer: SegmentTokenizer) -> None:
+    """A checkpoint with the original SentencePiece file, and no other, encodes the same."""
+    (tmp_path / "config.json").write_bytes((checkpoint_path / "config.json").read_bytes())
+    (tmp_path / "sentencepiece.bpe.model").write_bytes(train_sentencepiece(200))
+    change = {"extra_special_tokens": list(tokenizer.languages)}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(change))
+    segments = [Segment(text, "eng_Latn", "fra_Latn") for text in TEXTS]
+    original = SegmentTokenizer.from_checkpoint(tmp_path)
+    for row, expected in zip(original.encode(segments), tokenizer.encode(segments), strict=True):
+        assert isinstance(row, EncodedSegment)
+        assert isinstance(expected, EncodedSegment)
+        assert row.token_ids[1:] == expected.token_ids[1:]
 
 
 def test_other_shapes_load(tmp_path: Path) -> None:
