@@ -3,6 +3,7 @@
 #
 #   make install                      the first Python on PATH that fits
 #   make install PYTHON=python3.12    this one
+#   NEEDED_GB=3 make install          goes on with less disk than PyTorch with CUDA takes
 #
 # pip's own settings (an index or a proxy in PIP_* variables or pip.conf) are honoured.
 # Exit codes: 1 other, 3 no Python, 4 no venv module, 5 no disk, 6 no index, 7 no wheel, 8 versions in conflict.
@@ -10,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly ROOT=$PWD VENV=.venv STAMP=.venv/.installed LOG=.venv/install.log
-readonly NEEDED_GB=6    # On Linux, PyTorch's CUDA libraries are most of it.
+readonly NEEDED_GB=${NEEDED_GB:-9} # PyTorch with CUDA takes 6 when installed and 3 on its way; without CUDA 3 will do.
 readonly SEARCHED=(python3.11 python3.12 python3.13 python3.14 python3 python)
 
 main() {

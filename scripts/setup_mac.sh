@@ -14,7 +14,7 @@ main() {
     fi
     check_chip
     find_arm_python
-    PYTHON=$python scripts/setup.sh
+    PYTHON=$python NEEDED_GB=3 scripts/setup.sh
     mkdir -p models/lora-adapters
     try_gpu
     echo "Ready. Start the service with: make serve"

@@ -95,7 +95,7 @@ def test_no_disk(machine: Machine) -> None:
     machine.has("df", 'echo "Filesystem 1024-blocks Used Available Capacity Mounted"; echo "x 9 9 1024 9% /"')
     code, (sentence,) = machine.set_up()
     assert code == 5
-    assert "Not enough disk space: 6 GB" in sentence
+    assert "Not enough disk space: 9 GB" in sentence
     assert not (machine.checkout / ".venv").exists()
 
 
