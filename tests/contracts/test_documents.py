@@ -35,3 +35,14 @@ def test_blocks_that_are_not_run_say_why(name: str) -> None:
     for block in code_blocks(_ROOT / name):
         if block.language in {"bash", "python"} and (name != "README.md" or block.remark):
             assert re.fullmatch(r"not-tested: .{8,}", block.remark), block
+
+
+def test_every_folder_has_its_line() -> None:
+    """The architecture names each folder of the checkout that holds code, and none that is not there."""
+    document = (_ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `([a-z_/]+)/` \|", document, re.MULTILINE))
+    assert all((_ROOT / folder).is_dir() for folder in named)
+    code = {
+        path.relative_to(_ROOT).parts[0] for path in _ROOT.glob("[a-z]*/**/*.py") if "site-packages" not in path.parts
+    }
+    assert code <= named
