@@ -78,11 +78,19 @@ class TransformersEngine:
         """
         tokenizer = SegmentTokenizer.from_checkpoint(checkpoint.path)
         try:
-            model = M2M100ForConditionalGeneration.from_pretrained(checkpoint.path, dtype=dtype, weights_only=True)
+            model, report = M2M100ForConditionalGeneration.from_pretrained(
+                checkpoint.path, dtype=dtype, weights_only=True, output_loading_info=True
+            )
         except Exception as error:  # a damaged file raises whatever its reader raises
             raise StartupError(
                 f"the weights in {checkpoint.path} cannot be read: {error}", field="model.name"
             ) from error
+        missing = sorted(report["missing_keys"])  # would be left at random
+        if missing:
+            raise StartupError(
+                f"the weights in {checkpoint.path} lack {len(missing)} tensors, such as {missing[0]}",
+                field="model.name",
+            )
         model.to(device)
         bound = LengthBound(
             max_length_ratio, max_length_extra_tokens, model.config.max_position_embeddings - PREFIX_LENGTH

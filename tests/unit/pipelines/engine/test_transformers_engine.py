@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -130,6 +131,32 @@ def test_bfloat16_on_request(checkpoint_path: Path) -> None:
     assert engine.info.dtype == "bfloat16"
     with pytest.raises(StartupError, match=r"'int8': this engine accepts auto, float32, bfloat16, float16"):
         load_engine(checkpoint, engine="transformers", device="cpu", dtype="int8", num_threads=1)
+
+
+class Trap:
+    """What a hostile file of weights may hold: unpickled, it would run code."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (print, ("unpickled",))
+
+
+def test_pickled_weights(checkpoint_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Weights in PyTorch's old format are read as tensors; a gap, or anything else in them, stops the start."""
+    path = Path(shutil.copytree(checkpoint_path, tmp_path / "copy"))
+    weights = M2M100ForConditionalGeneration.from_pretrained(path).state_dict()
+    (path / "model.safetensors").unlink()
+    torch.save(weights, path / "pytorch_model.bin")
+    engine = load_engine(locate_checkpoint(str(path)), engine="transformers", device="cpu", num_threads=1)
+    (outcome,) = translate(engine, [Segment("dog", "eng_Latn", "fra_Latn")])
+    engine.close()
+    assert isinstance(outcome, Translation)
+    torch.save({key: value for key, value in weights.items() if "fc1" not in key}, path / "pytorch_model.bin")
+    with pytest.raises(StartupError, match=r"lack 8 tensors, such as .*fc1"):
+        load_engine(locate_checkpoint(str(path)), engine="transformers", device="cpu", num_threads=1)
+    torch.save({"weight": Trap()}, path / "pytorch_model.bin")
+    with pytest.raises(StartupError, match=r"the weights in .* cannot be read"):
+        load_engine(locate_checkpoint(str(path)), engine="transformers", device="cpu", num_threads=1)
+    assert "unpickled" not in capsys.readouterr().out
 
 
 class Model:
