@@ -28,8 +28,8 @@ SAMPLE_DECODING = DecodingOptions(max_new_tokens=32)  # a model that does not st
 PATIENCE_S = 600.0  # a sample that takes longer than this never comes
 FIRST_SIZE = (4, 32)  # rows and tokens per row of the smallest batch that is measured
 GOOD_ENOUGH = 0.95  # of the best throughput
-MAX_REPEATS = 5  # of one size, and fewer once it took this long:
-ENOUGH_S = 0.5
+MAX_REPEATS = 5  # of one size;
+ENOUGH_S = 0.5  # none follows once they took this long
 # What an encoder batch takes per token: activations, and keys and values for the decoder's cross-attention. In
 # float32 about 160 KB of 600M parameters and 510 KB of 3.3B, so it grows as their square root; rounded up.
 BYTES_PER_TOKEN_AND_ROOT_OF_PARAMETERS = 12
@@ -140,9 +140,10 @@ def _built_in_samples(languages: Sequence[str]) -> list[Segment]:
     """Each language that the model has into the next one."""
     known = [language for language in SAMPLES if language in languages]
     if len(known) < 2:
-        return [Segment(SAMPLES["eng_Latn"], languages[0], languages[-1])]
+        return [Segment(SAMPLES["eng_Latn"], languages[0], languages[-1], decoding=SAMPLE_DECODING)]
     return [
-        Segment(SAMPLES[source], source, target) for source, target in zip(known, known[1:] + known[:1], strict=True)
+        Segment(SAMPLES[source], source, target, decoding=SAMPLE_DECODING)
+        for source, target in zip(known, known[1:] + known[:1], strict=True)
     ]
 
 
