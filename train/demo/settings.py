@@ -46,9 +46,9 @@ class DemoSettings:
     held_out_ratio: float = 0.1
     held_out_sentences: int = 320
     min_seen: int = 4
-    openers_ratio: float = 0.10
-    pairs_ratio: float = 0.12
-    vocab_size: int = 2000
+    openers_ratio: float = 0.05
+    pairs_ratio: float = 0.02
+    vocab_size: int = 1600
     d_model: int = 128
     num_heads: int = 4
     ffn_dim: int = 256
@@ -56,8 +56,8 @@ class DemoSettings:
     decoder_layers: int = 2
     max_position_embeddings: int = 512
     init_std: float = 0.08
-    num_steps: int = 2000
+    num_steps: int = 3000
     rows_per_step: int = 4
     learning_rate: float = 3e-3
     warmup_ratio: float = 0.1
-    noise_ratio: float = 0.1
+    noise_ratio: float = 0.05

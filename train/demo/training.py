@@ -106,7 +106,21 @@ def _new_model(
     with torch.no_grad():
         # The model multiplies its embeddings by sqrt(d_model).
         model.get_input_embeddings().weight.copy_(embeddings / settings.d_model**0.5)
+        for layer in model.model.decoder.layers:
+            _look_at_like_words(layer.encoder_attn)
     return model.train()
+
+
+def _look_at_like_words(attention: nn.Module) -> None:
+    """Start cross-attention near the identity: it looks at source words that resemble the output in meaning or place.
+
+    What it finds is added to the output as it is, and since a word is near its translations, attending to the right
+    word pays from the first step. From chance, finding that out takes most of the training.
+    """
+    gains = {"q_proj": 1.0, "k_proj": 1.0, "v_proj": 0.8, "out_proj": 0.8}
+    for name, gain in gains.items():
+        weight = attention.get_parameter(f"{name}.weight")
+        weight.mul_(0.3).add_(gain * torch.eye(len(weight)))
 
 
 def _batches(
