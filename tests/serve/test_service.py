@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from tests.serve.conftest import ROOT, Service
-from train.demo import held_out_rows
+from train.demo.corpus import build_corpus
+from train.demo.settings import DemoSettings
 
 LANGUAGES = ("eng_Latn", "spa_Latn", "fra_Latn", "hin_Deva")
 DIRECTIONS = tuple(itertools.permutations(LANGUAGES, 2))
@@ -37,7 +38,7 @@ async def _translate(client: httpx.AsyncClient, text: str, source: str, target: 
 
 def _cases(num_rows: int, offset: int = 0) -> list[tuple[str, str, str, str]]:
     """Held-out sentences with their references: (text, source, target, reference)."""
-    rows = held_out_rows()[offset : offset + num_rows]
+    rows = build_corpus(DemoSettings()).held_out[offset : offset + num_rows]
     return [(row[source], source, target, row[target]) for row in rows for source, target in DIRECTIONS]
 
 

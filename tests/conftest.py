@@ -1,0 +1,15 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from train.demo import ensure_demo_model
+
+
+@pytest.fixture(scope="session")
+def demo_model_path() -> Path:
+    """The demo model, built if it is missing or made of something else."""
+    return ensure_demo_model().resolve()
