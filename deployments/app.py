@@ -53,5 +53,5 @@ def _deployment(decorated: Any) -> Deployment:
 
 def _translator_resources(settings: Settings) -> dict[str, float]:
     wants_gpu = settings.model.engine != "identity" and settings.model.device in {"auto", "cuda"}
-    has_gpu = ray.is_initialized() and ray.cluster_resources().get("GPU", 0) >= 1  # type: ignore[no-untyped-call]
+    has_gpu = ray.is_initialized() and ray.cluster_resources().get("GPU", 0) >= 1
     return {"num_gpus": 1} if wants_gpu and has_gpu else {}
