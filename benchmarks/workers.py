@@ -1,0 +1,202 @@
+"""Each system of a comparison in a process of its own: its settings, its memory, its threads.
+
+A worker loads its system, prints one line of JSON, and then answers each line of JSON on its standard input with the
+time that the batch took. Run by `benchmarks.decode`; by hand: `python -m benchmarks.workers ours-int8`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+NUM_THREADS = int(os.environ.get("OMP_NUM_THREADS", "2"))
+Run = Callable[[list[list[int]], int, int], int]
+"""Decodes sources with a number of beams to a number of tokens each; returns the tokens generated."""
+
+
+class Worker:
+    """A running worker process.
+
+    Args:
+        system: One of `SYSTEMS`.
+        num_threads: Of one operation.
+        environment: Variables that choose the system's kernels.
+    """
+
+    def __init__(self, system: str, num_threads: int, environment: dict[str, str] | None = None) -> None:
+        self.system = system
+        started = time.perf_counter()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.workers", system],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": str(num_threads), **(environment or {})},
+        )
+        self._read()
+        self.load_s = time.perf_counter() - started
+
+    def tokens_per_s(self, sources: list[list[int]], num_beams: int, num_tokens: int) -> float:
+        """Decode once and return the target tokens per second."""
+        reply = self._ask({"sources": sources, "num_beams": num_beams, "num_tokens": num_tokens})
+        return float(reply["tokens"] / reply["seconds"])
+
+    def memory_bytes(self) -> tuple[int, int]:
+        """Return resident and peak memory."""
+        reply = self._ask({})
+        return reply["resident"], reply["peak"]
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        print(json.dumps(question), file=self._process.stdin, flush=True)
+        return self._read()
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the worker of {self.system} ended early")
+        return dict(json.loads(line))
+
+
+def _ours(dtype: str) -> Run:
+    import torch
+    from transformers import M2M100Config
+
+    from benchmarks.synthetic import LANGUAGE_ID, synthetic_checkpoint
+    from pipelines.engine.batch import Request, RunningBatch
+    from pipelines.engine.checkpoint import locate_checkpoint
+    from pipelines.engine.linear import choose_backend
+    from pipelines.engine.shape import ModelShape
+    from pipelines.engine.state import load_prepared
+    from pipelines.engine.weights import assemble
+    from pipelines.types import DecodingOptions
+
+    torch.set_num_threads(NUM_THREADS)
+    checkpoint = locate_checkpoint(str(synthetic_checkpoint()))
+    shape = ModelShape.from_config(M2M100Config.from_pretrained(checkpoint.path))
+    backend = choose_backend(dtype, torch.device("cpu"))
+    batch = RunningBatch(
+        assemble(load_prepared(checkpoint, shape, backend), shape, backend), shape, backend.compute_dtype
+    )
+
+    def run(sources: list[list[int]], num_beams: int, num_tokens: int) -> int:
+        options = DecodingOptions(num_beams=num_beams, min_new_tokens=num_tokens)
+        batch.join(
+            [Request(key, tuple(source), LANGUAGE_ID + 1, num_tokens, options) for key, source in enumerate(sources)]
+        )
+        count = 0
+        while batch.keys:
+            count += sum(len(finished.outputs[0].tokens) for finished in batch.step())
+        return count
+
+    return run
+
+
+def _transformers(dtype: str) -> Run:
+    import torch
+    from transformers import M2M100ForConditionalGeneration
+
+    from benchmarks.synthetic import LANGUAGE_ID, synthetic_checkpoint
+
+    torch.set_num_threads(NUM_THREADS)
+    weights = torch.bfloat16 if dtype == "bfloat16" else torch.float32
+    model: Any = M2M100ForConditionalGeneration.from_pretrained(synthetic_checkpoint(), dtype=weights).eval()
+    if dtype == "int8":
+        model = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
+
+    def run(sources: list[list[int]], num_beams: int, num_tokens: int) -> int:
+        longest = max(map(len, sources))
+        ids = torch.tensor([source + [1] * (longest - len(source)) for source in sources])
+        with torch.inference_mode():
+            output = model.generate(
+                input_ids=ids,
+                attention_mask=(ids != 1).long(),
+                forced_bos_token_id=LANGUAGE_ID + 1,
+                num_beams=num_beams,
+                do_sample=False,
+                min_new_tokens=num_tokens + 1,
+                max_new_tokens=num_tokens + 1,
+            )
+        return int((output.shape[1] - 2) * output.shape[0])
+
+    return run
+
+
+def _ctranslate2(compute_type: str) -> Run:
+    import ctranslate2
+    import torch
+    from ctranslate2.converters import TransformersConverter
+
+    from benchmarks.synthetic import LANGUAGE_ID, VOCAB_SIZE, synthetic_checkpoint
+
+    path = synthetic_checkpoint()
+    converted = path.with_name(f"{path.name}-ct2-int8")
+    if not (converted / "model.bin").is_file():
+        torch.set_num_threads(NUM_THREADS)
+        TransformersConverter(str(path)).convert(str(converted), quantization="int8", force=True)
+    translator = ctranslate2.Translator(
+        str(converted), device="cpu", compute_type=compute_type, inter_threads=1, intra_threads=NUM_THREADS
+    )
+    tokens = json.loads((Path(converted) / "shared_vocabulary.json").read_text(encoding="utf-8"))
+    assert len(tokens) == VOCAB_SIZE
+
+    def run(sources: list[list[int]], num_beams: int, num_tokens: int) -> int:
+        results = translator.translate_batch(
+            [[tokens[token] for token in source] for source in sources],
+            target_prefix=[[tokens[LANGUAGE_ID + 1]]] * len(sources),
+            beam_size=num_beams,
+            min_decoding_length=num_tokens,
+            max_decoding_length=num_tokens,
+        )
+        return sum(len(result.hypotheses[0]) - 1 for result in results)
+
+    return run
+
+
+SYSTEMS: dict[str, Callable[[], Run]] = {
+    "ours-int8": lambda: _ours("int8"),
+    "ours-bfloat16": lambda: _ours("bfloat16"),
+    "ours-float32": lambda: _ours("float32"),
+    "transformers-float32": lambda: _transformers("float32"),
+    "transformers-bfloat16": lambda: _transformers("bfloat16"),
+    "transformers-int8": lambda: _transformers("int8"),
+    "ctranslate2-int8": lambda: _ctranslate2("int8"),
+    "ctranslate2-int8_float32": lambda: _ctranslate2("int8_float32"),
+}
+
+
+def main() -> None:
+    """Serve one system on standard input and output."""
+    warnings.simplefilter("ignore")
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries that print must not break the protocol
+    run = SYSTEMS[sys.argv[1]]()
+    print("{}", file=answers, flush=True)
+    for line in sys.stdin:
+        question = json.loads(line)
+        if question:
+            started = time.perf_counter()
+            tokens = run(question["sources"], question["num_beams"], question["num_tokens"])
+            reply = {"tokens": tokens, "seconds": time.perf_counter() - started}
+        else:
+            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            reply = {"resident": pages * resource.getpagesize(), "peak": peak}
+        print(json.dumps(reply), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
