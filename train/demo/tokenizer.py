@@ -21,7 +21,7 @@ _ALPHABET_RANGES = ((0x21, 0x7E), (0xA1, 0x17F), (0x900, 0x97F), (0x2010, 0x2026
 
 
 def train_tokenizer(rows: Iterable[Row], vocab_size: int, max_tokens: int) -> NllbTokenizer:
-    """Train a byte-pair vocabulary with single digits and NLLB's normalisation (`nmt_nfkc`).
+    """Train a byte-pair vocabulary with NLLB's normalisation (`nmt_nfkc`).
 
     Args:
         rows: Texts in all languages.
@@ -38,7 +38,7 @@ def train_tokenizer(rows: Iterable[Row], vocab_size: int, max_tokens: int) -> Nl
         vocab_size=vocab_size,
         character_coverage=1.0,
         required_chars=_alphabet(),
-        split_digits=True,
+        split_digits=False,
         normalization_rule_name="nmt_nfkc",
         num_threads=1,
         minloglevel=2,
