@@ -276,8 +276,6 @@ class LoggingSettings(Section):
     """The least severe messages that are written."""
     format: Literal["json", "text"] = "json"
     """One JSON object per line for machines, or text for a terminal."""
-    log_text: bool = False
-    """Also write the texts that people send. They may be private."""
 
 
 class Settings(Section):

@@ -36,19 +36,21 @@ def build_app(args: AppArgs) -> Application:
     settings = load_settings(args.environment, args.settings)
     model_revision = resolve_revision(settings)
     translator = (
-        _deployment(TranslatorDeployment)
+        _deployment(TranslatorDeployment, settings)
         .options(ray_actor_options=_translator_resources(settings))
         .bind(settings, model_revision)
     )
     cache = None
     if settings.cache.enabled:
-        cache = _deployment(CacheDeployment).bind(settings.cache, model_revision, translator)
-    return _deployment(IngressDeployment).bind(settings, translator, cache)
+        cache = _deployment(CacheDeployment, settings).bind(settings.cache, model_revision, translator)
+    return _deployment(IngressDeployment, settings).bind(settings, translator, cache)
 
 
-def _deployment(decorated: Any) -> Deployment:
+def _deployment(decorated: Any, settings: Settings) -> Deployment:
     # Ray's annotations say that its decorator returns the class.
-    return cast(Deployment, decorated)
+    deployment = cast(Deployment, decorated)
+    encoding = "JSON" if settings.logging.format == "json" else "TEXT"
+    return deployment.options(logging_config={"encoding": encoding, "log_level": settings.logging.level})
 
 
 def _translator_resources(settings: Settings) -> dict[str, float]:

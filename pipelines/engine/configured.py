@@ -35,6 +35,7 @@ def load_configured_engine(settings: Settings, *, expected_revision: str | None 
     """
     from pipelines.engine.loading import load_engine
 
+    _refuse_unsupported(settings)
     checkpoint = _locate(settings)
     revision = _revision(settings, checkpoint)
     if expected_revision not in {None, revision}:
@@ -52,6 +53,7 @@ def load_configured_engine(settings: Settings, *, expected_revision: str | None 
         num_threads=settings.model.num_threads,
         max_length_ratio=settings.decoding.max_length_ratio,
         max_length_extra_tokens=settings.decoding.max_length_extra_tokens,
+        memory_bound_bytes=settings.batching.memory_bound_bytes,
     )
 
 
@@ -72,6 +74,18 @@ def warm_up_configured(engine: Engine, settings: Settings) -> WarmupReport | Non
         memory_bound_bytes=settings.batching.memory_bound_bytes,
         padded_token_budget=settings.batching.padded_token_budget,
     )
+
+
+def _refuse_unsupported(settings: Settings) -> None:
+    if settings.model.vocabulary != "full":
+        raise StartupError(
+            f"model.vocabulary is {settings.model.vocabulary!r}; this version's engines accept 'full'",
+            field="model.vocabulary",
+        )
+    if settings.model.default_adapters:
+        raise StartupError(
+            "model.default_adapters is set; this version serves no adapters", field="model.default_adapters"
+        )
 
 
 def _locate(settings: Settings) -> Checkpoint | None:

@@ -50,6 +50,8 @@ def service(tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path) -> 
         "PORT": str(port),
         "NLLB__CACHE__TYPE": "redis",
         "NLLB__CACHE__REDIS__PORT": str(redis.port),
+        # Two busy cores: what is asked here is whether Redis answers, not how fast.
+        "NLLB__CACHE__REDIS__OPERATION_TIMEOUT_MS": "5000",
         "PYTHONUNBUFFERED": "1",
     }
     process = subprocess.Popen(

@@ -157,7 +157,7 @@ class TestUnknownKeys:
         """A key that resembles none gets the list of its section."""
         assert folder.problems(environ={"NLLB__LOGGING__XYZ": "1"}) == (
             "variable NLLB__LOGGING__XYZ: logging.xyz: unknown key; "
-            "accepted: logging.format, logging.level, logging.log_text",
+            "accepted: logging.format, logging.level",
         )
 
     def test_a_section_is_no_value(self, folder):
