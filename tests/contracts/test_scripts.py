@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -48,9 +49,10 @@ def test_serve_passes_on_what_was_asked_for() -> None:
     """`MODEL` and `PORT` reach the service; without `MODEL` the configuration decides."""
 
     def recipe(*arguments: str) -> str:
-        done = subprocess.run(
-            ["make", "--dry-run", "serve", *arguments], cwd=_ROOT, capture_output=True, text=True, check=True
-        )
+        # These tests are run by make: without its variables, so that this make is one of its own.
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+        command = ["make", "--no-print-directory", "--dry-run", "serve", *arguments]
+        done = subprocess.run(command, cwd=_ROOT, env=variables, capture_output=True, text=True, check=True)
         return done.stdout.splitlines()[-1]
 
     assert "NLLB__MODEL__NAME='some/model'" in recipe("MODEL=some/model")
