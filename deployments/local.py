@@ -38,7 +38,7 @@ from pipelines.errors import StartupError
 _CONFIG = ROOT / "serve_config.yaml"
 _HOST = "127.0.0.1"
 _START_TIMEOUT_S = 1800.0
-_SAMPLE = {"text": "Good morning.", "source_lang": "eng_Latn", "target_lang": "spa_Latn"}
+_SAMPLE = {"text": "Where is the pharmacy?", "source_lang": "eng_Latn", "target_lang": "spa_Latn"}
 
 
 def main(port: int = 8000) -> int:
