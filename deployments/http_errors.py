@@ -26,6 +26,7 @@ STATUS: Mapping[type[errors.TranslationError], int] = MappingProxyType(
         errors.UnknownLanguageError: 400,
         errors.UnsupportedOptionError: 400,
         errors.UnknownAdapterError: 404,
+        errors.InvalidAdapterError: 422,
         errors.TextTooLongError: 413,
         errors.TooManyItemsError: 413,
         errors.BodyTooLargeError: 413,

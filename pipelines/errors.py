@@ -6,6 +6,7 @@ TranslationError
 |   |-- UnknownLanguageError    no such language code
 |   |-- UnsupportedOptionError  an option the model or the configuration does not allow
 |   |-- UnknownAdapterError     no adapter of that name or version
+|   |-- InvalidAdapterError     an adapter's files cannot be used with the model
 |   |-- TextTooLongError        over the limit of characters
 |   |-- TooManyItemsError       over the limit of items in a batch
 |   `-- BodyTooLargeError       over the limit of bytes in a body
@@ -80,6 +81,12 @@ class UnknownAdapterError(InvalidRequestError):
     """No adapter has this name or version."""
 
     code = "unknown_adapter"
+
+
+class InvalidAdapterError(InvalidRequestError):
+    """An adapter's files cannot be read, or do not fit the model; the message names the file or key at fault."""
+
+    code = "invalid_adapter"
 
 
 class TextTooLongError(InvalidRequestError):

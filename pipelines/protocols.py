@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from pipelines.types import Failure, ModelInfo, Outcome, Segment
+from pipelines.types import Failure, LoadedAdapter, ModelInfo, Outcome, Segment
 
 
 class SegmentTranslator(Protocol):
@@ -43,7 +44,7 @@ class EncodedSegment:
 
 
 class Engine(Protocol):
-    """Runs the model. Thread-safe: `encode` and `submit` may be called from any thread at any time.
+    """Runs the model. Thread-safe: everything but `close` may be called from any thread at any time.
 
     The caller admits rows only while `room()` says so; an engine that decodes one fixed batch at a time has no
     room while it works, one with in-flight batching has room while decoder slots are free.
@@ -72,6 +73,9 @@ class Engine(Protocol):
 
         Futures are resolved from the engine's own thread, each as soon as its row is finished. They never hold an
         exception: a failing row resolves to a `Failure`. Cancelling a future drops its row.
+
+        A row uses its segment's adapter from here until its future is resolved; one whose adapter is not loaded is a
+        `Failure(UnknownAdapterError)`.
         """
         ...
 
@@ -80,6 +84,30 @@ class Engine(Protocol):
 
         When a row's future runs its callbacks, the room that the row gave back is already counted.
         """
+        ...
+
+    def load_adapter(self, version: str, folder: Path) -> LoadedAdapter:
+        """Read an adapter and make it usable by rows; returns once it is. A loaded version is not read again.
+
+        Rows that are being decoded go on meanwhile.
+
+        Args:
+            version: The name that rows will use, such as `medical@3`.
+            folder: In peft's format: `adapter_config.json` and `adapter_model.safetensors`; not needed afterwards.
+
+        Raises:
+            InvalidAdapterError: It cannot be read, or does not fit the model; the message names what is wrong.
+            UnsupportedOptionError: This engine serves no adapters.
+            UnavailableError: The engine is closed.
+        """
+        ...
+
+    def unload_adapter(self, version: str) -> bool:
+        """Give an adapter's memory back; False while a row uses it, True once it is not loaded (any more)."""
+        ...
+
+    def adapters(self) -> dict[str, LoadedAdapter]:
+        """What is loaded, by version; a snapshot."""
         ...
 
     def close(self) -> None:

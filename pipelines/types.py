@@ -128,6 +128,23 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadedAdapter:
+    """An adapter that an engine holds in memory.
+
+    Attributes:
+        version: Its name, such as `medical@3`.
+        rank: The largest of its targets.
+        num_bytes: What it takes of the device's memory.
+        num_rows: Rows that use it now, waiting inside the engine or being decoded; it cannot be unloaded before 0.
+    """
+
+    version: str
+    rank: int
+    num_bytes: int
+    num_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TranslationRequest:
     """One text to translate, as a caller asks for it.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from pipelines.errors import EngineError, SegmentTooLongError, UnavailableError
+from pipelines.errors import EngineError, SegmentTooLongError, UnavailableError, UnknownAdapterError
 from pipelines.protocols import EncodedSegment
-from pipelines.types import Failure, ModelInfo, Outcome, Segment, Translation
+from pipelines.types import Failure, LoadedAdapter, ModelInfo, Outcome, Segment, Translation
 
 MODEL = ModelInfo(
     name="fake",
@@ -51,13 +53,18 @@ class UnreachableStation:
 
 
 class ManualEngine:
-    """Decodes when the test says so: `finish(n)` resolves the oldest n rows. One token per character."""
+    """Decodes when the test says so: `finish(n)` resolves the oldest n rows. One token per character.
+
+    Any folder is an adapter; `reads` lists the versions whose folders were read.
+    """
 
     def __init__(self, max_rows: int = 4) -> None:
         self.info = MODEL
         self.max_rows = max_rows
         self.batches: list[list[str]] = []
         self.rows: list[tuple[EncodedSegment, Future[Outcome]]] = []
+        self.reads: list[str] = []
+        self._adapters: dict[str, LoadedAdapter] = {}
 
     def encode(self, segments: list[Segment]) -> list[EncodedSegment | Failure]:
         """See `Engine`."""
@@ -67,7 +74,12 @@ class ManualEngine:
         """See `Engine`."""
         self.batches.append([row.segment.text for row in rows])
         futures: list[Future[Outcome]] = [Future() for _ in rows]
-        self.rows += zip(rows, futures, strict=True)
+        for row, future in zip(rows, futures, strict=True):
+            adapter = row.segment.adapter
+            if adapter is None or adapter in self._adapters:
+                self.rows.append((row, future))
+            else:
+                future.set_result(Failure(UnknownAdapterError(f"adapter {adapter!r} is not loaded", field="adapter")))
         return futures
 
     def room(self) -> int:
@@ -80,6 +92,25 @@ class ManualEngine:
         for row, future in done:
             if not future.cancelled():
                 future.set_result(Translation(row.segment.text.upper()))
+
+    def load_adapter(self, version: str, folder: Path) -> LoadedAdapter:
+        """See `Engine`."""
+        if version not in self._adapters:
+            self.reads.append(version)
+            self._adapters[version] = LoadedAdapter(version, rank=8, num_bytes=1000)
+        return self.adapters()[version]
+
+    def unload_adapter(self, version: str) -> bool:
+        """See `Engine`."""
+        if any(row.segment.adapter == version for row, _ in self.rows):
+            return False
+        self._adapters.pop(version, None)
+        return True
+
+    def adapters(self) -> dict[str, LoadedAdapter]:
+        """See `Engine`."""
+        users = [row.segment.adapter for row, _ in self.rows]
+        return {version: replace(each, num_rows=users.count(version)) for version, each in self._adapters.items()}
 
     def close(self) -> None:
         """See `Engine`."""

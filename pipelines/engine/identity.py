@@ -7,17 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
 
-from pipelines.errors import EngineError, SegmentTooLongError, UnknownLanguageError
+from pipelines.engine.adapter_config import WEIGHTS_FILE, read_adapter_config
+from pipelines.engine.residents import ResidentAdapters
+from pipelines.errors import EngineError, SegmentTooLongError, UnknownAdapterError, UnknownLanguageError
 from pipelines.protocols import EncodedSegment
 from pipelines.text.languages import all_languages
-from pipelines.types import Failure, ModelInfo, Outcome, Segment, Translation
+from pipelines.types import Failure, LoadedAdapter, ModelInfo, Outcome, Segment, Translation
 
 NUM_SPECIAL_TOKENS = 2
 
 
+@dataclass(frozen=True, slots=True)
+class _Adapter:
+    rank: int
+    num_bytes: int
+
+
 class IdentityEngine:
     """Implements `Engine`; a character is a token, and every future is resolved when `submit` returns.
+
+    An adapter's configuration is checked and its weights are not read: they would change nothing.
 
     Args:
         max_rows: See `Engine.max_rows`.
@@ -37,6 +49,7 @@ class IdentityEngine:
         codes = [language.code for language in all_languages()] if languages is None else languages
         self._max_rows = max_rows
         self._fail_on = fail_on
+        self._adapters: ResidentAdapters[_Adapter] = ResidentAdapters()
         self._info = ModelInfo(
             name="identity",
             revision="identity",
@@ -76,6 +89,18 @@ class IdentityEngine:
         """See `Engine.room`; never less than all rows."""
         return self._max_rows
 
+    def load_adapter(self, version: str, folder: Path) -> LoadedAdapter:
+        """See `Engine.load_adapter`."""
+        return self._adapters.load(version, lambda: _read_adapter(folder))
+
+    def unload_adapter(self, version: str) -> bool:
+        """See `Engine.unload_adapter`."""
+        return self._adapters.unload(version)
+
+    def adapters(self) -> dict[str, LoadedAdapter]:
+        """See `Engine.adapters`."""
+        return self._adapters.snapshot()
+
     def close(self) -> None:
         """See `Engine.close`; there is nothing to stop."""
 
@@ -89,9 +114,15 @@ class IdentityEngine:
         return EncodedSegment(segment, (0, *map(ord, segment.text), 0))
 
     def _translate(self, row: EncodedSegment) -> Outcome:
-        text = row.segment.text
+        text, adapter = row.segment.text, row.segment.adapter
+        if adapter is not None and adapter not in self._adapters.snapshot():
+            return Failure(UnknownAdapterError(f"adapter {adapter!r} is not loaded", field="adapter"))
         if self._fail_on is not None and self._fail_on in text:
             return Failure(EngineError("the model failed on this segment"))
         return Translation(
             text, num_source_tokens=row.num_tokens, num_target_tokens=row.num_tokens - NUM_SPECIAL_TOKENS
         )
+
+
+def _read_adapter(folder: Path) -> _Adapter:
+    return _Adapter(read_adapter_config(folder).rank, (folder / WEIGHTS_FILE).stat().st_size)

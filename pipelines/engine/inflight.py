@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from transformers import M2M100Config
@@ -36,7 +37,7 @@ from pipelines.errors import (
     UnsupportedOptionError,
 )
 from pipelines.protocols import EncodedSegment
-from pipelines.types import Failure, Hypothesis, ModelInfo, Outcome, Segment, Translation
+from pipelines.types import Failure, Hypothesis, LoadedAdapter, ModelInfo, Outcome, Segment, Translation
 
 _LOGGER = logging.getLogger(__name__)
 _PREFIX_LENGTH = 2  # `</s>` and the target language
@@ -180,6 +181,22 @@ class InflightEngine:
     def room(self) -> int:
         """See `Engine.room`."""
         return max(0, self._max_rows - self._num_rows_inside)
+
+    def load_adapter(self, version: str, folder: Path) -> LoadedAdapter:
+        """Refuse: this engine serves no adapters so far.
+
+        Raises:
+            UnsupportedOptionError: Always.
+        """
+        raise UnsupportedOptionError("the in-flight engine serves no adapters so far", field="adapter")
+
+    def unload_adapter(self, version: str) -> bool:
+        """See `Engine.unload_adapter`; none is ever loaded."""
+        return True
+
+    def adapters(self) -> dict[str, LoadedAdapter]:
+        """See `Engine.adapters`; always empty."""
+        return {}
 
     def close(self) -> None:
         """See `Engine.close`. Returns once the thread has ended."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 
 import torch
 from transformers import M2M100ForConditionalGeneration
@@ -27,7 +28,7 @@ from pipelines.errors import (
     UnsupportedOptionError,
 )
 from pipelines.protocols import EncodedSegment
-from pipelines.types import Failure, ModelInfo, Outcome, Segment, Translation
+from pipelines.types import Failure, LoadedAdapter, ModelInfo, Outcome, Segment, Translation
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ class TransformersEngine:
                 if self._closed:
                     future.set_result(_closed())
                 elif row.segment.adapter is not None:
-                    future.set_result(_no_adapters())
+                    future.set_result(Failure(_no_adapters()))
                 else:
                     self._waiting.append((row, future))
             self._changed.notify()
@@ -142,6 +143,22 @@ class TransformersEngine:
             if self._executing or self._closed:
                 return 0
             return max(0, self._max_rows - sum(row.segment.decoding.num_beams for row, _ in self._waiting))
+
+    def load_adapter(self, version: str, folder: Path) -> LoadedAdapter:
+        """Refuse: see `submit`.
+
+        Raises:
+            UnsupportedOptionError: Always.
+        """
+        raise _no_adapters()
+
+    def unload_adapter(self, version: str) -> bool:
+        """See `Engine.unload_adapter`; none is ever loaded."""
+        return True
+
+    def adapters(self) -> dict[str, LoadedAdapter]:
+        """See `Engine.adapters`; always empty."""
+        return {}
 
     def close(self) -> None:
         """See `Engine.close`. The batch that is being decoded is finished first."""
@@ -210,7 +227,5 @@ def _too_late() -> Failure:
     return Failure(DeadlineExceededError("the segment's turn came after its deadline"))
 
 
-def _no_adapters() -> Failure:
-    return Failure(
-        UnsupportedOptionError("adapters need model.engine = 'inflight', not 'transformers'", field="adapter")
-    )
+def _no_adapters() -> UnsupportedOptionError:
+    return UnsupportedOptionError("adapters need model.engine = 'inflight', not 'transformers'", field="adapter")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 from pipelines.engine.identity import IdentityEngine
-from pipelines.errors import EngineError, SegmentTooLongError, UnknownLanguageError
+from pipelines.errors import EngineError, SegmentTooLongError, UnknownAdapterError, UnknownLanguageError
 from pipelines.protocols import EncodedSegment, Engine
-from pipelines.types import Failure, Outcome, Segment, Translation
+from pipelines.types import Failure, LoadedAdapter, Outcome, Segment, Translation
 
 
 def translate(engine: Engine, *texts: str) -> list[Outcome]:
@@ -53,3 +54,18 @@ def test_needs_no_torch() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "8 8 set()"
+
+
+def test_adapters_are_held_and_change_nothing(tmp_path: Path) -> None:
+    """A loaded version translates like the base; one that is not loaded fails its row alone."""
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 8, "lora_alpha": 8}', encoding="utf-8")
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"1234")
+    engine = IdentityEngine()
+    assert engine.load_adapter("medical@3", tmp_path) == LoadedAdapter("medical@3", rank=8, num_bytes=4)
+    rows = engine.encode([Segment("hello", "eng_Latn", "fra_Latn", adapter=f"medical@{i}") for i in (3, 4)])
+    known, unknown = (future.result() for future in engine.submit([r for r in rows if isinstance(r, EncodedSegment)]))
+    assert isinstance(known, Translation)
+    assert isinstance(unknown, Failure)
+    assert isinstance(unknown.error, UnknownAdapterError)
+    assert engine.unload_adapter("medical@3")
+    assert engine.adapters() == {}

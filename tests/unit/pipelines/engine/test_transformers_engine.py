@@ -264,6 +264,9 @@ def test_adapters_are_refused(faked: TransformersEngine) -> None:
     outcome = submit(faked, "a", adapter="medical@3")[0].result(timeout=0)
     assert isinstance(outcome, Failure)
     assert isinstance(outcome.error, UnsupportedOptionError)
+    with pytest.raises(UnsupportedOptionError, match=r"adapters need model\.engine = 'inflight'"):
+        faked.load_adapter("medical@3", Path("anywhere"))
+    assert faked.adapters() == {}
 
 
 def test_close_answers_everybody(faked: TransformersEngine, model: Model) -> None:

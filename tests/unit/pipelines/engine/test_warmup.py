@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from pipelines.engine.identity import IdentityEngine
 from pipelines.engine.warmup import SAMPLES, choose_token_budget, warm_up
 from pipelines.errors import StartupError
 from pipelines.protocols import EncodedSegment
-from pipelines.types import Failure, ModelInfo, Outcome, Segment
+from pipelines.types import Failure, LoadedAdapter, ModelInfo, Outcome, Segment
 
 
 class TimedEngine:
@@ -43,6 +44,18 @@ class TimedEngine:
     def room(self) -> int:
         """See `Engine.room`."""
         return self.max_rows
+
+    def load_adapter(self, version: str, folder: Path) -> LoadedAdapter:
+        """See `Engine.load_adapter`."""
+        return self._inner.load_adapter(version, folder)
+
+    def unload_adapter(self, version: str) -> bool:
+        """See `Engine.unload_adapter`."""
+        return self._inner.unload_adapter(version)
+
+    def adapters(self) -> dict[str, LoadedAdapter]:
+        """See `Engine.adapters`."""
+        return self._inner.adapters()
 
     def close(self) -> None:
         """See `Engine.close`."""
