@@ -1,0 +1,247 @@
+"""Goes over parallel text once, finds what is wrong with it, and gives each pair its role.
+
+Holds some 40 bytes per line in memory and no text, so that a file larger than memory can be checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import chain, islice
+
+import numpy as np
+import numpy.typing as npt
+import regex
+
+from pipelines.text.languages import resolve_language
+from train.data.findings import DataReport, Finding, Found
+from train.data.read import Line, read_pairs
+from train.data.split import is_held_out, text_hash
+
+_LINES_PER_STEP = 1024
+_CHARS_PER_TOKEN = 4
+_MIN_SCRIPT_LETTERS = 4
+_MIN_SCRIPT_SHARE = 0.5
+_RATIO_SLACK_CHARS = 15  # a greeting may double; only what is beyond this counts
+_MIN_PAIRS_FOR_MEDIAN = 20
+_LETTER = regex.compile(r"\p{L}")
+# Scripts whose ISO 15924 code stands for several of Unicode's.
+_MIXED_SCRIPTS = {
+    "Hans": r"\p{Hani}", "Hant": r"\p{Hani}\p{Bopo}", "Jpan": r"\p{Hani}\p{Hira}\p{Kana}", "Hang": r"\p{Hang}\p{Hani}",
+}  # fmt: skip
+
+
+class Role(IntEnum):
+    """What a pair is used for."""
+
+    LEFT_OUT = 0
+    TRAIN = 1
+    DEV = 2
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """Parallel text of one language pair.
+
+    Attributes:
+        location: File, folder or URI; see `train.data.read`.
+        source_lang: FLORES-200 code; None if nobody knows, which leaves the scripts unchecked.
+        target_lang: Likewise.
+        dev_location: Text to evaluate on; None holds a share of `location` out.
+    """
+
+    location: str
+    source_lang: str | None
+    target_lang: str | None
+    dev_location: str | None = None
+
+    def lines(self) -> Iterator[tuple[Line, bool]]:
+        """Yield all lines in their one order, and whether each is of `dev_location`."""
+        data = read_pairs(self.location, self.source_lang, self.target_lang)
+        dev = read_pairs(self.dev_location, self.source_lang, self.target_lang) if self.dev_location else ()
+        return chain(((line, False) for line in data), ((line, True) for line in dev))
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedData:
+    """Parallel text that was checked.
+
+    Attributes:
+        source: The text.
+        report: What was found.
+        roles: `Role` of each line, `[num_lines]` uint8, in the order of `source.lines()`.
+    """
+
+    source: DataSource
+    report: DataReport
+    roles: npt.NDArray[np.uint8]
+
+    def pairs(self, role: Role) -> Iterator[tuple[str, str]]:
+        """Read the text again and yield (source, target) of one role, stripped."""
+        for (line, _), its in zip(self.source.lines(), self.roles, strict=False):
+            if its == role:
+                yield line.source.strip(), line.target.strip()
+
+
+CountTokens = Callable[[Sequence[str], str | None], list[int]]
+"""Texts of one language to their numbers of tokens as the model reads them."""
+
+
+def check_data(
+    source: DataSource,
+    *,
+    dev_ratio: float,
+    max_tokens: int,
+    max_length_ratio: float,
+    count_tokens: CountTokens | None = None,
+) -> CheckedData:
+    """Check every line.
+
+    Args:
+        source: What to read.
+        dev_ratio: Share that is held out where the source names no dev text.
+        max_tokens: The longest side.
+        max_length_ratio: How many times the median a pair's ratio of lengths may be, or its inverse.
+        count_tokens: The model's tokenizer; None estimates tokens by characters.
+
+    Raises:
+        StartupError: There is nothing to read.
+    """
+    return _Check(source, dev_ratio, max_tokens, max_length_ratio, count_tokens).run()
+
+
+class _Check:
+    def __init__(
+        self,
+        source: DataSource,
+        dev_ratio: float,
+        max_tokens: int,
+        max_length_ratio: float,
+        count_tokens: CountTokens | None,
+    ) -> None:
+        self._source = source
+        self._dev_ratio = dev_ratio
+        self._max_tokens = max_tokens
+        self._max_length_ratio = max_length_ratio
+        self._count_tokens = count_tokens or _estimate_tokens
+        self._length_unit = "tokens" if count_tokens else "characters"
+        self._scripts = [_script_letters(code) for code in (source.source_lang, source.target_lang)]
+        self._found: dict[Finding, Found] = {}
+        self._digest = hashlib.sha256()
+        # One entry per line; what is wrong with the line itself has a role of LEFT_OUT already.
+        self._roles = array("B")
+        self._pair_hashes, self._source_hashes, self._target_hashes = array("Q"), array("Q"), array("Q")
+        self._ratios = array("f")
+        self._of_dev_file = array("B")
+
+    def run(self) -> CheckedData:
+        lines = iter(self._source.lines())
+        while step := list(islice(lines, _LINES_PER_STEP)):
+            self._check_lines(step)
+        roles = np.array(self._roles, dtype=np.uint8)
+        self._check_all(roles)
+        self._digest.update(roles.tobytes())
+        report = DataReport(
+            location=self._source.location,
+            num_lines=len(roles),
+            num_train=int((roles == Role.TRAIN).sum()),
+            num_dev=int((roles == Role.DEV).sum()),
+            found={kind: self._found[kind] for kind in Finding if kind in self._found},
+            fingerprint=self._digest.hexdigest(),
+            length_unit=self._length_unit,
+        )
+        return CheckedData(self._source, report, roles)
+
+    def _check_lines(self, step: Sequence[tuple[Line, bool]]) -> None:
+        """Find what can be seen in a line alone."""
+        lengths = zip(
+            self._count_tokens([line.source for line, _ in step], self._source.source_lang),
+            self._count_tokens([line.target for line, _ in step], self._source.target_lang),
+            strict=True,
+        )
+        for (line, is_dev), num_tokens in zip(step, lengths, strict=True):
+            finding = line.problem or self._finding(line, max(num_tokens))
+            source_hash = text_hash(line.source)
+            held_out = is_dev if self._source.dev_location else is_held_out(source_hash, self._dev_ratio)
+            if finding:
+                self._note(finding, line)
+            self._digest.update(f"{line.source}\t{line.target}\n".encode())
+            self._roles.append(Role.LEFT_OUT if finding else Role.DEV if held_out else Role.TRAIN)
+            self._pair_hashes.append(text_hash(line.source, line.target))
+            self._source_hashes.append(source_hash)
+            self._target_hashes.append(text_hash(line.target))
+            self._ratios.append((len(line.target) + _RATIO_SLACK_CHARS) / (len(line.source) + _RATIO_SLACK_CHARS))
+            self._of_dev_file.append(is_dev)
+
+    def _finding(self, line: Line, num_tokens: int) -> Finding | None:
+        if not line.source.strip() or not line.target.strip():
+            return Finding.EMPTY
+        if line.source.strip() == line.target.strip():
+            return Finding.COPY
+        if not all(map(_is_written_in, (line.source, line.target), self._scripts)):
+            return Finding.SCRIPT
+        return Finding.TOO_LONG if num_tokens > self._max_tokens else None
+
+    def _check_all(self, roles: npt.NDArray[np.uint8]) -> None:
+        """Find what can be seen against the other lines alone, and take those lines' roles away."""
+        late = np.zeros(len(roles), dtype=np.uint8)
+        kinds = (Finding.LENGTH_RATIO, Finding.DUPLICATE, Finding.IN_DEV)
+        for number, (kind, find) in enumerate(
+            zip(kinds, (self._outliers, self._duplicates, self._in_dev), strict=True), 1
+        ):
+            bad = find(roles)
+            late[bad] = number
+            roles[bad] = Role.LEFT_OUT
+            if len(bad):
+                self._found[kind] = Found()
+        if late.any():
+            for (line, _), number in zip(self._source.lines(), late, strict=True):
+                if number:
+                    self._note(kinds[number - 1], line)
+
+    def _outliers(self, roles: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        used = np.flatnonzero(roles)
+        ratios = np.frombuffer(self._ratios, dtype=np.float32)[used] if len(used) else np.empty(0, np.float32)
+        median = np.median(ratios) if len(ratios) >= _MIN_PAIRS_FOR_MEDIAN else 1.0
+        return used[np.abs(np.log(ratios / median)) > np.log(self._max_length_ratio)]
+
+    def _duplicates(self, roles: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        used = np.flatnonzero(roles)
+        hashes = np.array(self._pair_hashes, dtype=np.uint64)[used]
+        # Lines of the dev file are no duplicates of the data's; that they are in both is another finding.
+        files = np.array(self._of_dev_file, dtype=np.uint64)[used]
+        _, first = np.unique(hashes ^ files, return_index=True)
+        return np.delete(used, first)
+
+    def _in_dev(self, roles: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        train, dev = roles == Role.TRAIN, roles == Role.DEV
+        leaks = np.zeros(len(roles), dtype=bool)
+        for hashes in (self._source_hashes, self._target_hashes):
+            side = np.array(hashes, dtype=np.uint64)
+            leaks |= train & np.isin(side, side[dev])
+        return np.flatnonzero(leaks)
+
+    def _note(self, finding: Finding, line: Line) -> None:
+        text = f"{line.source} | {line.target}" if line.target else line.source
+        self._found.setdefault(finding, Found()).add(line.file, line.number, text)
+
+
+def _estimate_tokens(texts: Sequence[str], _language: str | None) -> list[int]:
+    return [len(text) // _CHARS_PER_TOKEN for text in texts]
+
+
+def _script_letters(language: str | None) -> regex.Pattern[str]:
+    if language is None:
+        return _LETTER
+    script = resolve_language(language).script
+    return regex.compile("[" + _MIXED_SCRIPTS.get(script, rf"\p{{{script}}}") + "]")
+
+
+def _is_written_in(text: str, script: regex.Pattern[str]) -> bool:
+    """Whether half of a text's letters are of a script; texts of a few letters may be names or units."""
+    letters = _LETTER.findall(text)
+    fitting = script.findall("".join(letters))
+    return len(letters) < _MIN_SCRIPT_LETTERS or len(fitting) >= _MIN_SCRIPT_SHARE * len(letters)
