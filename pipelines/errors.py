@@ -7,6 +7,9 @@ TranslationError
 |   |-- UnsupportedOptionError  an option the model or the configuration does not allow
 |   |-- UnknownAdapterError     no adapter of that name or version
 |   |-- InvalidAdapterError     an adapter's files cannot be used with the model
+|   |-- AdapterLanguageError    the adapter was not trained for this language pair
+|   |-- AdapterBaseError        the adapter belongs to another base model
+|   |-- AdapterConflictError    the state of an adapter's versions does not allow this
 |   |-- TextTooLongError        over the limit of characters
 |   |-- TooManyItemsError       over the limit of items in a batch
 |   `-- BodyTooLargeError       over the limit of bytes in a body
@@ -87,6 +90,24 @@ class InvalidAdapterError(InvalidRequestError):
     """An adapter's files cannot be read, or do not fit the model; the message names the file or key at fault."""
 
     code = "invalid_adapter"
+
+
+class AdapterLanguageError(InvalidRequestError):
+    """The adapter was not trained for this language pair; the message names those it was trained for."""
+
+    code = "adapter_language"
+
+
+class AdapterBaseError(InvalidRequestError):
+    """The adapter was trained on another base model than the one that is served."""
+
+    code = "adapter_base"
+
+
+class AdapterConflictError(InvalidRequestError):
+    """What is live, on trial or retired does not allow this change."""
+
+    code = "adapter_conflict"
 
 
 class TextTooLongError(InvalidRequestError):

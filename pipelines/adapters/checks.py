@@ -1,0 +1,115 @@
+"""Is this folder what its manifest says, and nothing but numbers? Refuses with the reason before anything is loaded.
+
+Whether an adapter fits the model is the engine's to say when it loads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, deserialize
+
+from pipelines.adapters.manifest import FILES, FileEntry, FileName, Manifest, ManifestDraft
+from pipelines.engine.adapter_config import CONFIG_FILE, WEIGHTS_FILE, AdapterConfig, read_adapter_config
+from pipelines.errors import InvalidAdapterError
+
+_TENSOR = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.lora_(?P<side>[AB])\.weight")
+_MAX_REASONABLE_BYTES = 1 << 30
+
+
+def describe_files(folder: Path) -> dict[FileName, FileEntry]:
+    """Return size and hash of an adapter's files.
+
+    Raises:
+        InvalidAdapterError: One is missing, or far too large for an adapter.
+    """
+    return {name: _entry(_read(folder, name)) for name in FILES}
+
+
+def check_folder(folder: Path, said: ManifestDraft) -> None:
+    """Hold an adapter's files against its manifest.
+
+    Raises:
+        InvalidAdapterError: A file is not the one that was published, no safetensors, or not of the rank, alpha and
+            targets that were stated; or a weight is not a finite number.
+    """
+    config = read_adapter_config(folder)
+    weights = _read(folder, WEIGHTS_FILE)
+    if isinstance(said, Manifest):
+        _check_bytes(said.files, {CONFIG_FILE: _read(folder, CONFIG_FILE), WEIGHTS_FILE: weights})
+    for field, stated, found in (("rank", said.rank, config.rank), ("alpha", said.alpha, config.alpha)):
+        if stated != found:
+            raise _invalid(CONFIG_FILE, f"the manifest says {field} {stated:g}, the file {found:g}")
+    try:
+        tensors = deserialize(weights)  # type: ignore[no-untyped-call]
+    except SafetensorError as error:
+        raise _invalid(WEIGHTS_FILE, f"is no safetensors file: {error}") from None
+    modules = _check_tensors(tensors, config)
+    targets = {module.rpartition(".")[2] for module in modules}
+    if targets != set(said.targets):
+        raise _invalid(
+            WEIGHTS_FILE, f"adapts {', '.join(sorted(targets))}; the manifest says {', '.join(sorted(said.targets))}"
+        )
+
+
+def _check_bytes(entries: Mapping[Any, FileEntry], contents: Mapping[str, bytes]) -> None:
+    for name, content in contents.items():
+        said = entries[name]
+        if len(content) != said.num_bytes:
+            raise _invalid(name, f"has {len(content)} bytes; the manifest says {said.num_bytes}")
+        found = _entry(content)
+        if found.sha256 != said.sha256:
+            raise _invalid(name, f"has the SHA-256 {found.sha256}; the manifest says {said.sha256}")
+
+
+def _check_tensors(tensors: list[tuple[str, dict[str, Any]]], config: AdapterConfig) -> set[str]:
+    """Return the modules that have both factors, each a finite matrix of the module's rank."""
+    sides: dict[str, set[str]] = {}
+    for name, tensor in tensors:
+        match = _TENSOR.fullmatch(name)
+        if match is None:
+            raise _invalid(WEIGHTS_FILE, f"holds {name[:100]!r}; accepted are the lora_A and lora_B of modules")
+        module, side, shape = match["module"], match["side"], tensor["shape"]
+        rank, place = config.rank_of(module), 0 if side == "A" else 1
+        if len(shape) != 2 or shape[place] != rank:
+            raise _invalid(WEIGHTS_FILE, f"{name} has the shape {shape}; rank {rank} was stated")
+        if not _finite(tensor["dtype"], bytes(tensor["data"]), name):
+            raise _invalid(WEIGHTS_FILE, f"{name} holds NaN or infinite numbers")
+        sides.setdefault(module, set()).add(side)
+    for module, found in sides.items():
+        if found != {"A", "B"}:
+            raise _invalid(WEIGHTS_FILE, f"{module} has only lora_{found.pop()}")
+    if not sides:
+        raise _invalid(WEIGHTS_FILE, "holds no weights")
+    return set(sides)
+
+
+def _finite(dtype: str, data: bytes, name: str) -> bool:
+    if dtype in {"F32", "F16"}:
+        return bool(np.isfinite(np.frombuffer(data, np.float32 if dtype == "F32" else np.float16)).all())
+    if dtype == "BF16":  # numpy has none: a number is finite unless all bits of its exponent are set
+        return bool(((np.frombuffer(data, np.uint16) & 0x7F80) != 0x7F80).all())
+    raise _invalid(WEIGHTS_FILE, f"{name} is of the type {dtype}; accepted are F32, F16 and BF16")
+
+
+def _read(folder: Path, name: str) -> bytes:
+    path = folder / name
+    try:
+        if path.stat().st_size > _MAX_REASONABLE_BYTES:
+            raise _invalid(name, f"has {path.stat().st_size} bytes; at most {_MAX_REASONABLE_BYTES} are accepted")
+        return path.read_bytes()
+    except OSError as error:
+        raise _invalid(name, f"cannot be read: {error.strerror}") from None
+
+
+def _entry(content: bytes) -> FileEntry:
+    return FileEntry(sha256=hashlib.sha256(content).hexdigest(), num_bytes=len(content))
+
+
+def _invalid(name: str, message: str) -> InvalidAdapterError:
+    return InvalidAdapterError(f"{name}: {message}", field=name)

@@ -1,0 +1,292 @@
+"""Keeps the versions of adapters and the aliases that point to them, in a folder or an object store.
+
+    adapters/<name>/<version>/adapter_config.json, adapter_model.safetensors, manifest.json
+    aliases/<name>/00000001.json, 00000002.json, ...
+
+Files are only ever created, each whole or not at all, and never changed. The first file of a version is the claim on
+its number, the manifest is its publication. The newest record of an alias is its state.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines.adapters import alias as changes
+from pipelines.adapters.alias import ANYTHING, Alias, AliasRecord, Anything, alias_of
+from pipelines.adapters.alias_log import RECORD_PATH, AliasLog
+from pipelines.adapters.checks import check_folder, describe_files
+from pipelines.adapters.manifest import (
+    FILES,
+    MANIFEST_FILE,
+    Manifest,
+    ManifestDraft,
+    check_name,
+    complete,
+    version_name,
+)
+from pipelines.adapters.store import CreateOnlyStore
+from pipelines.engine.adapter_config import CONFIG_FILE, WEIGHTS_FILE
+from pipelines.errors import (
+    InvalidAdapterError,
+    UnavailableError,
+    UnknownAdapterError,
+)
+
+_MANIFEST_PATH = re.compile(r"adapters/([^/]+)/([1-9][0-9]{0,8})/" + re.escape(MANIFEST_FILE))
+_CLAIM_PATH = re.compile(r"adapters/([^/]+)/([1-9][0-9]{0,8})/[^/]+")
+_MAX_JSON_BYTES = 1 << 20
+_MAX_ATTEMPTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What exists, by name: one look at the store, nothing read."""
+
+    versions: Mapping[str, tuple[int, ...]]
+    records: Mapping[str, int]
+    """Number of the newest record of each alias."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Adapters with a version, sorted."""
+        return tuple(sorted(self.versions))
+
+
+class AdapterRegistry:
+    """A registry at a URI. Usable from any thread and any number of processes and machines at once.
+
+    Args:
+        uri: A folder, `file://`, `s3://bucket/prefix` or `gs://bucket/prefix`. It need not exist yet.
+        now: Clock of what is written.
+
+    Raises:
+        StartupError: The URI's protocol cannot be used.
+    """
+
+    def __init__(self, uri: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._store = CreateOnlyStore(uri)
+        self._now = now
+        self._aliases = AliasLog(self._store, now)
+        # A manifest is never changed, so it is read once.
+        self._manifests: dict[tuple[str, int], Manifest] = {}
+
+    @property
+    def uri(self) -> str:
+        """Where it is."""
+        return self._store.uri
+
+    def publish(self, name: str, folder: Path, draft: ManifestDraft) -> Manifest:
+        """Make a new version of a folder in peft's format. It has a number of its own; no alias moves.
+
+        Whatever happens on the way, there is a whole version afterwards or none.
+
+        Raises:
+            InvalidRequestError: The name is not accepted.
+            InvalidAdapterError: The files are not what the draft says; nothing was published.
+            UnavailableError: The store cannot be written.
+        """
+        check_name(name)
+        check_folder(folder, draft)
+        files = describe_files(folder)
+        version = self._claim(name, (folder / CONFIG_FILE).read_bytes())
+        self._store.create(_path(name, version, WEIGHTS_FILE), (folder / WEIGHTS_FILE).read_bytes())
+        manifest = complete(draft, name, version, self._now(), files)
+        self._store.create(_path(name, version, MANIFEST_FILE), manifest.to_json())
+        return manifest
+
+    def listing(self) -> Listing:
+        """Return which versions and alias records exist.
+
+        Raises:
+            UnavailableError: The store cannot be read.
+        """
+        versions: dict[str, list[int]] = {}
+        records: dict[str, int] = {}
+        for path in self._store.paths():
+            if match := _MANIFEST_PATH.fullmatch(path):
+                versions.setdefault(match[1], []).append(int(match[2]))
+            elif match := RECORD_PATH.fullmatch(path):
+                records[match[1]] = max(records.get(match[1], 0), int(match[2]))
+        return Listing({name: tuple(sorted(found)) for name, found in versions.items()}, records)
+
+    def names(self) -> list[str]:
+        """Return the adapters that have a version, sorted."""
+        return list(self.listing().names)
+
+    def versions(self, name: str) -> list[int]:
+        """Return the published versions of an adapter, the oldest first; none if it does not exist."""
+        found = (_MANIFEST_PATH.fullmatch(path) for path in self._store.paths(f"adapters/{check_name(name)}"))
+        return sorted(int(match[2]) for match in found if match)
+
+    def manifest(self, name: str, version: int) -> Manifest:
+        """Return what is known of a version.
+
+        Raises:
+            UnknownAdapterError: There is no such version.
+            InvalidAdapterError: Its manifest is damaged.
+        """
+        if (name, version) not in self._manifests:
+            self._manifests[name, version] = self._read_manifest(name, version)
+        return self._manifests[name, version]
+
+    def alias(self, name: str) -> Alias | None:
+        """Return what a name points to and how it came to that, or None if it never pointed anywhere.
+
+        Raises:
+            InvalidAdapterError: A record is damaged.
+        """
+        records = self._aliases.records(check_name(name))
+        return alias_of(name, records) if records else None
+
+    def alias_record(self, name: str, number: int) -> AliasRecord:
+        """Return one record of an alias' log, as `listing` counts them; read once.
+
+        Raises:
+            InvalidAdapterError: It is damaged.
+        """
+        return self._aliases.record(name, number)
+
+    def promote(self, name: str, version: int, *, expected_live: int | Anything | None = ANYTHING) -> Alias:
+        """Let a name point to a version.
+
+        Args:
+            name: The alias.
+            version: What is to be live.
+            expected_live: What must be live until now (None: nothing); left out, anything may.
+
+        Raises:
+            UnknownAdapterError: There is no such version.
+            AdapterConflictError: It is retired, or another version was live than expected.
+        """
+        self.manifest(name, version)
+        return self._aliases.change(
+            name, "promote", version, lambda last: changes.promoted(name, last, version, expected_live)
+        )
+
+    def rollback(self, name: str) -> Alias:
+        """End the trial of a canary; where there is none, return to the version that was live before.
+
+        Raises:
+            UnknownAdapterError: There is no such adapter.
+            AdapterConflictError: There is nothing to go back to.
+        """
+        if not self.versions(name):
+            raise self._unknown_name(name)
+        return self._aliases.change(name, "rollback", None, lambda last: changes.rolled_back(name, last))
+
+    def canary(self, name: str, version: int, percent: float, *, shadow_percent: float = 0.0) -> Alias:
+        """Try a version on a share of the requests; with `percent` 0 and a `shadow_percent`, without serving it.
+
+        Raises:
+            UnknownAdapterError: There is no such version.
+            InvalidRequestError: A percentage is not within 0 and 100.
+            AdapterConflictError: It is retired or live, or nothing is live.
+        """
+        self.manifest(name, version)
+        return self._aliases.change(
+            name, "canary", version, lambda last: changes.on_trial(name, last, version, percent, shadow_percent)
+        )
+
+    def retire(self, name: str, version: int) -> Alias:
+        """Serve a version no more. Its files stay.
+
+        Raises:
+            UnknownAdapterError: There is no such version.
+            AdapterConflictError: It is live or on trial.
+        """
+        self.manifest(name, version)
+        return self._aliases.change(name, "retire", version, lambda last: changes.retired(name, last, version))
+
+    def verify(self, name: str, version: int) -> Manifest:
+        """Read a version anew, hold it against its manifest, and return that.
+
+        Raises:
+            UnknownAdapterError: There is no such version.
+            InvalidAdapterError: It is not what its manifest says; the message says in what.
+            UnavailableError: The store cannot be read.
+        """
+        manifest = self._read_manifest(name, version)
+        with tempfile.TemporaryDirectory() as folder:
+            self._download(manifest, Path(folder))
+        return manifest
+
+    def fetch(self, name: str, version: int, folder: Path) -> Path:
+        """Return a verified copy of a version below a folder of this machine, `<folder>/<name>@<version>`.
+
+        A copy that is there and still what its manifest says is not fetched again. Processes may share the folder.
+
+        Raises:
+            UnknownAdapterError: There is no such version.
+            InvalidAdapterError: It is not what its manifest says.
+            UnavailableError: The store cannot be read.
+        """
+        manifest = self.manifest(name, version)
+        home = folder / manifest.full_name
+        if home.is_dir():
+            with suppress(InvalidAdapterError):
+                check_folder(home, manifest)
+                return home
+            shutil.rmtree(home, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{manifest.full_name}-", dir=folder))
+        try:
+            self._download(manifest, draft)
+            with suppress(OSError):  # another process was faster with the same version
+                draft.rename(home)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return home
+
+    def _claim(self, name: str, config: bytes) -> int:
+        """Take the next free number by creating the first file of its version."""
+        found = (_CLAIM_PATH.fullmatch(path) for path in self._store.paths(f"adapters/{name}"))
+        version = 1 + max((int(match[2]) for match in found if match), default=0)
+        for candidate in range(version, version + _MAX_ATTEMPTS):
+            with suppress(FileExistsError):
+                self._store.create(_path(name, candidate, CONFIG_FILE), config)
+                return candidate
+        raise UnavailableError(f"no free version of {name} was found from {version} on", retry_after_s=1.0)
+
+    def _read_manifest(self, name: str, version: int) -> Manifest:
+        check_name(name)
+        try:
+            content = self._store.read(_path(name, version, MANIFEST_FILE), _MAX_JSON_BYTES)
+        except FileNotFoundError:
+            raise self._unknown(name, version) from None
+        except ValueError as error:
+            raise InvalidAdapterError(str(error), field=MANIFEST_FILE) from None
+        return Manifest.from_json(content, name, version)
+
+    def _unknown(self, name: str, version: int) -> UnknownAdapterError:
+        found = self.versions(name)
+        if not found:
+            return self._unknown_name(name)
+        exist = ", ".join(version_name(name, each) for each in found)
+        return UnknownAdapterError(f"there is no {version_name(name, version)}; there are {exist}", field="adapter")
+
+    def _unknown_name(self, name: str) -> UnknownAdapterError:
+        exist = ", ".join(self.names()) or "none"
+        return UnknownAdapterError(f"no adapter is called {name!r}; there are {exist}", field="adapter")
+
+    def _download(self, manifest: Manifest, folder: Path) -> None:
+        for file in FILES:
+            said = manifest.files[file].num_bytes
+            try:
+                content = self._store.read(_path(manifest.name, manifest.version, file), said)
+            except FileNotFoundError:
+                raise InvalidAdapterError(f"{file}: is missing; the manifest names it", field=file) from None
+            except ValueError:
+                raise InvalidAdapterError(f"{file}: has over {said} bytes; the manifest lies", field=file) from None
+            (folder / file).write_bytes(content)
+        check_folder(folder, manifest)
+
+
+def _path(name: str, version: int, file: str) -> str:
+    return f"adapters/{name}/{version}/{file}"

@@ -1,0 +1,130 @@
+"""Files that are created once and never changed, on a disk or an object store. Knows nothing of adapters.
+
+All of the registry's guarantees rest on one operation, `create`: it makes a whole file or none, and fails if the name
+is taken. Object stores have it as a conditional put; on a disk a file is written aside and linked to its name.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from pipelines.errors import StartupError, UnavailableError
+
+T = TypeVar("T")
+_HOW_TO_INSTALL = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
+
+
+class CreateOnlyStore:
+    """Files under one URI: `file://`, `s3://`, `gs://` or a path.
+
+    Raises:
+        StartupError: The URI's protocol is unknown, or what speaks it is not installed.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        try:
+            # A listing that is remembered would hide what others publish.
+            filesystem, root = fsspec.url_to_fs(uri, use_listings_cache=False)
+        except ImportError:
+            package = _HOW_TO_INSTALL.get(uri.partition(":")[0], "fsspec's package for it")
+            raise StartupError(
+                f"adapters.registry is {uri!r}: install {package} to use it", field="adapters.registry"
+            ) from None
+        except ValueError as error:
+            raise StartupError(
+                f"adapters.registry is {uri!r}: {error}; accepted are a folder, file://, s3:// and gs://",
+                field="adapters.registry",
+            ) from None
+        self._filesystem: Any = filesystem
+        self._root = str(root).rstrip("/")
+
+    def create(self, path: str, content: bytes) -> None:
+        """Make a whole file, or none.
+
+        Raises:
+            FileExistsError: The name is taken.
+            UnavailableError: The store cannot be written.
+        """
+        if isinstance(self._filesystem, LocalFileSystem):
+            self._ask(lambda: _link_new(Path(self._root, path), content))
+        else:
+            self._ask(lambda: self._put_new(f"{self._root}/{path}", content))
+
+    def read(self, path: str, max_bytes: int) -> bytes:
+        """Return a file's content.
+
+        Raises:
+            FileNotFoundError: There is none.
+            ValueError: It has more bytes than that.
+            UnavailableError: The store cannot be read.
+        """
+        where = f"{self._root}/{path}"
+        content: bytes = self._ask(lambda: self._filesystem.cat_file(where, start=0, end=max_bytes + 1))
+        if len(content) > max_bytes:
+            raise ValueError(f"{path} has over {max_bytes} bytes")
+        return content
+
+    def paths(self, folder: str = "") -> list[str]:
+        """Return all files below a folder, relative to the root, sorted; none if there is no such folder.
+
+        Raises:
+            UnavailableError: The store cannot be read.
+        """
+        where = f"{self._root}/{folder}".rstrip("/")
+        try:
+            found: Sequence[str] = self._ask(lambda: self._filesystem.find(where))
+        except FileNotFoundError:
+            return []
+        relative = [path[len(self._root) :].lstrip("/") for path in found]
+        return sorted(path for path in relative if not path.rpartition("/")[2].startswith("."))
+
+    def _ask(self, question: Callable[[], T]) -> T:
+        try:
+            return question()
+        except (FileNotFoundError, FileExistsError):
+            raise
+        except Exception as error:  # each protocol has its own errors
+            raise UnavailableError(
+                f"the adapter registry {self.uri} cannot be reached: {type(error).__name__}: {error}", retry_after_s=5.0
+            ) from error
+
+    def _put_new(self, where: str, content: bytes) -> None:
+        try:
+            self._filesystem.pipe_file(where, content, mode="create")
+        except OSError as error:
+            # s3fs knows AWS' refusal of a conditional put, and not that of every other S3.
+            if error.errno == errno.EINVAL and self._filesystem.exists(where):
+                raise FileExistsError(where) from error
+            raise
+
+
+def _link_new(path: Path, content: bytes) -> None:
+    """Make a file that is whole from its first moment on: written aside, made durable, then linked to its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with draft.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(draft, path)
+        _sync_folder(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

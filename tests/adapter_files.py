@@ -1,0 +1,64 @@
+"""Adapters as peft writes them, small and random, and what a publisher would say of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from pipelines.adapters import ManifestDraft
+
+MODULES = ("model.encoder.layers.0.self_attn.q_proj", "model.decoder.layers.1.encoder_attn.v_proj")
+RANK = 2
+
+
+def write_adapter(
+    folder: Path,
+    *,
+    modules: tuple[str, ...] = MODULES,
+    width: int = 16,
+    rank: int = RANK,
+    scale: float = 0.1,
+    seed: int = 5,
+    **config: Any,
+) -> Path:
+    """Write a random LoRA adapter of square layers and return its folder.
+
+    Args:
+        folder: Made if it is not there.
+        modules: The layers that it adapts.
+        width: Of these layers.
+        rank: Of the factors, and of the configuration unless `config` says otherwise.
+        scale: Standard deviation of the weights.
+        seed: Of the weights.
+        config: Further keys of `adapter_config.json`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(seed)
+    tensors = {}
+    for module in modules:
+        for side, shape in (("A", (rank, width)), ("B", (width, rank))):
+            values = generator.normal(0, scale, shape).astype(np.float32)
+            tensors[f"base_model.model.{module}.lora_{side}.weight"] = values
+    save_file(tensors, folder / "adapter_model.safetensors")
+    targets = sorted({module.rpartition(".")[2] for module in modules})
+    content = {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank, "target_modules": targets, **config}
+    (folder / "adapter_config.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def draft(**changes: Any) -> ManifestDraft:
+    """Return what is true of `write_adapter`'s default, with changes."""
+    said: dict[str, Any] = {
+        "base_model": "fake",
+        "base_revision": "1",
+        "language_pairs": ("eng_Latn-hin_Deva",),
+        "rank": RANK,
+        "alpha": 2 * RANK,
+        "targets": ("q_proj", "v_proj"),
+        "scores": {"chrf": 61.5},
+    }
+    return ManifestDraft.model_validate(said | changes)
