@@ -31,6 +31,7 @@ FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "configs/inference_config.yaml": ("cache", "batching", "decoding", "limits", "warmup"),
         "configs/training_config.yaml": ("training",),
         "configs/logging_config.yaml": ("logging",),
+        "configs/monitoring_config.yaml": ("metrics",),
     }
 )
 _NOTHING: Mapping[str, Any] = MappingProxyType({})

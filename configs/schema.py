@@ -341,6 +341,23 @@ class LoggingSettings(Section):
     """One JSON object per line for machines, or text for a terminal."""
 
 
+class MetricsSettings(Section):
+    """What is measured, and who may read it at `GET /metrics`."""
+
+    language_pairs: tuple[LanguagePair, ...] = ()
+    """Pairs with a label of their own, the rest is `other`; empty takes the first `max_language_pairs` that come."""
+    max_language_pairs: PositiveInt = 20
+    """Most pairs with a label of their own when `language_pairs` is empty."""
+    max_adapters: PositiveInt = 50
+    """Most adapter versions with a label of their own; later ones are `other`."""
+    report_interval_s: PositiveFloat = 2.0
+    """Time between two reports of a replica's figures to Ray, which passes them on in its own time."""
+    scrape_cache_s: NonNegativeFloat = 3.0
+    """How long an answer of `GET /metrics` is given again before the nodes are asked anew."""
+    token: SecretStr | None = None
+    """Bearer token that `GET /metrics` asks for; null lets everyone read. Set NLLB__METRICS__TOKEN, not a file."""
+
+
 class Settings(Section):
     """The whole configuration."""
 
@@ -352,6 +369,7 @@ class Settings(Section):
     warmup: WarmupSettings = WarmupSettings()
     training: TrainingSettings = TrainingSettings()
     logging: LoggingSettings = LoggingSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @model_validator(mode="after")
     def _widest_beam_fits_a_batch(self) -> Self:

@@ -13,9 +13,11 @@ from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 
 from deployments import schemas
-from deployments.http_errors import error_detail, install_error_handlers, request_id_of, validation_error
+from deployments.http_errors import error_detail, install_error_handlers, note_error, request_id_of, validation_error
 from deployments.middleware import BodyLimitMiddleware, RequestIdMiddleware
+from deployments.request_metrics import MetricsMiddleware
 from deployments.service import TranslationService
+from monitoring.recorder import Recorder
 from pipelines.errors import EngineError, TranslationError, UnavailableError
 from pipelines.types import ModelInfo, SegmentProgress, TranslationResult
 
@@ -32,8 +34,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_api(service: TranslationService) -> FastAPI:
-    """Return the ASGI application of a service."""
+def create_api(service: TranslationService, recorder: Recorder | None = None) -> FastAPI:
+    """Return the ASGI application of a service; what it does is recorded in `recorder`, None keeps it to itself."""
     api = FastAPI(
         title="NLLB on Ray",
         version="1",
@@ -42,6 +44,7 @@ def create_api(service: TranslationService) -> FastAPI:
         openapi_url="/openapi.json",
     )
     api.add_middleware(BodyLimitMiddleware, max_body_bytes=int(service.limits.max_body_bytes))
+    api.add_middleware(MetricsMiddleware, recorder=recorder or Recorder())
     api.add_middleware(RequestIdMiddleware)
     install_error_handlers(api)
     api.include_router(_translation_routes(service), prefix="/api/v1", tags=["translation"])
@@ -65,7 +68,7 @@ def _translation_routes(service: TranslationService) -> APIRouter:
         items = [_parse_item(item, f"items.{index}.") for index, item in enumerate(body.items)]
         results = await service.translate_batch(items)
         return schemas.BatchTranslateResponse(
-            results=[_batch_item(result, request_id_of(request)) for result in results],
+            results=[_batch_item(result, request) for result in results],
             model=(await service.model_info()).name,
             latency_ms=_since_ms(started_s),
             request_id=request_id_of(request),
@@ -96,6 +99,7 @@ def _translation_routes(service: TranslationService) -> APIRouter:
                         yield _event("done", done.model_dump())
                     event = await anext(progress, None)
             except TranslationError as error:
+                note_error(request.scope, error.code)
                 yield _event("error", error_detail(error, request_id_of(request)).model_dump())
             finally:
                 await progress.aclose()  # type: ignore[attr-defined]
@@ -214,9 +218,10 @@ def _translate_response(
     )
 
 
-def _batch_item(result: TranslationResult | TranslationError, request_id: str) -> schemas.BatchItem:
+def _batch_item(result: TranslationResult | TranslationError, request: Request) -> schemas.BatchItem:
     if isinstance(result, TranslationError):
-        return schemas.BatchItem(error=error_detail(result, request_id))
+        note_error(request.scope, result.code)
+        return schemas.BatchItem(error=error_detail(result, request_id_of(request)))
     return schemas.BatchItem(
         translation=result.text,
         source_lang=result.source_lang,

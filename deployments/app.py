@@ -42,7 +42,9 @@ def build_app(args: AppArgs) -> Application:
     )
     cache = None
     if settings.cache.enabled:
-        cache = _deployment(CacheDeployment, settings).bind(settings.cache, model_revision, translator)
+        cache = _deployment(CacheDeployment, settings).bind(
+            settings.cache, model_revision, translator, settings.metrics
+        )
     return _deployment(IngressDeployment, settings).bind(settings, translator, cache)
 
 

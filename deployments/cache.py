@@ -14,8 +14,11 @@ from ray.serve._private.utils import generate_request_id
 from ray.serve.context import _get_serve_request_context, _serve_request_context
 from ray.serve.handle import DeploymentHandle
 
-from configs.schema import CacheSettings
+from configs.schema import CacheSettings, MetricsSettings
+from deployments.reporting import Reporter
 from deployments.stations import HandleStation
+from monitoring import metrics
+from monitoring.recorder import Recorder
 from pipelines.cache.memory import MemoryStore
 from pipelines.cache.read_through import ReadThroughCache
 from pipelines.cache.redis import RedisStore
@@ -30,17 +33,29 @@ _RAY_TASK_VARIABLES = frozenset({"async_task_id", "async_task_name", "async_task
 class CacheDeployment:
     """One station of the serving graph; an ill Redis makes it slower, never wrong and never down."""
 
-    def __init__(self, settings: CacheSettings, model_revision: str, translator: DeploymentHandle[Any]) -> None:
+    def __init__(
+        self,
+        settings: CacheSettings,
+        model_revision: str,
+        translator: DeploymentHandle[Any],
+        metrics_settings: MetricsSettings,
+    ) -> None:
         """Put a cache in front of the translator.
 
         Args:
             settings: Where entries are kept.
             model_revision: Names everything of the base model that decides its output (see `ReadThroughCache`).
             translator: Handle of the translator deployment.
+            metrics_settings: How figures are reported.
         """
+        self._recorder = Recorder()
         self._cache = ReadThroughCache(
-            build_store(settings), HandleStation(translator), model_revision, trip_context=detached_context
+            build_store(settings),
+            HandleStation(translator, "translator", self._recorder),
+            model_revision,
+            trip_context=detached_context,
         )
+        Reporter(self._recorder, self._sample, interval_s=metrics_settings.report_interval_s).start()
 
     async def translate(self, segments: list[Segment]) -> list[Outcome]:
         """See `SegmentTranslator`."""
@@ -63,6 +78,24 @@ class CacheDeployment:
     async def check_health(self) -> None:
         """Answer at all. An ill Redis does not fail it: a new replica would find the same Redis."""
         await self._cache.stats()
+
+    async def _sample(self) -> None:
+        record_cache(self._recorder, await self._cache.stats())
+
+
+def record_cache(recorder: Recorder, stats: CacheStats) -> None:
+    """Record what a cache did and holds."""
+    recorder.count_to(metrics.CACHE_HITS, stats.hits, tier=stats.type)
+    recorder.count_to(metrics.CACHE_MISSES, stats.misses)
+    recorder.count_to(metrics.COALESCED, stats.coalesced)
+    recorder.count_to(metrics.CACHE_ERRORS, stats.errors)
+    recorder.set(metrics.CACHE_AVAILABLE, stats.available, tier=stats.type)
+    if stats.evictions is not None:
+        recorder.count_to(metrics.CACHE_EVICTIONS, stats.evictions, tier=stats.type)
+    if stats.entries is not None:
+        recorder.set(metrics.CACHE_ENTRIES, stats.entries, tier=stats.type)
+    if stats.size_bytes is not None:
+        recorder.set(metrics.CACHE_BYTES, stats.size_bytes, tier=stats.type)
 
 
 def build_store(settings: CacheSettings) -> CacheStore:

@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from deployments.schemas import ErrorDetail, ErrorResponse
 from pipelines import errors
@@ -55,6 +56,11 @@ def install_error_handlers(api: FastAPI) -> None:
     api.add_exception_handler(Exception, _on_unexpected)
 
 
+def note_error(scope: Scope, code: str) -> None:
+    """Keep the code of an error that the client is told of, for the metrics and the log."""
+    scope.setdefault("state", {}).setdefault("error_codes", []).append(code)
+
+
 def error_response(error: errors.TranslationError, request_id: str) -> JSONResponse:
     """Return the answer for an error."""
     headers = {}
@@ -87,17 +93,20 @@ def validation_error(error: ValidationError | RequestValidationError, prefix: st
 
 def _on_translation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, errors.TranslationError)
+    note_error(request.scope, error.code)
     return error_response(error, request_id_of(request))
 
 
 def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
+    note_error(request.scope, errors.InvalidRequestError.code)
     return _json_with_status(validation_error(error), request_id_of(request), _validation_status(error))
 
 
 def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = _HTTP_CODES.get(error.status_code, "http_error")
+    note_error(request.scope, code)
     detail = ErrorDetail(code=code, message=str(error.detail), field=None, request_id=request_id_of(request))
     return _json(error.status_code, detail, dict(error.headers or {}))
 

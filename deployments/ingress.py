@@ -11,8 +11,11 @@ from ray.serve.handle import DeploymentHandle
 from configs.schema import LimitSettings, Settings
 from deployments.api import create_api
 from deployments.fleet import RayFleet
+from deployments.reporting import Reporter
+from deployments.request_metrics import MeasuredStation, RequestMetrics
 from deployments.service import TranslationService
 from deployments.stations import FallbackStation, HandleStation
+from monitoring.recorder import Recorder
 from pipelines.protocols import SegmentTranslator
 from pipelines.translate import TranslationPipeline
 
@@ -32,19 +35,24 @@ class IngressDeployment:
         self, settings: Settings, translator: DeploymentHandle[Any], cache: DeploymentHandle[Any] | None
     ) -> None:
         self._settings = settings
-        direct = HandleStation(translator)
-        station: SegmentTranslator = direct if cache is None else FallbackStation(HandleStation(cache), direct)
+        self._recorder = Recorder()
+        direct = HandleStation(translator, "translator", self._recorder)
+        station: SegmentTranslator = direct
+        if cache is not None:
+            station = FallbackStation(HandleStation(cache, "cache", self._recorder), direct)
         pipeline = TranslationPipeline(
-            station,
+            MeasuredStation(station, self._recorder),
             max_text_chars=settings.limits.max_text_chars,
             max_segment_chars=settings.limits.max_segment_chars,
+            observer=RequestMetrics(self._recorder, settings.metrics),
         )
         fleet = RayFleet(direct, translator, cache)
         self._service = TranslationService(pipeline, fleet, limits=settings.limits, decoding=settings.decoding)
+        Reporter(self._recorder, interval_s=settings.metrics.report_interval_s).start()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Serve's hook: the application, made in the replica because it needs the handles."""
-        return create_api(self._service)
+        return create_api(self._service, self._recorder)
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Apply `user_config` of `serve_config.yaml`: any of `configs.schema.LimitSettings`, without a restart.

@@ -8,7 +8,7 @@ import uuid
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.http_errors import error_response
+from deployments.http_errors import error_response, note_error
 from pipelines.errors import BodyTooLargeError
 
 # What a client may choose as its id: it is logged and sent back, so nothing that could forge a log line or a header.
@@ -63,6 +63,7 @@ class BodyLimitMiddleware:
             too_large = len(body) > self._max_body_bytes
         if too_large:
             error = BodyTooLargeError(f"the body is over the limit of {self._max_body_bytes} bytes")
+            note_error(scope, error.code)
             await error_response(error, scope["state"]["request_id"])(scope, receive, send)
             return
 

@@ -10,6 +10,8 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle
 
+from monitoring import metrics
+from monitoring.recorder import Recorder
 from pipelines.errors import EngineError, OverloadedError, TranslationError, UnavailableError
 from pipelines.protocols import SegmentTranslator
 from pipelines.types import Outcome, Segment
@@ -46,16 +48,24 @@ class HandleStation:
 
     Serve retries requests that no replica has taken, not those in flight when a replica dies. Translating twice does
     no harm, so these are sent once more.
+
+    Args:
+        handle: Of the deployment.
+        name: What the metrics call it.
+        recorder: Of this process.
     """
 
-    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+    def __init__(self, handle: DeploymentHandle[Any], name: str, recorder: Recorder) -> None:
         self._handle = handle
+        self._name = name
+        self._recorder = recorder
 
     async def translate(self, segments: list[Segment]) -> list[Outcome]:
         """See `SegmentTranslator.translate`."""
         try:
             outcomes: list[Outcome] = await call(self._handle.translate.remote(segments))
         except UnavailableError:
+            self._recorder.count(metrics.RETRIES, dependency=self._name)
             outcomes = await call(self._handle.translate.remote(segments))
         return outcomes
 

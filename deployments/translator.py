@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -13,6 +14,9 @@ from pydantic import NonNegativeFloat, PositiveInt
 from ray import serve
 
 from configs.schema import Section, Settings
+from deployments.engine_metrics import EngineMetrics
+from deployments.reporting import Reporter
+from monitoring.recorder import Recorder
 from pipelines.engine.configured import load_configured_engine, warm_up_configured
 from pipelines.errors import UnavailableError
 from pipelines.protocols import EncodedSegment
@@ -46,13 +50,19 @@ class TranslatorDeployment:
 
     def __init__(self, settings: Settings, model_revision: str) -> None:
         self._settings = settings
+        recorder = Recorder()
+        started_s = time.perf_counter()
         self._engine = load_configured_engine(settings, expected_revision=model_revision)
+        loaded_s = time.perf_counter()
         self._warmup = warm_up_configured(self._engine, settings)
+        self._metrics = EngineMetrics(recorder, self._engine)
+        self._metrics.started(load_s=loaded_s - started_s, warmup_s=time.perf_counter() - loaded_s)
         _LOGGER.info("warm-up done", extra={"warmup": self._warmup_report()})
-        self._station = EngineStation(self._engine, self._admit)
+        self._station = EngineStation(self._engine, self._admit, self._metrics)
         self._set_batching(None, None)
         self._num_batches = 0
         self._num_rows = 0
+        Reporter(recorder, self._sample, interval_s=settings.metrics.report_interval_s).start()
 
     async def translate(self, segments: list[Segment]) -> list[Outcome]:
         """See `SegmentTranslator.translate`."""
@@ -108,7 +118,11 @@ class TranslatorDeployment:
     def _submit(self, rows: Sequence[EncodedSegment]) -> list[Future[Outcome]]:
         self._num_batches += 1
         self._num_rows += len(rows)
+        self._metrics.submitted(rows)
         return self._engine.submit(rows)
+
+    async def _sample(self) -> None:
+        await asyncio.to_thread(self._metrics.sample, self._station.num_waiting)
 
     def _warmup_report(self) -> dict[str, Any] | None:
         return None if self._warmup is None else asdict(self._warmup)

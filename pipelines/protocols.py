@@ -43,6 +43,21 @@ class EncodedSegment:
         return len(self.token_ids)
 
 
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """What an engine did since it was made, and holds now.
+
+    Attributes:
+        num_steps: Steps of the decoder.
+        num_row_steps: Rows, summed over those steps.
+        num_rows: Rows that were submitted and have no outcome yet.
+    """
+
+    num_steps: int = 0
+    num_row_steps: int = 0
+    num_rows: int = 0
+
+
 class Engine(Protocol):
     """Runs the model. Thread-safe: everything but `close` may be called from any thread at any time.
 
@@ -108,6 +123,10 @@ class Engine(Protocol):
 
     def adapters(self) -> dict[str, LoadedAdapter]:
         """What is loaded, by version; a snapshot."""
+        ...
+
+    def stats(self) -> EngineStats:
+        """Return the engine's counters. Cheap enough to be asked every second."""
         ...
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
+from typing import Protocol
 
 from pipelines.errors import DeadlineExceededError
 from pipelines.gate import AdmissionGate
@@ -25,16 +26,34 @@ def padded_tokens(rows: Sequence[EncodedSegment]) -> int:
     return len(rows) * max((row.num_tokens for row in rows), default=0)
 
 
+class StationObserver(Protocol):
+    """Is told of each stage as it ends, in the context of the call that it belongs to. Quick, and never raises."""
+
+    def encoded(self, num_segments: int, duration_s: float) -> None:
+        """Segments of one call were tokenised."""
+        ...
+
+    def queued(self, segment: Segment, duration_s: float) -> None:
+        """A segment was let in at the gate."""
+        ...
+
+    def decoded(self, segment: Segment, outcome: Outcome, duration_s: float) -> None:
+        """A segment has its outcome, so long after it was let in."""
+        ...
+
+
 class EngineStation:
     """Translates segments with an engine in this process. Belongs to one event loop.
 
     Args:
         engine: What runs the model.
         admit: Forms encoder batches; None takes a `TurnBatcher` of one encoder batch per turn of the loop.
+        observer: Who is told of the stages; None is nobody.
     """
 
-    def __init__(self, engine: Engine, admit: Admit | None = None) -> None:
+    def __init__(self, engine: Engine, admit: Admit | None = None, observer: StationObserver | None = None) -> None:
         self._engine = engine
+        self._observer = observer
         self._admit = admit or TurnBatcher(engine).admit
         self._gate = AdmissionGate(engine.room, engine.max_rows)
 
@@ -45,7 +64,10 @@ class EngineStation:
 
     async def translate(self, segments: list[Segment]) -> list[Outcome]:
         """See `SegmentTranslator.translate`. A cancelled caller's rows leave the engine within one step."""
+        started_s = time.perf_counter()
         encoded = await asyncio.to_thread(self._engine.encode, segments)
+        if self._observer is not None:
+            self._observer.encoded(len(segments), time.perf_counter() - started_s)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._translate_row(row)) for row in encoded]
         return [task.result() for task in tasks]
@@ -64,14 +86,21 @@ class EngineStation:
     async def _translate_in_time(self, row: EncodedSegment) -> Outcome:
         segment = row.segment
         num_rows = max(1, segment.decoding.num_beams)
+        arrived_s = time.perf_counter()
         await self._gate.enter(num_rows, priority=segment.priority, deadline_unix_s=segment.deadline_unix_s)
+        entered_s = time.perf_counter()
+        if self._observer is not None:
+            self._observer.queued(segment, entered_s - arrived_s)
         try:
-            outcome = await self._admit(row)
+            pending = await self._admit(row)
         finally:
             self._gate.leave(num_rows)
         loop = asyncio.get_running_loop()
-        outcome.add_done_callback(lambda _: _refresh_from_any_thread(loop, self._gate))
-        return await asyncio.wrap_future(outcome)
+        pending.add_done_callback(lambda _: _refresh_from_any_thread(loop, self._gate))
+        outcome = await asyncio.wrap_future(pending)
+        if self._observer is not None:
+            self._observer.decoded(segment, outcome, time.perf_counter() - entered_s)
+        return outcome
 
 
 def _refresh_from_any_thread(loop: asyncio.AbstractEventLoop, gate: AdmissionGate) -> None:

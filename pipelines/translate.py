@@ -7,8 +7,10 @@ or an engine in this process. Knows no Ray and no HTTP.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from pipelines.adapters import AdapterCatalog, NoAdapters
 from pipelines.errors import EngineError, SegmentTooLongError, TextTooLongError, TranslationError
@@ -35,6 +37,16 @@ _STREAM_WINDOW = 16
 _SPLIT_INLINE_CHARS = 1000
 
 
+class PipelineObserver(Protocol):
+    """Is told of each request as it ends, in the request's context. Quick, and never raises."""
+
+    def finished(
+        self, request: TranslationRequest, result: TranslationResult | TranslationError, duration_s: float
+    ) -> None:
+        """A text is translated, or is not going to be."""
+        ...
+
+
 class TranslationPipeline:
     """Translates texts through a station that translates segments."""
 
@@ -45,11 +57,13 @@ class TranslationPipeline:
         max_text_chars: int = 100_000,
         max_segment_chars: int = 500,
         adapters: AdapterCatalog | None = None,
+        observer: PipelineObserver | None = None,
     ) -> None:
         self._station = station
         self._max_text_chars = max_text_chars
         self._max_segment_chars = max_segment_chars
         self._adapters = adapters or NoAdapters()
+        self._observer = observer
 
     async def translate(self, request: TranslationRequest) -> TranslationResult:
         """Translate one text.
@@ -70,6 +84,7 @@ class TranslationPipeline:
 
         A request that fails never fails its neighbours.
         """
+        started_s = time.perf_counter()
         plans = await self._plan_all(requests)
         segments = [segment for plan in plans if isinstance(plan, _Plan) for segment in plan.segments]
         outcomes = iter(await self._translate_segments(segments))
@@ -79,6 +94,8 @@ class TranslationPipeline:
                 results.append(plan.finish([next(outcomes) for _ in plan.segments]))
             else:
                 results.append(plan)
+        for request, result in zip(requests, results, strict=True):
+            self._finished(request, result, started_s)
         return results
 
     async def stream(self, request: TranslationRequest) -> AsyncIterator[SegmentProgress | TranslationResult]:
@@ -90,6 +107,17 @@ class TranslationPipeline:
         Raises:
             TranslationError: As `translate`; the pieces yielded before stay valid.
         """
+        started_s = time.perf_counter()
+        try:
+            async for progress in self._stream(request):
+                if isinstance(progress, TranslationResult):
+                    self._finished(request, progress, started_s)
+                yield progress
+        except TranslationError as error:
+            self._finished(request, error, started_s)
+            raise
+
+    async def _stream(self, request: TranslationRequest) -> AsyncIterator[SegmentProgress | TranslationResult]:
         (plan,) = await self._plan_all([request])
         if isinstance(plan, TranslationError):
             raise plan
@@ -121,6 +149,12 @@ class TranslationPipeline:
         finally:
             for task in tasks:
                 task.cancel()
+
+    def _finished(
+        self, request: TranslationRequest, result: TranslationResult | TranslationError, started_s: float
+    ) -> None:
+        if self._observer is not None:
+            self._observer.finished(request, result, time.perf_counter() - started_s)
 
     async def _plan_all(self, requests: Sequence[TranslationRequest]) -> list[_Plan | TranslationError]:
         if sum(len(request.text) for request in requests) <= _SPLIT_INLINE_CHARS:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import EngineError, SegmentTooLongError, UnavailableError, UnknownAdapterError
-from pipelines.protocols import EncodedSegment
+from pipelines.protocols import EncodedSegment, EngineStats
 from pipelines.types import Failure, LoadedAdapter, ModelInfo, Outcome, Segment, Translation
 
 MODEL = ModelInfo(
@@ -111,6 +111,10 @@ class ManualEngine:
         """See `Engine`."""
         users = [row.segment.adapter for row, _ in self.rows]
         return {version: replace(each, num_rows=users.count(version)) for version, each in self._adapters.items()}
+
+    def stats(self) -> EngineStats:
+        """See `Engine`."""
+        return EngineStats(num_rows=len(self.rows))
 
     def close(self) -> None:
         """See `Engine`."""

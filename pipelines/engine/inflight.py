@@ -36,7 +36,7 @@ from pipelines.errors import (
     UnknownAdapterError,
     UnsupportedOptionError,
 )
-from pipelines.protocols import EncodedSegment
+from pipelines.protocols import EncodedSegment, EngineStats
 from pipelines.types import Failure, Hypothesis, LoadedAdapter, ModelInfo, Outcome, Segment, Translation
 
 _LOGGER = logging.getLogger(__name__)
@@ -89,6 +89,8 @@ class InflightEngine:
         self._clock = clock
         self._rows: dict[int, _Row] = {}  # of the thread
         self._next_key = 0
+        self._num_steps = 0
+        self._num_row_steps = 0
         self._changed = threading.Condition()  # guards what follows
         self._inbox: list[_Row] = []
         self._num_rows_inside = 0
@@ -198,6 +200,10 @@ class InflightEngine:
         """See `Engine.adapters`; always empty."""
         return {}
 
+    def stats(self) -> EngineStats:
+        """See `Engine.stats`."""
+        return EngineStats(self._num_steps, self._num_row_steps, self._num_rows_inside)
+
     def close(self) -> None:
         """See `Engine.close`. Returns once the thread has ended."""
         with self._changed:
@@ -260,6 +266,8 @@ class InflightEngine:
         self._forget()
         self._join([self._rows[ticket.key].request for ticket in self._scheduler.admit()])
         if self._batch.keys:
+            self._num_steps += 1
+            self._num_row_steps += sum(ticket.num_rows for ticket in self._scheduler.running)
             for finished in self._batch.step():
                 self._resolve(finished.key, self._outcome(finished))
 

@@ -27,7 +27,7 @@ from pipelines.errors import (
     UnavailableError,
     UnsupportedOptionError,
 )
-from pipelines.protocols import EncodedSegment
+from pipelines.protocols import EncodedSegment, EngineStats
 from pipelines.types import Failure, LoadedAdapter, ModelInfo, Outcome, Segment, Translation
 
 _LOGGER = logging.getLogger(__name__)
@@ -56,7 +56,9 @@ class TransformersEngine:
         self._max_rows = max_rows
         self._changed = threading.Condition()
         self._waiting: list[tuple[EncodedSegment, Future[Outcome]]] = []
-        self._executing = False
+        self._num_executing = 0
+        self._num_steps = 0
+        self._num_row_steps = 0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="nllb-transformers-engine", daemon=True)
         self._thread.start()
@@ -140,9 +142,14 @@ class TransformersEngine:
     def room(self) -> int:
         """See `Engine.room`; none while a batch is decoded."""
         with self._changed:
-            if self._executing or self._closed:
+            if self._num_executing or self._closed:
                 return 0
-            return max(0, self._max_rows - sum(row.segment.decoding.num_beams for row, _ in self._waiting))
+            return max(0, self._max_rows - self._num_waiting_rows())
+
+    def stats(self) -> EngineStats:
+        """See `Engine.stats`. A batch counts when it is done, with one step per token of its longest output."""
+        with self._changed:
+            return EngineStats(self._num_steps, self._num_row_steps, self._num_executing + self._num_waiting_rows())
 
     def load_adapter(self, version: str, folder: Path) -> LoadedAdapter:
         """Refuse: see `submit`.
@@ -176,7 +183,8 @@ class TransformersEngine:
             wanted = [(row, future) for row, future in batch if future.set_running_or_notify_cancel()]
             outcomes = self._translate_in_time([row for row, _ in wanted])
             with self._changed:
-                self._executing = False
+                self._count_steps(outcomes)
+                self._num_executing = 0
             for (_, future), outcome in zip(wanted, outcomes, strict=True):
                 future.set_result(outcome)
 
@@ -186,7 +194,6 @@ class TransformersEngine:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             if self._closed:
                 return []
-            self._executing = True
             settings = shared_settings(self._waiting[0][0])
             free = max(1, self._max_rows // settings.num_beams)
             batch: list[tuple[EncodedSegment, Future[Outcome]]] = []
@@ -195,7 +202,16 @@ class TransformersEngine:
                 fits = len(batch) < free and shared_settings(row) == settings
                 (batch if fits else others).append((row, future))
             self._waiting = others
+            self._num_executing = sum(row.segment.decoding.num_beams for row, _ in batch)
             return batch
+
+    def _num_waiting_rows(self) -> int:
+        return sum(row.segment.decoding.num_beams for row, _ in self._waiting)
+
+    def _count_steps(self, outcomes: Sequence[Outcome]) -> None:
+        lengths = [outcome.num_target_tokens for outcome in outcomes if isinstance(outcome, Translation)]
+        self._num_steps += max(lengths, default=0)
+        self._num_row_steps += max(lengths, default=0) * self._num_executing
 
     def _translate_in_time(self, rows: Sequence[EncodedSegment]) -> list[Outcome]:
         now_unix_s = time.time()

@@ -15,8 +15,10 @@ from ray._raylet import (  # type: ignore[attr-defined]  # compiled
 )
 from ray.serve.context import _get_serve_request_context, _RequestContext, _serve_request_context
 
-from configs.schema import CacheSettings, MemoryCacheSettings, RedisCacheSettings
-from deployments.cache import CacheDeployment, build_store, detached_context
+from configs.schema import CacheSettings, MemoryCacheSettings, MetricsSettings, RedisCacheSettings
+from deployments.cache import CacheDeployment, build_store, detached_context, record_cache
+from monitoring import metrics
+from monitoring.recorder import Recorder
 from pipelines.cache.memory import MemoryStore
 from pipelines.cache.redis import RedisStore
 from pipelines.types import Segment, Translation
@@ -29,7 +31,7 @@ SEGMENT = Segment(text="hello", source_lang="eng_Latn", target_lang="fra_Latn")
 def _deployment(settings: CacheSettings) -> Any:
     handle = SimpleNamespace(translate=SimpleNamespace(remote=ShoutingStation().translate))
     deployment: Any = CacheDeployment
-    return deployment.func_or_class(settings, "0f3a", handle)
+    return deployment.func_or_class(settings, "0f3a", handle, MetricsSettings())
 
 
 async def test_it_answers_again_from_memory_until_cleared() -> None:
@@ -40,6 +42,19 @@ async def test_it_answers_again_from_memory_until_cleared() -> None:
     stats = await cache.stats()
     assert (stats.type, stats.entries, stats.hits, stats.misses) == ("memory", 1, 1, 1)
     assert await cache.clear() == 1
+
+
+async def test_its_statistics_become_metrics() -> None:
+    """Hits, misses and what is held, by tier; counters advance by what is new."""
+    cache, recorder = _deployment(CacheSettings()), Recorder()
+    await cache.translate([SEGMENT])
+    record_cache(recorder, await cache.stats())
+    await cache.translate([SEGMENT])
+    record_cache(recorder, await cache.stats())
+    assert recorder.total(metrics.CACHE_MISSES) == 1
+    assert recorder.total(metrics.CACHE_HITS, tier="memory") == 1
+    assert recorder.gauges[metrics.CACHE_ENTRIES, ("memory",)] == 1
+    assert recorder.gauges[metrics.CACHE_AVAILABLE, ("memory",)] == 1
 
 
 async def test_a_redis_that_is_down_leaves_it_healthy() -> None:
