@@ -58,6 +58,7 @@ class EngineMetrics:
         recorder.count_to(metrics.DECODE_STEPS, stats.num_steps)
         recorder.count_to(metrics.DECODE_ROW_STEPS, stats.num_row_steps)
         recorder.set(metrics.DECODE_SLOTS_USED, stats.num_rows)
+        recorder.set(metrics.ADAPTERS_RESIDENT, len(self._engine.adapters()))
         recorder.set(metrics.QUEUE_SEGMENTS, num_waiting)
         usage = device_usage(device)
         recorder.set(metrics.DEVICE_MEMORY, usage.memory_used_bytes, device=device, kind="used")
