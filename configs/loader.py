@@ -29,6 +29,7 @@ FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "configs/model_config.yaml": ("model",),
         "configs/inference_config.yaml": ("cache", "batching", "decoding", "limits", "warmup"),
+        "configs/access_config.yaml": ("access",),
         "configs/training_config.yaml": ("training",),
         "configs/logging_config.yaml": ("logging",),
         "configs/monitoring_config.yaml": ("metrics",),

@@ -11,8 +11,14 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
+from starlette.middleware.cors import CORSMiddleware
 
+from configs.schema import AccessSettings
 from deployments import schemas
+from deployments.access.configured import Access, configured_access
+from deployments.access.guard import GuardMiddleware
+from deployments.access.headers import SecurityHeadersMiddleware
+from deployments.access.usage import usage_routes
 from deployments.http_errors import error_detail, install_error_handlers, note_error, request_id_of, validation_error
 from deployments.middleware import BodyLimitMiddleware, RequestIdMiddleware
 from deployments.request_metrics import MetricsMiddleware
@@ -25,17 +31,29 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.ErrorResponse, "description": description}
     for status, description in {
         400: "Malformed JSON, unknown language or option",
+        401: "An API key is needed, or the one shown is not valid",
+        403: "The API key does not allow this",
         404: "Unknown adapter",
+        408: "The body did not arrive in time",
         413: "Text, batch or body over the limit",
         422: "A field is missing or has the wrong type",
+        429: "Over a rate limit or the key's quota; see Retry-After",
         503: "Overloaded or restarting; see Retry-After",
         504: "Not done within the deadline",
     }.items()
 }
 
 
-def create_api(service: TranslationService, recorder: Recorder | None = None) -> FastAPI:
-    """Return the ASGI application of a service; what it does is recorded in `recorder`, None keeps it to itself."""
+def create_api(service: TranslationService, recorder: Recorder | None = None, access: Access | None = None) -> FastAPI:
+    """Return the ASGI application of a service.
+
+    Args:
+        service: Does the work.
+        recorder: Of what it does; None keeps it to itself.
+        access: Who may ask for it; None lets everybody.
+    """
+    access = access or configured_access(AccessSettings())
+    recorder = recorder or Recorder()
     api = FastAPI(
         title="NLLB on Ray",
         version="1",
@@ -43,13 +61,29 @@ def create_api(service: TranslationService, recorder: Recorder | None = None) ->
         docs_url="/docs",
         openapi_url="/openapi.json",
     )
-    api.add_middleware(BodyLimitMiddleware, max_body_bytes=int(service.limits.max_body_bytes))
-    api.add_middleware(MetricsMiddleware, recorder=recorder or Recorder())
+    # The last one added is the first to see a request.
+    api.add_middleware(
+        BodyLimitMiddleware,
+        max_body_bytes=int(service.limits.max_body_bytes),
+        timeout_s=service.limits.body_timeout_s,
+    )
+    api.add_middleware(GuardMiddleware, guard=access.guard, recorder=recorder)
+    if access.cors_origins:
+        api.add_middleware(
+            CORSMiddleware,
+            allow_origins=access.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"],
+        )
+    api.add_middleware(SecurityHeadersMiddleware)
+    api.add_middleware(MetricsMiddleware, recorder=recorder)
     api.add_middleware(RequestIdMiddleware)
     install_error_handlers(api)
     api.include_router(_translation_routes(service), prefix="/api/v1", tags=["translation"])
     api.include_router(_catalog_routes(service), prefix="/api/v1", tags=["catalog"])
     api.include_router(_operation_routes(service), prefix="/api/v1", tags=["operation"])
+    api.include_router(usage_routes(access.meter), prefix="/api/v1", tags=["access"])
     return api
 
 

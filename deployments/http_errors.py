@@ -34,6 +34,12 @@ STATUS: Mapping[type[errors.TranslationError], int] = MappingProxyType(
         errors.TextTooLongError: 413,
         errors.TooManyItemsError: 413,
         errors.BodyTooLargeError: 413,
+        errors.BodyTimeoutError: 408,
+        errors.AccessError: 403,
+        errors.UnauthenticatedError: 401,
+        errors.ForbiddenError: 403,
+        errors.RateLimitedError: 429,
+        errors.QuotaExceededError: 429,
         errors.DeadlineExceededError: 504,
         errors.OverloadedError: 503,
         errors.UnavailableError: 503,
@@ -64,6 +70,8 @@ def note_error(scope: Scope, code: str) -> None:
 def error_response(error: errors.TranslationError, request_id: str) -> JSONResponse:
     """Return the answer for an error."""
     headers = {}
+    if isinstance(error, errors.UnauthenticatedError):
+        headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after_s))
     return _json(STATUS.get(type(error), 500), error_detail(error, request_id), headers)

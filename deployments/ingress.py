@@ -9,6 +9,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from configs.schema import LimitSettings, Settings
+from deployments.access.configured import configured_access
 from deployments.api import create_api
 from deployments.fleet import RayFleet
 from deployments.reporting import Reporter
@@ -47,12 +48,15 @@ class IngressDeployment:
             observer=RequestMetrics(self._recorder, settings.metrics),
         )
         fleet = RayFleet(direct, translator, cache)
-        self._service = TranslationService(pipeline, fleet, limits=settings.limits, decoding=settings.decoding)
+        self._access = configured_access(settings.access, slot_lease_s=settings.limits.request_timeout_s)
+        self._service = TranslationService(
+            pipeline, fleet, limits=settings.limits, decoding=settings.decoding, meter=self._access.meter
+        )
         Reporter(self._recorder, interval_s=settings.metrics.report_interval_s).start()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Serve's hook: the application, made in the replica because it needs the handles."""
-        return create_api(self._service, self._recorder)
+        return create_api(self._service, self._recorder, self._access)
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Apply `user_config` of `serve_config.yaml`: any of `configs.schema.LimitSettings`, without a restart.

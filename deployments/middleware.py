@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import uuid
 
@@ -9,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.http_errors import error_response, note_error
-from pipelines.errors import BodyTooLargeError
+from pipelines.errors import BodyTimeoutError, BodyTooLargeError
 
 # What a client may choose as its id: it is logged and sent back, so nothing that could forge a log line or a header.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -39,17 +40,45 @@ class RequestIdMiddleware:
 
 
 class BodyLimitMiddleware:
-    """Refuses a body over the limit with 413, without reading more of it than the limit."""
+    """Refuses a body over the limit with 413, without reading more of it than the limit, and a slow one with 408."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, timeout_s: float) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the body within the limit, then hand it on whole."""
         if scope["type"] != "http" or scope["method"] in {"GET", "HEAD", "OPTIONS"}:
             await self._app(scope, receive, send)
             return
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                body = await self._read(scope, receive)
+        except TimeoutError:
+            late = BodyTimeoutError(f"the body did not arrive within {self._timeout_s:g} s")
+            note_error(scope, late.code)
+            await error_response(late, scope["state"]["request_id"])(scope, receive, send)
+            return
+        except BodyTooLargeError as error:
+            note_error(scope, error.code)
+            await error_response(error, scope["state"]["request_id"])(scope, receive, send)
+            return
+        if body is None:
+            return
+        complete = True
+
+        async def receive_body() -> Message:
+            nonlocal complete
+            if complete:
+                complete = False
+                return {"type": "http.request", "body": body, "more_body": False}
+            return await receive()
+
+        await self._app(scope, receive_body, send)
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
+        """Return the whole body, or None if the client went away."""
         declared = Headers(scope=scope).get("content-length", "0")
         body = bytearray()
         complete = False
@@ -57,21 +86,10 @@ class BodyLimitMiddleware:
         while not complete and not too_large:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return
+                return None
             body += message.get("body", b"")
             complete = not message.get("more_body", False)
             too_large = len(body) > self._max_body_bytes
         if too_large:
-            error = BodyTooLargeError(f"the body is over the limit of {self._max_body_bytes} bytes")
-            note_error(scope, error.code)
-            await error_response(error, scope["state"]["request_id"])(scope, receive, send)
-            return
-
-        async def receive_body() -> Message:
-            nonlocal complete
-            if complete:
-                complete = False
-                return {"type": "http.request", "body": bytes(body), "more_body": False}
-            return await receive()
-
-        await self._app(scope, receive_body, send)
+            raise BodyTooLargeError(f"the body is over the limit of {self._max_body_bytes} bytes")
+        return bytes(body)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 from configs.schema import DecodingSettings, LimitSettings
+from deployments.access.meter import Meter, check_adapter
 from deployments.fleet import Fleet
 from deployments.schemas import TranslateRequest
 from pipelines.errors import (
@@ -39,15 +40,23 @@ class TranslationService:
         fleet: What runs behind the ingress.
         limits: What one request may ask for.
         decoding: Defaults of decoding, and the widest beam.
+        meter: Charges the caller's key for the characters; None charges nobody.
     """
 
     def __init__(
-        self, pipeline: TranslationPipeline, fleet: Fleet, *, limits: LimitSettings, decoding: DecodingSettings
+        self,
+        pipeline: TranslationPipeline,
+        fleet: Fleet,
+        *,
+        limits: LimitSettings,
+        decoding: DecodingSettings,
+        meter: Meter | None = None,
     ) -> None:
         self.limits = limits
         self.fleet = fleet
         self._pipeline = pipeline
         self._decoding = decoding
+        self._meter = meter
         self._num_ongoing = 0
         self._started_s = time.monotonic()
         self._model_info: ModelInfo | None = None
@@ -65,8 +74,9 @@ class TranslationService:
         Raises:
             TranslationError: See `TranslationPipeline.translate`; also past the deadline or when overloaded.
         """
-        async with self._admitted():
-            return await self._pipeline.translate(self._to_request(request))
+        wanted = self._to_request(request)
+        async with self._admitted([wanted]):
+            return await self._pipeline.translate(wanted)
 
     async def translate_batch(
         self, items: Sequence[TranslateRequest | TranslationError]
@@ -82,7 +92,7 @@ class TranslationService:
             )
         checked = [self._to_request_or_error(item, f"items.{index}.") for index, item in enumerate(items)]
         requests = [item for item in checked if isinstance(item, TranslationRequest)]
-        async with self._admitted():
+        async with self._admitted(requests):
             done = iter(await self._pipeline.translate_many(requests))
         return [next(done) if isinstance(item, TranslationRequest) else item for item in checked]
 
@@ -92,8 +102,9 @@ class TranslationService:
         Raises:
             TranslationError: As `translate`.
         """
-        async with self._admitted():
-            async for progress in self._pipeline.stream(self._to_request(request)):
+        wanted = self._to_request(request)
+        async with self._admitted([wanted]):
+            async for progress in self._pipeline.stream(wanted):
                 yield progress
 
     async def languages(self) -> list[Language]:
@@ -120,14 +131,14 @@ class TranslationService:
             return self._probe[1]
 
     @asynccontextmanager
-    async def _admitted(self) -> AsyncIterator[None]:
+    async def _admitted(self, requests: Sequence[TranslationRequest]) -> AsyncIterator[None]:
         if self._num_ongoing >= self.limits.max_ongoing_requests:
             raise OverloadedError(
                 f"{self._num_ongoing} requests are being worked on; try again in a second", retry_after_s=1.0
             )
         self._num_ongoing += 1
         try:
-            async with asyncio.timeout(self.limits.request_timeout_s):
+            async with self._charged(requests), asyncio.timeout(self.limits.request_timeout_s):
                 yield
         except TimeoutError:
             raise DeadlineExceededError(
@@ -135,6 +146,11 @@ class TranslationService:
             ) from None
         finally:
             self._num_ongoing -= 1
+
+    def _charged(self, requests: Sequence[TranslationRequest]) -> AbstractAsyncContextManager[None]:
+        if self._meter is None:
+            return nullcontext()
+        return self._meter.charge(sum(len(request.text) for request in requests))
 
     def _to_request_or_error(
         self, item: TranslateRequest | TranslationError, prefix: str
@@ -153,6 +169,7 @@ class TranslationService:
                 f"{prefix}num_beams is {num_beams}; 1 to {self._decoding.max_num_beams} are accepted",
                 field=f"{prefix}num_beams",
             )
+        check_adapter(request.adapter, f"{prefix}adapter")
         decoding = DecodingOptions(
             num_beams=num_beams,
             max_new_tokens=request.max_length,

@@ -12,7 +12,13 @@ TranslationError
 |   |-- AdapterConflictError    the state of an adapter's versions does not allow this
 |   |-- TextTooLongError        over the limit of characters
 |   |-- TooManyItemsError       over the limit of items in a batch
-|   `-- BodyTooLargeError       over the limit of bytes in a body
+|   |-- BodyTooLargeError       over the limit of bytes in a body
+|   `-- BodyTimeoutError        a body that did not arrive in time
+|-- AccessError                 the caller may not do this, or not now
+|   |-- UnauthenticatedError    no key, or one that is not valid
+|   |-- ForbiddenError          a key that does not allow this
+|   |-- RateLimitedError        too many requests in a short time
+|   `-- QuotaExceededError      the key's characters of this month are used up
 |-- DeadlineExceededError       not done in time
 |-- OverloadedError             refused at once, come back later
 |-- UnavailableError            a station cannot be reached now
@@ -126,6 +132,42 @@ class BodyTooLargeError(InvalidRequestError):
     """The request's body has more bytes than the service reads."""
 
     code = "body_too_large"
+
+
+class BodyTimeoutError(InvalidRequestError):
+    """The request's body did not arrive in time."""
+
+    code = "body_timeout"
+
+
+class AccessError(TranslationError):
+    """The caller may not do this, or not now."""
+
+    code = "access_denied"
+
+
+class UnauthenticatedError(AccessError):
+    """No key was shown, or it is unknown, revoked or expired; which of these is not said."""
+
+    code = "unauthenticated"
+
+
+class ForbiddenError(AccessError):
+    """The key is good, but does not allow this."""
+
+    code = "forbidden"
+
+
+class RateLimitedError(AccessError):
+    """The caller sent more requests than it may in a short time."""
+
+    code = "rate_limited"
+
+
+class QuotaExceededError(AccessError):
+    """The key's characters of this month are used up."""
+
+    code = "quota_exceeded"
 
 
 class DeadlineExceededError(TranslationError):

@@ -17,7 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
-from pipelines.cache.breaker import CircuitBreaker
+from pipelines.breaker import CircuitBreaker
 from pipelines.cache.store import CacheStats
 from pipelines.errors import UnavailableError
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.cache.breaker import CircuitBreaker
+from pipelines.breaker import CircuitBreaker
 from pipelines.cache.codec import encode
 from pipelines.cache.key import segment_key
 from pipelines.cache.memory import MemoryStore

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from pipelines.cache.breaker import CircuitBreaker
+from pipelines.breaker import CircuitBreaker
 from pipelines.cache.redis import RedisStore
 from pipelines.errors import UnavailableError
 from tests.redis_server import RedisServer, running_redis

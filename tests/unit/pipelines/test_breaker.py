@@ -1,6 +1,6 @@
 """The circuit breaker: open after failures in a row, one probe per cool-down."""
 
-from pipelines.cache.breaker import CircuitBreaker
+from pipelines.breaker import CircuitBreaker
 from tests.unit.pipelines.cache.fakes import Clock
 
 

@@ -1,0 +1,64 @@
+"""Makes what guards the service from its configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from configs.loader import ROOT
+from configs.schema import AccessSettings
+from deployments.access.callers import Authenticator, ProxyTrust
+from deployments.access.guard import Guard
+from deployments.access.limiter import LocalSlots, RateLimiter, RedisSlots
+from deployments.access.meter import Meter
+from deployments.access.redis_store import RedisKeyStore, access_redis
+from deployments.access.store import KeyStore, SqliteKeyStore
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What an API needs of this package.
+
+    Attributes:
+        guard: Decides about requests.
+        meter: Counts characters.
+        cors_origins: Sites whose pages may call the service.
+    """
+
+    guard: Guard
+    meter: Meter
+    cors_origins: tuple[str, ...] = ()
+
+
+def configured_access(settings: AccessSettings, *, slot_lease_s: float = 60.0) -> Access:
+    """Return what the settings describe; nothing is opened or connected before the first request.
+
+    Args:
+        settings: Who may do what.
+        slot_lease_s: Longest time that a request may take.
+    """
+    store = key_store(settings)
+    timeout_s = settings.redis_timeout_ms / 1000
+    redis_url = _redis_url(settings)
+    guard = Guard(
+        Authenticator(settings.keys, store, lifetime_s=settings.key_lifetime_s, grace_s=settings.key_grace_s),
+        ProxyTrust(settings.trusted_proxies),
+        RateLimiter(redis_url, timeout_s),
+        LocalSlots() if redis_url is None else RedisSlots(access_redis(redis_url, timeout_s)),
+        rates=settings.rate_limits,
+        slot_lease_s=slot_lease_s,
+    )
+    return Access(guard, Meter(store), settings.cors_origins)
+
+
+def key_store(settings: AccessSettings) -> KeyStore:
+    """Return the store of the keys."""
+    redis_url = _redis_url(settings)
+    if redis_url is not None:
+        return RedisKeyStore(access_redis(redis_url, settings.redis_timeout_ms / 1000))
+    return SqliteKeyStore(ROOT / settings.sqlite_file)
+
+
+def _redis_url(settings: AccessSettings) -> str | None:
+    if settings.store != "redis" or settings.redis_url is None:
+        return None
+    return settings.redis_url.get_secret_value()

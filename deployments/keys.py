@@ -1,0 +1,150 @@
+"""Manage API keys: `python -m deployments.keys create NAME --scope translate`, then `list`, `rotate ID`, `revoke ID`.
+
+Works on the store that the configuration names (`access.store`); the running service sees a change within
+`access.key_lifetime_s`. A key's text is printed once, when it is made; nobody can read it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from configs.errors import ConfigError
+from configs.loader import load_settings
+from deployments.access.configured import key_store
+from deployments.access.keys import SCOPES, KeyLimits, KeyRecord, make_key, with_new_secret
+from deployments.access.meter import month_of
+from deployments.access.store import KeyStore
+from pipelines.errors import TranslationError
+
+
+def main(arguments: Sequence[str] | None = None, store: KeyStore | None = None) -> int:
+    """Run one command. Returns the exit status.
+
+    Args:
+        arguments: Of the command line; None takes the process's.
+        store: Of the keys; None takes the configured one.
+    """
+    parsed = _parser().parse_args(arguments)
+    try:
+        asyncio.run(parsed.run(parsed, store or key_store(load_settings(parsed.environment).access)))
+    except (ConfigError, TranslationError, _UnknownKeyError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class _UnknownKeyError(Exception):
+    pass
+
+
+async def _create(parsed: argparse.Namespace, store: KeyStore) -> None:
+    expires = datetime.now(UTC) + timedelta(days=parsed.days) if parsed.days is not None else None
+    limits = KeyLimits(
+        requests_per_second=parsed.requests_per_second,
+        characters_per_month=parsed.characters_per_month,
+        concurrent_requests=parsed.concurrent_requests,
+        adapters=tuple(parsed.adapter) if parsed.adapter is not None else None,
+    )
+    text, record = make_key(parsed.name, tuple(parsed.scope or ["translate"]), limits, expires)
+    await store.put(record)
+    _print_new(text, record, parsed.json)
+
+
+async def _list(parsed: argparse.Namespace, store: KeyStore) -> None:
+    month = month_of(datetime.now(UTC))
+    rows = [(record, await store.usage(record.id, month)) for record in await store.all()]
+    if parsed.json:
+        shown = [
+            record.model_dump(mode="json", exclude={"secret_sha256"}) | {"characters_this_month": usage.num_characters}
+            for record, usage in rows
+        ]
+        print(json.dumps(shown, indent=1))
+        return
+    table = Table("id", "name", "scopes", "state", "limits", f"characters in {month}")
+    for record, usage in rows:
+        limits = ", ".join(f"{name}={value}" for name, value in record.limits.model_dump(exclude_none=True).items())
+        state = _state(record)
+        table.add_row(record.id, record.name, ", ".join(record.scopes), state, limits, str(usage.num_characters))
+    Console().print(table)
+
+
+async def _rotate(parsed: argparse.Namespace, store: KeyStore) -> None:
+    text, record = with_new_secret(await _existing(parsed.id, store))
+    await store.put(record)
+    _print_new(text, record, parsed.json)
+
+
+async def _revoke(parsed: argparse.Namespace, store: KeyStore) -> None:
+    record = await _existing(parsed.id, store)
+    await store.put(record.model_copy(update={"revoked": record.revoked or datetime.now(UTC)}))
+    print(json.dumps({"id": record.id, "revoked": True}) if parsed.json else f"{record.id} ({record.name}) is revoked")
+
+
+async def _existing(key_id: str, store: KeyStore) -> KeyRecord:
+    record = await store.get(key_id)
+    if record is None:
+        known = ", ".join(each.id for each in await store.all()) or "none"
+        raise _UnknownKeyError(f"there is no key {key_id!r}; there are: {known}")
+    return record
+
+
+def _state(record: KeyRecord) -> str:
+    if record.revoked is not None:
+        return "revoked"
+    if not record.is_valid(datetime.now(UTC)):
+        return "expired"
+    return "valid" if record.expires is None else f"until {record.expires:%Y-%m-%d}"
+
+
+def _print_new(text: str, record: KeyRecord, as_json: bool) -> None:
+    if as_json:
+        shown: dict[str, Any] = record.model_dump(mode="json", exclude={"secret_sha256"})
+        print(json.dumps(shown | {"key": text}))
+    else:
+        print(text)
+        print(f"key {record.id} for {record.name}; it is shown this once", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m deployments.keys", description=__doc__)
+    parser.add_argument("--environment", help="overlay of configs/environments; default: NLLB_ENV, then dev")
+    parser.add_argument("--json", action="store_true", help="answer in JSON")
+    commands = parser.add_subparsers(required=True, metavar="create | list | rotate | revoke")
+    create = commands.add_parser("create", help="make a key and print it")
+    create.add_argument("name", help="whose it is, or what for")
+    create.add_argument("--scope", action="append", choices=SCOPES, help="repeatable; default: translate")
+    create.add_argument("--requests-per-second", type=_positive, metavar="N")
+    create.add_argument("--characters-per-month", type=_positive, metavar="N")
+    create.add_argument("--concurrent-requests", type=_positive, metavar="N")
+    create.add_argument("--adapter", action="append", metavar="NAME", help="repeatable; default: all")
+    create.add_argument("--days", type=_positive, metavar="N", help="until it expires; default: never")
+    create.set_defaults(run=_create)
+    commands.add_parser("list", help="show all keys").set_defaults(run=_list)
+    for name, run, says in (
+        ("rotate", _rotate, "give a key a new secret; the old one ends"),
+        ("revoke", _revoke, "end a key"),
+    ):
+        command = commands.add_parser(name, help=says)
+        command.add_argument("id")
+        command.set_defaults(run=run)
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Both stores keep keys and count usage alike, in a file and in a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from deployments.access.keys import KeyLimits, make_key
+from deployments.access.redis_store import RedisKeyStore, access_redis
+from deployments.access.store import KeyStore, SqliteKeyStore, Usage
+from pipelines.errors import UnavailableError
+from tests.redis_server import RedisServer, running_redis
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real Redis."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path, redis_server: RedisServer) -> AsyncIterator[KeyStore]:
+    """An empty store of each kind."""
+    if request.param == "sqlite":
+        yield SqliteKeyStore(tmp_path / "var" / "keys.sqlite3")
+        return
+    redis_server.command("FLUSHALL")
+    client = access_redis(f"redis://127.0.0.1:{redis_server.port}/1", timeout_s=5)
+    yield RedisKeyStore(client)
+    await client.aclose()
+
+
+async def test_a_key_comes_back_as_it_was(store: KeyStore) -> None:
+    """Limits, scopes and times included; a later record takes the place of an earlier one."""
+    _, record = make_key("Ann", ("translate", "admin"), KeyLimits(requests_per_second=3, adapters=("medical",)))
+    assert await store.get(record.id) is None
+    await store.put(record)
+    assert await store.get(record.id) == record
+    revoked = record.model_copy(update={"revoked": record.created})
+    await store.put(revoked)
+    assert await store.all() == [revoked]
+
+
+async def test_usage_adds_up_from_many_writers(store: KeyStore) -> None:
+    """Twenty at the same time: none is lost, months and keys are apart."""
+    await asyncio.gather(*(store.add_usage("a", "2026-11", Usage(10, 1)) for _ in range(20)))
+    assert await store.add_usage("a", "2026-11", Usage(-5, 0)) == Usage(195, 20)
+    assert await store.usage("a", "2026-12") == Usage()
+    assert await store.usage("b", "2026-11") == Usage()
+
+
+async def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Nobody else on the machine reads the hashes."""
+    file = tmp_path / "keys.sqlite3"
+    await SqliteKeyStore(file).all()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+async def test_a_store_that_cannot_be_used_says_so_without_details(tmp_path: Path) -> None:
+    """A folder where the file should be, a port where nothing listens: unavailable, no path, no address."""
+    with pytest.raises(UnavailableError, match=r"^the store of the keys cannot be used$"):
+        await SqliteKeyStore(tmp_path).all()
+    client = access_redis("redis://127.0.0.1:1/0", timeout_s=1)
+    with pytest.raises(UnavailableError, match=r"^the store of the keys cannot be reached$"):
+        await RedisKeyStore(client).all()
+    await client.aclose()
