@@ -426,7 +426,7 @@ class MetricsSettings(Section):
     scrape_cache_s: NonNegativeFloat = 3.0
     """How long an answer of `GET /metrics` is given again before the nodes are asked anew."""
     token: SecretStr | None = None
-    """Bearer token that `GET /metrics` asks for; null lets everyone read. Set NLLB__METRICS__TOKEN, not a file."""
+    """Bearer token that `GET /metrics` asks for; null lets everyone read. Set NLLB__METRICS__TOKEN, never a file."""
 
 
 class Settings(Section):

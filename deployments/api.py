@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import time
 from collections.abc import AsyncIterator
@@ -10,7 +11,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from starlette.middleware.cors import CORSMiddleware
 
 from configs.schema import AccessSettings
@@ -19,12 +20,13 @@ from deployments.access.configured import Access, configured_access
 from deployments.access.guard import GuardMiddleware
 from deployments.access.headers import SecurityHeadersMiddleware
 from deployments.access.usage import usage_routes
+from deployments.cluster_metrics import MetricsPage
 from deployments.http_errors import error_detail, install_error_handlers, note_error, request_id_of, validation_error
 from deployments.middleware import BodyLimitMiddleware, RequestIdMiddleware
 from deployments.request_metrics import MetricsMiddleware
 from deployments.service import TranslationService
 from monitoring.recorder import Recorder
-from pipelines.errors import EngineError, TranslationError, UnavailableError
+from pipelines.errors import EngineError, TranslationError, UnauthenticatedError, UnavailableError
 from pipelines.types import ModelInfo, SegmentProgress, TranslationResult
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -44,13 +46,22 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_api(service: TranslationService, recorder: Recorder | None = None, access: Access | None = None) -> FastAPI:
+def create_api(
+    service: TranslationService,
+    recorder: Recorder | None = None,
+    access: Access | None = None,
+    *,
+    metrics_page: MetricsPage | None = None,
+    metrics_token: SecretStr | None = None,
+) -> FastAPI:
     """Return the ASGI application of a service.
 
     Args:
         service: Does the work.
         recorder: Of what it does; None keeps it to itself.
         access: Who may ask for it; None lets everybody.
+        metrics_page: Behind `GET /metrics`; None answers that there is none.
+        metrics_token: What `GET /metrics` asks for as a bearer token; None asks for nothing.
     """
     access = access or configured_access(AccessSettings())
     recorder = recorder or Recorder()
@@ -84,6 +95,7 @@ def create_api(service: TranslationService, recorder: Recorder | None = None, ac
     api.include_router(_catalog_routes(service), prefix="/api/v1", tags=["catalog"])
     api.include_router(_operation_routes(service), prefix="/api/v1", tags=["operation"])
     api.include_router(usage_routes(access.meter), prefix="/api/v1", tags=["access"])
+    api.include_router(_metrics_route(metrics_page, metrics_token), tags=["operation"])
     return api
 
 
@@ -201,6 +213,36 @@ def _operation_routes(service: TranslationService) -> APIRouter:
         return schemas.StatusResponse(status="ready")
 
     return router
+
+
+def _metrics_route(page: MetricsPage | None, token: SecretStr | None) -> APIRouter:
+    router = APIRouter()
+
+    @router.get(
+        "/metrics",
+        summary="Metrics of the whole application, for Prometheus",
+        description="Of all replicas on all nodes. Asks for `Authorization: Bearer` where `metrics.token` is set.",
+        response_class=Response,
+        responses={
+            200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+            401: {"model": schemas.ErrorResponse, "description": "The bearer token is missing or another"},
+            503: _ERRORS[503],
+        },
+    )
+    async def metrics(request: Request) -> Response:
+        if token is not None and not _shows_bearer(request, token):
+            raise UnauthenticatedError("this needs the token of the metrics, as `Authorization: Bearer TOKEN`")
+        if page is None:
+            raise UnavailableError("this process has no metrics of a cluster")
+        content, media_type = await page.render(request.headers.get("accept", ""))
+        return Response(content, media_type=media_type)
+
+    return router
+
+
+def _shows_bearer(request: Request, token: SecretStr) -> bool:
+    expected = f"Bearer {token.get_secret_value()}"
+    return hmac.compare_digest(request.headers.get("authorization", "").encode(), expected.encode())
 
 
 async def _health(service: TranslationService) -> schemas.HealthResponse:

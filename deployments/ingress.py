@@ -11,6 +11,7 @@ from ray.serve.handle import DeploymentHandle
 from configs.schema import LimitSettings, Settings
 from deployments.access.configured import configured_access
 from deployments.api import create_api
+from deployments.cluster_metrics import ClusterMetrics
 from deployments.fleet import RayFleet
 from deployments.reporting import Reporter
 from deployments.request_metrics import MeasuredStation, RequestMetrics
@@ -56,7 +57,13 @@ class IngressDeployment:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Serve's hook: the application, made in the replica because it needs the handles."""
-        return create_api(self._service, self._recorder, self._access)
+        return create_api(
+            self._service,
+            self._recorder,
+            self._access,
+            metrics_page=ClusterMetrics(cache_s=self._settings.metrics.scrape_cache_s),
+            metrics_token=self._settings.metrics.token,
+        )
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Apply `user_config` of `serve_config.yaml`: any of `configs.schema.LimitSettings`, without a restart.

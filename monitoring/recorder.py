@@ -68,11 +68,11 @@ class Recorder:
         )
 
     def drain(self) -> Recorder:
-        """Return what has come since the last call, as a recorder of its own."""
+        """Return what has come since the last call, and all gauges as they are, as a recorder of its own."""
         drained = Recorder()
         with self._lock:
             drained.counters, self.counters = self.counters, defaultdict(float)
-            drained.gauges, self.gauges = self.gauges, {}
+            drained.gauges = dict(self.gauges)
             drained.observations, self.observations = self.observations, defaultdict(list)
         return drained
 
@@ -89,7 +89,10 @@ class RayExporter:
         self._instruments: dict[Metric, Any] = {}
 
     def flush(self) -> None:
-        """Hand over what was recorded since the last call. Blocks for some ten microseconds per figure."""
+        """Hand over what was recorded since the last call. Blocks for some ten microseconds per figure.
+
+        Gauges are handed over each time: Ray forgets those that it does not hear of for two of its reports.
+        """
         drained = self._recorder.drain()
         for (counter, values), amount in drained.counters.items():
             self._instrument(counter).inc(amount, _tags(counter, values))
