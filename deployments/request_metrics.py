@@ -30,22 +30,31 @@ class RequestMetrics:
         self._adapter_label = BoundedLabel((), settings.max_adapters)
 
     def finished(
-        self, request: TranslationRequest, result: TranslationResult | TranslationError, duration_s: float
+        self,
+        request: TranslationRequest,
+        result: TranslationResult | TranslationError,
+        adapter: str | None,
+        duration_s: float,
     ) -> None:
         """See `PipelineObserver`."""
-        if isinstance(result, TranslationError):
-            return
+        label = NO_ADAPTER if adapter is None else self._adapter_label(adapter)
+        if adapter is not None:
+            outcome = "failed" if isinstance(result, TranslationError) else "ok"
+            name, _, version = label.partition("@")
+            self._recorder.count(metrics.ADAPTER_REQUESTS, adapter=name, version=version or OTHER, outcome=outcome)
+        if isinstance(result, TranslationResult):
+            self._translated(request, result, label, duration_s)
+
+    def _translated(
+        self, request: TranslationRequest, result: TranslationResult, adapter: str, duration_s: float
+    ) -> None:
         recorder = self._recorder
         pair = self._pair_label(f"{result.source_lang}-{result.target_lang}")
-        adapter = NO_ADAPTER if result.adapter is None else self._adapter_label(result.adapter)
         recorder.observe(metrics.TRANSLATION_DURATION, duration_s, language_pair=pair, adapter=adapter)
         recorder.count(metrics.CHARACTERS, len(request.text), direction="source")
         recorder.count(metrics.CHARACTERS, len(result.text), direction="target")
         for code in {notice.code for notice in result.notices}:
             recorder.count(metrics.QUALITY_GUARDS, guard=code)
-        if result.adapter is not None:
-            name, _, version = adapter.partition("@")
-            recorder.count(metrics.ADAPTER_REQUESTS, adapter=name, version=version or OTHER, outcome="ok")
 
 
 class MeasuredStation:

@@ -130,6 +130,11 @@ ADAPTER_LOAD_SECONDS = Histogram(
 )
 ADAPTER_LOADS = Counter("nllb_adapter_loads_total", "Loads of adapters: loaded, failed.", ("result",))
 ADAPTERS_RESIDENT = Gauge("nllb_adapters_resident", "Adapters that an engine holds.")
+ADAPTER_SHARE = Gauge(
+    "nllb_adapter_share_ratio",
+    "Share of the requests for an adapter's name that a version gets, as live or canary.",
+    ("adapter", "version", "role"),
+)
 ADAPTER_REQUESTS = Counter(
     "nllb_adapter_requests_total",
     "Texts translated with an adapter: ok, failed.",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -41,9 +42,13 @@ class PipelineObserver(Protocol):
     """Is told of each request as it ends, in the request's context. Quick, and never raises."""
 
     def finished(
-        self, request: TranslationRequest, result: TranslationResult | TranslationError, duration_s: float
+        self,
+        request: TranslationRequest,
+        result: TranslationResult | TranslationError,
+        adapter: str | None,
+        duration_s: float,
     ) -> None:
-        """A text is translated, or is not going to be."""
+        """A text is translated, or is not going to be; by an adapter version, if it came so far to have one."""
         ...
 
 
@@ -94,8 +99,8 @@ class TranslationPipeline:
                 results.append(plan.finish([next(outcomes) for _ in plan.segments]))
             else:
                 results.append(plan)
-        for request, result in zip(requests, results, strict=True):
-            self._finished(request, result, started_s)
+        for request, plan, result in zip(requests, plans, results, strict=True):
+            self._finished(request, result, plan, started_s)
         return results
 
     async def stream(self, request: TranslationRequest) -> AsyncIterator[SegmentProgress | TranslationResult]:
@@ -108,19 +113,20 @@ class TranslationPipeline:
             TranslationError: As `translate`; the pieces yielded before stay valid.
         """
         started_s = time.perf_counter()
+        (plan,) = await self._plan_all([request])
         try:
-            async for progress in self._stream(request):
-                if isinstance(progress, TranslationResult):
-                    self._finished(request, progress, started_s)
-                yield progress
+            if isinstance(plan, TranslationError):
+                raise plan
+            async with aclosing(self._stream(plan)) as pieces:
+                async for progress in pieces:
+                    if isinstance(progress, TranslationResult):
+                        self._finished(request, progress, plan, started_s)
+                    yield progress
         except TranslationError as error:
-            self._finished(request, error, started_s)
+            self._finished(request, error, plan, started_s)
             raise
 
-    async def _stream(self, request: TranslationRequest) -> AsyncIterator[SegmentProgress | TranslationResult]:
-        (plan,) = await self._plan_all([request])
-        if isinstance(plan, TranslationError):
-            raise plan
+    async def _stream(self, plan: _Plan) -> AsyncGenerator[SegmentProgress | TranslationResult]:
         window = asyncio.Semaphore(_STREAM_WINDOW)
 
         async def translate_one(segment: Segment) -> Outcome:
@@ -151,10 +157,15 @@ class TranslationPipeline:
                 task.cancel()
 
     def _finished(
-        self, request: TranslationRequest, result: TranslationResult | TranslationError, started_s: float
+        self,
+        request: TranslationRequest,
+        result: TranslationResult | TranslationError,
+        plan: _Plan | TranslationError,
+        started_s: float,
     ) -> None:
         if self._observer is not None:
-            self._observer.finished(request, result, time.perf_counter() - started_s)
+            adapter = plan.adapter if isinstance(plan, _Plan) else None
+            self._observer.finished(request, result, adapter, time.perf_counter() - started_s)
 
     async def _plan_all(self, requests: Sequence[TranslationRequest]) -> list[_Plan | TranslationError]:
         if sum(len(request.text) for request in requests) <= _SPLIT_INLINE_CHARS:
