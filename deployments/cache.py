@@ -15,6 +15,7 @@ from ray.serve.context import _get_serve_request_context, _serve_request_context
 from ray.serve.handle import DeploymentHandle
 
 from configs.schema import CacheSettings, MetricsSettings
+from deployments.circuits import record_circuit
 from deployments.reporting import Reporter
 from deployments.stations import HandleStation
 from monitoring import metrics
@@ -49,8 +50,9 @@ class CacheDeployment:
             metrics_settings: How figures are reported.
         """
         self._recorder = Recorder()
+        self._store = build_store(settings)
         self._cache = ReadThroughCache(
-            build_store(settings),
+            self._store,
             HandleStation(translator, "translator", self._recorder),
             model_revision,
             trip_context=detached_context,
@@ -81,6 +83,8 @@ class CacheDeployment:
 
     async def _sample(self) -> None:
         record_cache(self._recorder, await self._cache.stats())
+        if isinstance(self._store, RedisStore):
+            record_circuit(self._recorder, "cache_redis", self._store.breaker)
 
 
 def record_cache(recorder: Recorder, stats: CacheStats) -> None:

@@ -13,7 +13,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.stations import call
 from pipelines.errors import TranslationError
 from pipelines.protocols import SegmentTranslator
-from pipelines.types import ModelInfo, Segment, Translation
+from pipelines.types import PROBE_PRIORITY, ModelInfo, Segment, Translation
 
 _PROBE_TIMEOUT_S = 10.0
 
@@ -108,7 +108,9 @@ class RayFleet:
             languages = (await self.model_info()).languages
             source = "eng_Latn" if "eng_Latn" in languages else languages[0]
             target = "spa_Latn" if "spa_Latn" in languages else languages[-1]
-            segment = Segment("Hello.", source, target, deadline_unix_s=time.time() + _PROBE_TIMEOUT_S)
+            segment = Segment(
+                "Hello.", source, target, priority=PROBE_PRIORITY, deadline_unix_s=time.time() + _PROBE_TIMEOUT_S
+            )
             (outcome,) = await self._translator.translate([segment])
             if not isinstance(outcome, Translation):
                 error = outcome.error.message

@@ -11,6 +11,7 @@ from ray.serve.handle import DeploymentHandle
 from configs.schema import LimitSettings, Settings
 from deployments.access.configured import configured_access
 from deployments.api import create_api
+from deployments.circuits import record_circuit
 from deployments.cluster_metrics import ClusterMetrics
 from deployments.fleet import RayFleet
 from deployments.reporting import Reporter
@@ -41,7 +42,7 @@ class IngressDeployment:
         direct = HandleStation(translator, "translator", self._recorder)
         station: SegmentTranslator = direct
         if cache is not None:
-            station = FallbackStation(HandleStation(cache, "cache", self._recorder), direct)
+            station = FallbackStation(HandleStation(cache, "cache", self._recorder, max_attempts=2), direct)
         pipeline = TranslationPipeline(
             MeasuredStation(station, self._recorder),
             max_text_chars=settings.limits.max_text_chars,
@@ -53,7 +54,7 @@ class IngressDeployment:
         self._service = TranslationService(
             pipeline, fleet, limits=settings.limits, decoding=settings.decoding, meter=self._access.meter
         )
-        Reporter(self._recorder, interval_s=settings.metrics.report_interval_s).start()
+        Reporter(self._recorder, self._sample, interval_s=settings.metrics.report_interval_s).start()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Serve's hook: the application, made in the replica because it needs the handles."""
@@ -64,6 +65,10 @@ class IngressDeployment:
             metrics_page=ClusterMetrics(cache_s=self._settings.metrics.scrape_cache_s),
             metrics_token=self._settings.metrics.token,
         )
+
+    async def _sample(self) -> None:
+        if self._access.breaker is not None:
+            record_circuit(self._recorder, "access_redis", self._access.breaker)
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Apply `user_config` of `serve_config.yaml`: any of `configs.schema.LimitSettings`, without a restart.

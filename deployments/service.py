@@ -22,6 +22,8 @@ from pipelines.errors import (
 from pipelines.text.languages import Language, all_languages
 from pipelines.translate import TranslationPipeline
 from pipelines.types import (
+    BULK_PRIORITY,
+    INTERACTIVE_PRIORITY,
     DecodingOptions,
     ModelInfo,
     SegmentProgress,
@@ -184,5 +186,6 @@ class TranslationService:
             adapter=request.adapter,
             decoding=decoding,
             deadline_unix_s=time.time() + self.limits.request_timeout_s,
+            priority=BULK_PRIORITY if prefix else INTERACTIVE_PRIORITY,
             field_prefix=prefix,
         )

@@ -14,6 +14,7 @@ from monitoring import metrics
 from monitoring.recorder import Recorder
 from pipelines.errors import EngineError, OverloadedError, TranslationError, UnavailableError
 from pipelines.protocols import SegmentTranslator
+from pipelines.retry import retry
 from pipelines.types import Outcome, Segment
 
 _LOGGER = logging.getLogger(__name__)
@@ -47,27 +48,36 @@ class HandleStation:
     """A deployment with a `translate` method, behind its handle.
 
     Serve retries requests that no replica has taken, not those in flight when a replica dies. Translating twice does
-    no harm, so these are sent once more.
+    no harm, so these are sent again, after a short random pause and as long as somebody waits for them.
 
     Args:
         handle: Of the deployment.
         name: What the metrics call it.
         recorder: Of this process.
+        max_attempts: Of one call.
     """
 
-    def __init__(self, handle: DeploymentHandle[Any], name: str, recorder: Recorder) -> None:
+    def __init__(self, handle: DeploymentHandle[Any], name: str, recorder: Recorder, *, max_attempts: int = 10) -> None:
         self._handle = handle
+        self._max_attempts = max_attempts
         self._name = name
         self._recorder = recorder
 
     async def translate(self, segments: list[Segment]) -> list[Outcome]:
         """See `SegmentTranslator.translate`."""
-        try:
+        deadlines = [segment.deadline_unix_s for segment in segments if segment.deadline_unix_s is not None]
+
+        async def attempt() -> list[Outcome]:
             outcomes: list[Outcome] = await call(self._handle.translate.remote(segments))
-        except UnavailableError:
-            self._recorder.count(metrics.RETRIES, dependency=self._name)
-            outcomes = await call(self._handle.translate.remote(segments))
-        return outcomes
+            return outcomes
+
+        return await retry(
+            attempt,
+            on=UnavailableError,
+            deadline_unix_s=min(deadlines, default=None),
+            max_attempts=self._max_attempts,
+            again=lambda: self._recorder.count(metrics.RETRIES, dependency=self._name),
+        )
 
 
 class FallbackStation:

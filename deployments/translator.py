@@ -21,7 +21,7 @@ from pipelines.engine.configured import load_configured_engine, warm_up_configur
 from pipelines.errors import UnavailableError
 from pipelines.protocols import EncodedSegment
 from pipelines.station import EngineStation, padded_tokens
-from pipelines.types import Failure, ModelInfo, Outcome, Segment
+from pipelines.types import PROBE_PRIORITY, Failure, ModelInfo, Outcome, Segment
 
 _LOGGER = logging.getLogger(__name__)
 _PROBE_TIMEOUT_S = 20.0
@@ -80,6 +80,9 @@ class TranslatorDeployment:
             "num_rows": self._num_rows,
             "mean_batch_rows": self._num_rows / max(1, self._num_batches),
             "num_waiting": self._station.num_waiting,
+            "backlog_tokens": round(self._station.backlog.tokens),
+            "tokens_per_s": self._station.backlog.tokens_per_s,
+            "num_refused": self._station.backlog.num_refused,
             "padded_token_budget": self._budget,
         }
 
@@ -99,7 +102,13 @@ class TranslatorDeployment:
             UnavailableError: No translation came back.
         """
         languages = self._engine.info.languages
-        probe = Segment("Hello.", languages[0], languages[-1], deadline_unix_s=time.time() + _PROBE_TIMEOUT_S)
+        probe = Segment(
+            "Hello.",
+            languages[0],
+            languages[-1],
+            priority=PROBE_PRIORITY,
+            deadline_unix_s=time.time() + _PROBE_TIMEOUT_S,
+        )
         (outcome,) = await self.translate([probe])
         if isinstance(outcome, Failure) and self._station.num_waiting == 0:
             raise UnavailableError(f"the health probe failed: {outcome.error.message}")

@@ -35,6 +35,11 @@ class AdmissionGate:
         """Callers that wait to be let in."""
         return sum(not place[-1].done() for place in self._waiting)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether anybody waits."""
+        return any(not place[-1].done() for place in self._waiting)
+
     async def enter(self, num_rows: int, *, priority: int = 0, deadline_unix_s: float | None = None) -> None:
         """Wait for room: by priority, then by deadline, then by arrival. Cancelling leaves the queue."""
         num_rows = min(num_rows, self._max_rows)

@@ -10,9 +10,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from typing import Protocol
 
-from pipelines.errors import DeadlineExceededError
+from pipelines.admission import Backlog, Promise, weighed_tokens
+from pipelines.errors import DeadlineExceededError, OverloadedError
 from pipelines.gate import AdmissionGate
 from pipelines.protocols import EncodedSegment, Engine
 from pipelines.types import Failure, Outcome, Segment
@@ -56,6 +58,8 @@ class EngineStation:
         self._observer = observer
         self._admit = admit or TurnBatcher(engine).admit
         self._gate = AdmissionGate(engine.room, engine.max_rows)
+        self.backlog = Backlog()
+        """What is under way here."""
 
     @property
     def num_waiting(self) -> int:
@@ -63,25 +67,45 @@ class EngineStation:
         return self._gate.num_waiting
 
     async def translate(self, segments: list[Segment]) -> list[Outcome]:
-        """See `SegmentTranslator.translate`. A cancelled caller's rows leave the engine within one step."""
+        """See `SegmentTranslator.translate`. A cancelled caller's rows leave the engine within one step.
+
+        A call that cannot be done by its deadline is refused as a whole, and at once.
+        """
         started_s = time.perf_counter()
         encoded = await asyncio.to_thread(self._engine.encode, segments)
         if self._observer is not None:
             self._observer.encoded(len(segments), time.perf_counter() - started_s)
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._translate_row(row)) for row in encoded]
+        rows = [row for row in encoded if isinstance(row, EncodedSegment)]
+        try:
+            with self._promise(rows) as promise:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(self._translate_row(row, promise)) for row in encoded]
+        except OverloadedError as refusal:
+            return [row if isinstance(row, Failure) else Failure(refusal) for row in encoded]
         return [task.result() for task in tasks]
 
-    async def _translate_row(self, row: EncodedSegment | Failure) -> Outcome:
+    def _promise(self, rows: list[EncodedSegment]) -> AbstractContextManager[Promise]:
+        """All rows of a call or none: half of a text is of use to nobody."""
+        segments = [row.segment for row in rows]
+        deadlines = [segment.deadline_unix_s for segment in segments if segment.deadline_unix_s is not None]
+        return self.backlog.promise(
+            rows,
+            priority=max((segment.priority for segment in segments), default=0),
+            deadline_unix_s=min(deadlines, default=None),
+        )
+
+    async def _translate_row(self, row: EncodedSegment | Failure, promise: Promise) -> Outcome:
         if isinstance(row, Failure):
             return row
         deadline_unix_s = row.segment.deadline_unix_s
         time_left_s = None if deadline_unix_s is None else deadline_unix_s - time.time()
         try:
             async with asyncio.timeout(time_left_s):
-                return await self._translate_in_time(row)
+                outcome = await self._translate_in_time(row)
         except TimeoutError:
             return Failure(DeadlineExceededError("the translation was not done before the request's deadline"))
+        promise.fulfil(weighed_tokens(row), is_crowded=self._gate.is_crowded)
+        return outcome
 
     async def _translate_in_time(self, row: EncodedSegment) -> Outcome:
         segment = row.segment

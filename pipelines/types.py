@@ -10,6 +10,12 @@ from typing import Literal
 
 from pipelines.errors import TranslationError
 
+INTERACTIVE_PRIORITY = 0
+BULK_PRIORITY = 1
+"""Items of a batch give way to whoever waits for one text."""
+PROBE_PRIORITY = -1
+"""A probe asks whether the service works, not whether it is busy."""
+
 
 @dataclass(frozen=True, slots=True)
 class DecodingOptions:

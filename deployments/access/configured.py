@@ -12,6 +12,7 @@ from deployments.access.limiter import LocalSlots, RateLimiter, RedisSlots
 from deployments.access.meter import Meter
 from deployments.access.redis_store import RedisKeyStore, access_redis
 from deployments.access.store import KeyStore, SqliteKeyStore
+from pipelines.breaker import CircuitBreaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,13 @@ class Access:
         guard: Decides about requests.
         meter: Counts characters.
         cors_origins: Sites whose pages may call the service.
+        breaker: Of the Redis behind it, or None.
     """
 
     guard: Guard
     meter: Meter
     cors_origins: tuple[str, ...] = ()
+    breaker: CircuitBreaker | None = None
 
 
 def configured_access(settings: AccessSettings, *, slot_lease_s: float = 60.0) -> Access:
@@ -39,15 +42,16 @@ def configured_access(settings: AccessSettings, *, slot_lease_s: float = 60.0) -
     store = key_store(settings)
     timeout_s = settings.redis_timeout_ms / 1000
     redis_url = _redis_url(settings)
+    breaker = CircuitBreaker()
     guard = Guard(
         Authenticator(settings.keys, store, lifetime_s=settings.key_lifetime_s, grace_s=settings.key_grace_s),
         ProxyTrust(settings.trusted_proxies),
-        RateLimiter(redis_url, timeout_s),
-        LocalSlots() if redis_url is None else RedisSlots(access_redis(redis_url, timeout_s)),
+        RateLimiter(redis_url, timeout_s, breaker),
+        LocalSlots() if redis_url is None else RedisSlots(access_redis(redis_url, timeout_s), breaker),
         rates=settings.rate_limits,
         slot_lease_s=slot_lease_s,
     )
-    return Access(guard, Meter(store), settings.cors_origins)
+    return Access(guard, Meter(store), settings.cors_origins, None if redis_url is None else breaker)
 
 
 def key_store(settings: AccessSettings) -> KeyStore:

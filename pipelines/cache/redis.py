@@ -14,7 +14,7 @@ from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
 from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ResponseError
 
 from pipelines.breaker import CircuitBreaker
@@ -23,6 +23,7 @@ from pipelines.errors import UnavailableError
 
 _logger = logging.getLogger(__name__)
 _SCAN_PAGE_KEYS = 1000
+_FIRST_PAUSE_S = 0.005
 
 
 class RedisStore:
@@ -77,7 +78,8 @@ class RedisStore:
             "timeout": operation_timeout_s,
             "socket_timeout": operation_timeout_s,
             "socket_connect_timeout": connect_timeout_s,
-            "retry": Retry(NoBackoff(), 0),
+            # A connection that Redis closed meanwhile is found out by using it; another one is open by then.
+            "retry": Retry(ExponentialWithJitterBackoff(base=_FIRST_PAUSE_S, cap=operation_timeout_s / 2), 2),
             # The plain protocol and no introduction: as few round trips per connection as possible.
             "protocol": 2,
             "driver_info": None,
@@ -85,7 +87,7 @@ class RedisStore:
         self._ttl_s = ttl_s
         self._operation_timeout_s = operation_timeout_s
         self._key_prefix = key_prefix
-        self._breaker = breaker or CircuitBreaker()
+        self.breaker = breaker or CircuitBreaker()
         self._client: Redis | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._operations: set[asyncio.Task[Any]] = set()
@@ -164,7 +166,7 @@ class RedisStore:
 
     async def _attempt(self, command: Callable[[Redis], Awaitable[Any]]) -> Any | None:
         """Run one command; None when Redis is left alone, does not answer in time or refuses."""
-        if not self._breaker.admit():
+        if not self.breaker.admit():
             return None
         operation = asyncio.create_task(_answer_or_error(command, self._client_of_this_loop()))
         self._operations.add(operation)
@@ -191,9 +193,9 @@ class RedisStore:
         return self._client
 
     def _answered(self) -> None:
-        if self._breaker.is_open:
+        if self.breaker.is_open:
             _logger.info("Redis at %s answers again", self._address)
-        self._breaker.succeeded()
+        self.breaker.succeeded()
 
     def _refused(self, error: ResponseError) -> None:
         """A refusal is an answer: a full Redis (OOM) still reads, so it is not left alone."""
@@ -204,9 +206,9 @@ class RedisStore:
             _logger.warning("Redis at %s refuses an operation with %s; said only once", self._address, kind)
 
     def _failed(self, error: Exception) -> None:
-        was_open = self._breaker.is_open
-        self._breaker.failed()
-        if self._breaker.is_open and not was_open:
+        was_open = self.breaker.is_open
+        self.breaker.failed()
+        if self.breaker.is_open and not was_open:
             _logger.warning(
                 "Redis at %s does not answer (%s); going on without it", self._address, type(error).__name__
             )

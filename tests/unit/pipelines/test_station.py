@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.errors import DeadlineExceededError
+from pipelines.errors import DeadlineExceededError, OverloadedError
 from pipelines.gate import AdmissionGate
 from pipelines.station import EngineStation
 from pipelines.types import Failure, Segment, Translation
@@ -131,3 +132,21 @@ def test_everyone_is_let_in_in_the_end(rows: list[int], max_rows: int) -> None:
         assert gate.num_waiting == 0
 
     asyncio.run(run())
+
+
+async def test_a_call_that_cannot_be_done_in_time_is_refused_whole_and_at_once() -> None:
+    """Behind work that takes longer than its deadline allows: not a row of it reaches the engine."""
+    engine = ManualEngine(max_rows=1)
+    station = EngineStation(engine)
+    first = asyncio.create_task(station.translate(_segments("busy")))
+    await _until(lambda: engine.rows)
+    station.backlog.did(0, is_crowded=True)
+    await _until(lambda: station.backlog.did(1e-9, is_crowded=True) or station.backlog.tokens_per_s)
+    soon = time.time() + 30
+    refused = await station.translate(_segments("one", "two", deadline_unix_s=soon))
+    assert [type(outcome.error) for outcome in refused if isinstance(outcome, Failure)] == [OverloadedError] * 2
+    assert [each.error.retry_after_s for each in refused if isinstance(each, Failure)] == [60.0] * 2
+    assert engine.batches == [["busy"]]
+    engine.finish(1)
+    assert await first == [Translation("BUSY")]
+    assert station.backlog.tokens == 0

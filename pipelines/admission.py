@@ -1,0 +1,133 @@
+"""Can this be done in time? Weighs what has been promised already against how fast it is being done.
+
+Work is measured in *weighed tokens*: what a segment makes the encoder read and, for each hypothesis, the decoder write,
+guessed from its source. How many of them are done in a second is measured while segments wait, in the same unit, so a
+wrong guess does no harm as long as it is equally wrong for all. Knows no engine and no event loop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from pipelines.errors import OverloadedError
+from pipelines.protocols import EncodedSegment
+
+# Under half a second of full load says little; of what is measured then, a third replaces what was known.
+_MEASURED_S = 0.5
+_SHARE_OF_NEW = 0.3
+_MAX_RETRY_AFTER_S = 60.0
+
+
+def weighed_tokens(row: EncodedSegment) -> float:
+    """Return what a row costs: it is read once, and about as much is written for each hypothesis."""
+    options = row.segment.decoding
+    written = row.num_tokens if options.max_new_tokens is None else min(row.num_tokens, options.max_new_tokens)
+    return row.num_tokens + max(1, options.num_beams) * written
+
+
+class Promise:
+    """The work of one call, until it is done or given up."""
+
+    def __init__(self, backlog: Backlog, tokens: float, priority: int) -> None:
+        self._backlog = backlog
+        self._priority = priority
+        self._left = tokens
+
+    def fulfil(self, tokens: float, *, is_crowded: bool) -> None:
+        """A row is done. `is_crowded`: whether others wait, so that the engine is as busy as it can be."""
+        self._backlog.did(tokens, is_crowded)
+        self._give_up(tokens)
+
+    def end(self) -> None:
+        """What is not done will not be."""
+        self._give_up(self._left)
+
+    def _give_up(self, tokens: float) -> None:
+        self._left -= tokens
+        self._backlog.forget(tokens, self._priority)
+
+
+class Backlog:
+    """What one engine has been asked for and has not done yet.
+
+    Args:
+        clock_s: Any clock that never goes back.
+        clock_unix_s: The clock of the deadlines.
+    """
+
+    def __init__(
+        self, clock_s: Callable[[], float] = time.monotonic, clock_unix_s: Callable[[], float] = time.time
+    ) -> None:
+        self._clock_s = clock_s
+        self._clock_unix_s = clock_unix_s
+        self._tokens: defaultdict[int, float] = defaultdict(float)
+        self._tokens_per_s: float | None = None
+        self._was_crowded = False
+        self._last_done_s = clock_s()
+        self._crowded_s = 0.0
+        self._crowded_tokens = 0.0
+        self.num_refused = 0
+        """Calls that were refused since the start."""
+
+    @property
+    def tokens(self) -> float:
+        """Weighed tokens that are promised and not done."""
+        return sum(self._tokens.values())
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Weighed tokens per second under full load, or None as long as there was none."""
+        return self._tokens_per_s
+
+    @contextmanager
+    def promise(
+        self, rows: Sequence[EncodedSegment], *, priority: int, deadline_unix_s: float | None
+    ) -> Iterator[Promise]:
+        """Take on the rows of one call for the length of the block.
+
+        Raises:
+            OverloadedError: They cannot be done by the deadline, behind what goes before them.
+        """
+        tokens = sum(map(weighed_tokens, rows))
+        self._check(tokens, priority, deadline_unix_s)
+        self._tokens[priority] += tokens
+        promise = Promise(self, tokens, priority)
+        try:
+            yield promise
+        finally:
+            promise.end()
+
+    def did(self, tokens: float, is_crowded: bool) -> None:
+        """Measure: so much was done since the last time."""
+        now_s = self._clock_s()
+        if self._was_crowded:
+            self._crowded_s += now_s - self._last_done_s
+            self._crowded_tokens += tokens
+        self._last_done_s, self._was_crowded = now_s, is_crowded
+        if self._crowded_s >= _MEASURED_S:
+            measured = self._crowded_tokens / self._crowded_s
+            known = measured if self._tokens_per_s is None else self._tokens_per_s
+            self._tokens_per_s = (1 - _SHARE_OF_NEW) * known + _SHARE_OF_NEW * measured
+            self._crowded_s = self._crowded_tokens = 0.0
+
+    def forget(self, tokens: float, priority: int) -> None:
+        """So much is not promised any more."""
+        self._tokens[priority] = max(0.0, self._tokens[priority] - tokens)
+
+    def _check(self, tokens: float, priority: int, deadline_unix_s: float | None) -> None:
+        if self._tokens_per_s is None or deadline_unix_s is None:
+            return
+        ahead = sum(waiting for level, waiting in self._tokens.items() if level <= priority)
+        if ahead == 0:
+            return  # Nothing goes before it: whether it can be done at all, only trying tells.
+        needed_s = (ahead + tokens) / self._tokens_per_s
+        left_s = max(0.0, deadline_unix_s - self._clock_unix_s())
+        if needed_s > left_s:
+            self.num_refused += 1
+            raise OverloadedError(
+                f"this would take {needed_s:.1f} s behind the work that waits already, and has {left_s:.1f} s",
+                retry_after_s=min(_MAX_RETRY_AFTER_S, max(1.0, needed_s - left_s)),
+            )

@@ -1,0 +1,123 @@
+"""What cannot be done in time is refused at once, and nothing else is."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.admission import Backlog, weighed_tokens
+from pipelines.errors import OverloadedError
+from pipelines.protocols import EncodedSegment
+from pipelines.types import DecodingOptions, Segment
+from tests.unit.pipelines.cache.fakes import Clock
+
+
+def _row(num_tokens: int, **decoding: int) -> EncodedSegment:
+    segment = Segment("x" * num_tokens, "eng_Latn", "spa_Latn", decoding=DecodingOptions(**decoding))
+    return EncodedSegment(segment, (1,) * num_tokens)
+
+
+def _measured(clock: Clock, tokens_per_s: float) -> Backlog:
+    """A backlog that has seen one second of full load."""
+    backlog = Backlog(clock_s=clock, clock_unix_s=clock)
+    backlog.did(0, is_crowded=True)
+    clock.now_s += 1
+    backlog.did(tokens_per_s, is_crowded=True)
+    assert backlog.tokens_per_s == tokens_per_s
+    return backlog
+
+
+def test_a_row_weighs_what_is_read_and_written() -> None:
+    """Wider beams write more, a bound on the output less."""
+    assert weighed_tokens(_row(10)) == 20
+    assert weighed_tokens(_row(10, num_beams=4)) == 50
+    assert weighed_tokens(_row(10, max_new_tokens=3)) == 13
+
+
+def test_what_fits_before_the_deadline_is_taken_and_what_does_not_is_refused() -> None:
+    """At 100 tokens a second, behind 100: 50 more need 1.5 s."""
+    clock = Clock()
+    backlog = _measured(clock, tokens_per_s=100)
+    with backlog.promise([_row(50)], priority=0, deadline_unix_s=None):
+        with backlog.promise([_row(25)], priority=0, deadline_unix_s=clock.now_s + 1.5):
+            assert backlog.tokens == 150
+        with (
+            pytest.raises(OverloadedError, match=r"1\.5 s behind .* has 1\.4 s") as refusal,
+            backlog.promise([_row(25)], priority=0, deadline_unix_s=clock.now_s + 1.4),
+        ):
+            pass
+    assert refusal.value.retry_after_s == 1.0
+    assert backlog.num_refused == 1
+    assert backlog.tokens == 0
+
+
+def test_the_wait_until_another_try_is_what_is_missing() -> None:
+    """And no more than a minute."""
+    clock = Clock()
+    backlog = _measured(clock, tokens_per_s=10)
+    waits = []
+    for tokens in (150, 10_000):
+        with (
+            backlog.promise([_row(tokens)], priority=0, deadline_unix_s=None),
+            pytest.raises(OverloadedError) as refusal,
+            backlog.promise([_row(5)], priority=0, deadline_unix_s=clock.now_s + 1),
+        ):
+            pass
+        waits.append(refusal.value.retry_after_s)
+    assert waits == [30.0, 60.0]
+
+
+def test_interactive_work_does_not_wait_for_bulk() -> None:
+    """Bulk is refused behind what goes before it, interactive work only behind its own."""
+    clock = Clock()
+    backlog = _measured(clock, tokens_per_s=100)
+    soon = clock.now_s + 1.5
+    with backlog.promise([_row(500)], priority=1, deadline_unix_s=None):
+        with backlog.promise([_row(25)], priority=0, deadline_unix_s=soon):
+            pass
+        with pytest.raises(OverloadedError), backlog.promise([_row(25)], priority=1, deadline_unix_s=soon):
+            pass
+
+
+def test_nothing_is_refused_on_a_guess() -> None:
+    """Before full load was seen, without a deadline, and with nothing ahead: only trying tells."""
+    clock = Clock()
+    fresh = Backlog(clock_s=clock, clock_unix_s=clock)
+    soon = clock.now_s + 0.1
+    with (
+        fresh.promise([_row(10_000)], priority=0, deadline_unix_s=None),
+        fresh.promise([_row(10_000)], priority=0, deadline_unix_s=soon),
+    ):
+        pass
+    slow = _measured(clock, tokens_per_s=1)
+    with slow.promise([_row(10_000)], priority=0, deadline_unix_s=clock.now_s + 0.1):
+        pass
+
+
+def test_only_time_under_full_load_is_measured() -> None:
+    """An hour of one request a minute says nothing of what could be done."""
+    clock = Clock()
+    backlog = Backlog(clock_s=clock, clock_unix_s=clock)
+    for _ in range(60):
+        clock.now_s += 60
+        backlog.did(20, is_crowded=False)
+    assert backlog.tokens_per_s is None
+    backlog = _measured(clock, tokens_per_s=100)
+    for _ in range(30):
+        clock.now_s += 1
+        backlog.did(200, is_crowded=True)
+    assert backlog.tokens_per_s == pytest.approx(200, rel=0.01)
+
+
+def test_what_is_done_or_given_up_is_not_ahead_any_more() -> None:
+    """Row by row while the call runs, and the rest when it ends, cancelled or not."""
+    backlog = Backlog()
+
+    def fail_after_one_row() -> None:
+        with backlog.promise([_row(10), _row(30)], priority=0, deadline_unix_s=None) as promise:
+            promise.fulfil(weighed_tokens(_row(10)), is_crowded=False)
+            assert backlog.tokens == 60
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_after_one_row()
+    assert backlog.tokens == 0
