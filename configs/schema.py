@@ -190,6 +190,24 @@ class DecodingSettings(Section):
         return num_beams
 
 
+class QualitySettings(Section):
+    """What happens to an output that looks wrong; see docs/quality.md for the signs."""
+
+    second_try: bool = True
+    """Decode a suspicious sentence once more, with the settings below, and keep the better output."""
+    second_try_num_beams: PositiveInt = 4
+    """Beam width of the second try; a request's own, if it is wider. At most decoding.max_num_beams."""
+    second_try_no_repeat_ngram_size: NonNegativeInt = 4
+    """No n-gram of this size appears twice in the output of a second try; 0 switches it off."""
+
+
+class DetectionSettings(Section):
+    """How sure the detection of a source language must be."""
+
+    min_confidence: Ratio = 0.5
+    """Below it a request with `source_lang: auto` gets an error that names the candidates."""
+
+
 class LimitSettings(Section):
     """What one request may ask for, and how many may ask at the same time."""
 
@@ -199,6 +217,12 @@ class LimitSettings(Section):
     """Most items of a batch request; over it 413."""
     max_body_bytes: PositiveBytes = ByteSize(2 * MIB)
     """Largest body that is read; over it 413."""
+    max_glossary_terms: PositiveInt = 5_000
+    """Most terms of a glossary that comes with a request."""
+    max_kept_terms: PositiveInt = 1_000
+    """Most entries of `do_not_translate` in a request."""
+    max_kept_patterns: PositiveInt = 20
+    """Most entries of `protect_patterns` in a request."""
     max_segment_chars: PositiveInt = 500
     """Longest piece that the model is given at a time; longer sentences are split at clauses."""
     request_timeout_s: PositiveFloat = 60.0
@@ -438,6 +462,8 @@ class Settings(Section):
     decoding: DecodingSettings = DecodingSettings()
     limits: LimitSettings = LimitSettings()
     access: AccessSettings = AccessSettings()
+    quality: QualitySettings = QualitySettings()
+    detection: DetectionSettings = DetectionSettings()
     warmup: WarmupSettings = WarmupSettings()
     training: TrainingSettings = TrainingSettings()
     logging: LoggingSettings = LoggingSettings()
@@ -450,5 +476,14 @@ class Settings(Section):
             raise ValueError(
                 f"decoding.max_num_beams = {widest} should be at most batching.max_rows = {rows}: "
                 "a beam takes one row for each of its hypotheses"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _second_try_is_no_wider_than_allowed(self) -> Self:
+        wanted, widest = self.quality.second_try_num_beams, self.decoding.max_num_beams
+        if self.quality.second_try and wanted > widest:
+            raise ValueError(
+                f"quality.second_try_num_beams = {wanted} should be at most decoding.max_num_beams = {widest}"
             )
         return self

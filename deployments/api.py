@@ -152,6 +152,16 @@ def _translation_routes(service: TranslationService) -> APIRouter:
 
         return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
 
+    @router.post("/detect", summary="Which language is a text in?")
+    async def detect(body: schemas.DetectRequest, request: Request) -> schemas.DetectResponse:
+        found = await service.detect(body.text)
+        return schemas.DetectResponse(
+            language=found[0].language if service.is_sure(found) else None,
+            confidence=found[0].confidence if found else 0.0,
+            candidates=[schemas.DetectedLanguage(language=e.language, confidence=e.confidence) for e in found],
+            request_id=request_id_of(request),
+        )
+
     return router
 
 
@@ -168,6 +178,14 @@ def _catalog_routes(service: TranslationService) -> APIRouter:
                 script=language.script,
                 direction=language.direction,
                 bcp47=language.bcp47,
+                iso639_1=language.iso639_1,
+                iso639_2=language.iso639_2,
+                iso639_3=language.iso639_3,
+                deepl=language.deepl,
+                libretranslate=language.libretranslate,
+                google=language.google,
+                wikipedia=language.wikipedia,
+                aliases=list(language.aliases),
             )
             for language in await service.languages()
         ]
@@ -288,6 +306,9 @@ def _translate_response(
         model=model.name,
         adapter=result.adapter,
         cached=result.cached,
+        score=result.score,
+        alternatives=_alternatives(result),
+        detection_confidence=result.detected,
         latency_ms=_since_ms(started_s),
         request_id=request_id_of(request),
         warnings=_warnings(result),
@@ -304,12 +325,19 @@ def _batch_item(result: TranslationResult | TranslationError, request: Request) 
         target_lang=result.target_lang,
         adapter=result.adapter,
         cached=result.cached,
+        score=result.score,
+        alternatives=_alternatives(result),
+        detection_confidence=result.detected,
         warnings=_warnings(result),
     )
 
 
 def _warnings(result: TranslationResult) -> list[schemas.Warning]:
-    return [schemas.Warning(code=notice.code, message=notice.message) for notice in result.notices]
+    return [schemas.Warning(code=each.code, message=each.message, segment=each.segment) for each in result.notices]
+
+
+def _alternatives(result: TranslationResult) -> list[schemas.Alternative]:
+    return [schemas.Alternative(translation=each.text, score=each.score) for each in result.alternatives]
 
 
 def _model_entry(info: ModelInfo) -> schemas.ModelEntry:

@@ -25,6 +25,7 @@ STATUS: Mapping[type[errors.TranslationError], int] = MappingProxyType(
         errors.InvalidRequestError: 400,
         errors.InvalidTextError: 400,
         errors.UnknownLanguageError: 400,
+        errors.UndetectedLanguageError: 400,
         errors.UnsupportedOptionError: 400,
         errors.UnknownAdapterError: 404,
         errors.InvalidAdapterError: 422,

@@ -20,6 +20,7 @@ from deployments.service import TranslationService
 from deployments.stations import FallbackStation, HandleStation
 from monitoring.recorder import Recorder
 from pipelines.protocols import SegmentTranslator
+from pipelines.text.detect import LanguageDetector
 from pipelines.translate import TranslationPipeline
 
 
@@ -43,16 +44,25 @@ class IngressDeployment:
         station: SegmentTranslator = direct
         if cache is not None:
             station = FallbackStation(HandleStation(cache, "cache", self._recorder, max_attempts=2), direct)
+        detector = LanguageDetector(min_confidence=settings.detection.min_confidence)
+        detector.load()
         pipeline = TranslationPipeline(
             MeasuredStation(station, self._recorder),
             max_text_chars=settings.limits.max_text_chars,
             max_segment_chars=settings.limits.max_segment_chars,
+            detector=detector,
             observer=RequestMetrics(self._recorder, settings.metrics),
         )
         fleet = RayFleet(direct, translator, cache)
         self._access = configured_access(settings.access, slot_lease_s=settings.limits.request_timeout_s)
         self._service = TranslationService(
-            pipeline, fleet, limits=settings.limits, decoding=settings.decoding, meter=self._access.meter
+            pipeline,
+            fleet,
+            limits=settings.limits,
+            decoding=settings.decoding,
+            meter=self._access.meter,
+            quality=settings.quality,
+            detector=detector,
         )
         Reporter(self._recorder, self._sample, interval_s=settings.metrics.report_interval_s).start()
 

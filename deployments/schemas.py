@@ -15,6 +15,15 @@ class WireModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class GlossaryOptions(WireModel):
+    """How the terms of a glossary are found in a text."""
+
+    match_case: bool = Field(False, description="Whether `Ray` leaves `ray` alone.")
+    match_inflections: bool = Field(
+        False, description="Whether words of four letters or more may have another ending of up to three letters."
+    )
+
+
 class TranslateRequest(WireModel):
     """One text to translate."""
 
@@ -25,11 +34,24 @@ class TranslateRequest(WireModel):
     )
 
     text: str = Field(description="Any text; line breaks and spacing come back as they were.")
-    source_lang: str = Field(description=_LANGUAGE)
+    source_lang: str = Field(description=f"{_LANGUAGE}; `auto` detects it, paragraph by paragraph.")
     target_lang: str = Field(description=_LANGUAGE)
     adapter: str | None = Field(None, description="Alias (`medical`) or version (`medical@3`) of an adapter.")
     num_beams: int | None = Field(None, ge=1, description="Beam width; 1 is greedy search.")
     max_length: int | None = Field(None, ge=1, description="Most tokens of the output of one sentence.")
+    alternatives: int = Field(1, ge=1, description="How many of the best translations are returned, with scores.")
+    glossary: dict[str, str] | None = Field(
+        None,
+        description="Wanted translations by source term: whole words, the longest first.",
+        examples=[{"heart attack": "दिल का दौरा"}],
+    )
+    glossary_options: GlossaryOptions = Field(default_factory=lambda: GlossaryOptions.model_validate({}))
+    do_not_translate: list[str] = Field(
+        [], description="Words and phrases that stay as they are; whole words, in this case."
+    )
+    protect_patterns: list[str] = Field(
+        [], description="Regular expressions of further parts that stay as they are.", examples=[[r"[A-Z]{2}-\d+"]]
+    )
 
 
 class BatchTranslateRequest(WireModel):
@@ -59,8 +81,16 @@ class Warning(WireModel):
         json_schema_extra={"examples": [{"code": "same_language", "message": "the text is returned as it is"}]}
     )
 
-    code: str
+    code: str = Field(description="Stable name of the kind of warning.")
     message: str
+    segment: int | None = Field(None, description="Which sentence of the text it is about, counted from 0.")
+
+
+class Alternative(WireModel):
+    """One of the best translations of the whole text."""
+
+    translation: str
+    score: float | None = Field(description="Mean log-probability of a token: nearer to 0 is likelier.")
 
 
 class TranslateResponse(WireModel):
@@ -76,6 +106,9 @@ class TranslateResponse(WireModel):
                     "model": "demo",
                     "adapter": None,
                     "cached": False,
+                    "score": -0.12,
+                    "alternatives": [],
+                    "detection_confidence": None,
                     "latency_ms": 12.5,
                     "request_id": "0f8fad5bd9cb469fa16570867728950e",
                     "warnings": [],
@@ -90,6 +123,11 @@ class TranslateResponse(WireModel):
     model: str
     adapter: str | None = Field(description="Adapter version that translated.")
     cached: bool = Field(description="Whether all of it came from the cache.")
+    score: float | None = Field(description="Mean log-probability of a token; null where the engine has none.")
+    alternatives: list[Alternative] = Field(description="Best first, where more than one was asked for.")
+    detection_confidence: float | None = Field(
+        description="How sure the detection of the source language was; null where the request named it."
+    )
     latency_ms: float = Field(description="Time between reading the request and answering it.")
     request_id: str
     warnings: list[Warning]
@@ -133,6 +171,9 @@ class BatchItem(WireModel):
     target_lang: str | None = None
     adapter: str | None = None
     cached: bool = False
+    score: float | None = None
+    alternatives: list[Alternative] = []
+    detection_confidence: float | None = None
     warnings: list[Warning] = []
     error: ErrorDetail | None = None
 
@@ -151,6 +192,9 @@ class BatchTranslateResponse(WireModel):
                             "target_lang": "hin_Deva",
                             "adapter": None,
                             "cached": False,
+                            "score": -0.12,
+                            "alternatives": [],
+                            "detection_confidence": None,
                             "warnings": [],
                             "error": None,
                         }
@@ -169,6 +213,43 @@ class BatchTranslateResponse(WireModel):
     request_id: str
 
 
+class DetectRequest(WireModel):
+    """A text whose language is asked for."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "Où est la pharmacie ?"}]})
+
+    text: str
+
+
+class DetectedLanguage(WireModel):
+    """A language that a text may be in."""
+
+    language: str = Field(description="FLORES-200 code.")
+    confidence: float = Field(description="Between 0 and 1.")
+
+
+class DetectResponse(WireModel):
+    """What language a text is in."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "language": "fra_Latn",
+                    "confidence": 0.99,
+                    "candidates": [{"language": "fra_Latn", "confidence": 0.99}],
+                    "request_id": "0f8fad5bd9cb469fa16570867728950e",
+                }
+            ]
+        }
+    )
+
+    language: str | None = Field(description="FLORES-200 code; null where no language is likely enough.")
+    confidence: float = Field(description="Of the likeliest language, whether or not it is likely enough.")
+    candidates: list[DetectedLanguage] = Field(description="The likeliest, best first.")
+    request_id: str
+
+
 class LanguageEntry(WireModel):
     """A language that can be translated from and into."""
 
@@ -182,6 +263,14 @@ class LanguageEntry(WireModel):
                     "script": "Deva",
                     "direction": "ltr",
                     "bcp47": "hi",
+                    "iso639_1": "hi",
+                    "iso639_2": "hin",
+                    "iso639_3": "hin",
+                    "deepl": "HI",
+                    "libretranslate": "hi",
+                    "google": "hi",
+                    "wikipedia": "hi",
+                    "aliases": [],
                 }
             ]
         }
@@ -193,6 +282,14 @@ class LanguageEntry(WireModel):
     script: str
     direction: str
     bcp47: str | None
+    iso639_1: str | None
+    iso639_2: str | None
+    iso639_3: str
+    deepl: str | None = Field(description="DeepL's code; likewise the services that follow.")
+    libretranslate: str | None
+    google: str | None
+    wikipedia: str | None
+    aliases: list[str] = Field(description="Further codes that are accepted.")
 
 
 class LanguagesResponse(WireModel):

@@ -8,23 +8,23 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
-from configs.schema import DecodingSettings, LimitSettings
-from deployments.access.meter import Meter, check_adapter
+from configs.schema import DecodingSettings, LimitSettings, QualitySettings
+from deployments.access.meter import Meter
 from deployments.fleet import Fleet
+from deployments.requests import RequestReader
 from deployments.schemas import TranslateRequest
 from pipelines.errors import (
     DeadlineExceededError,
     OverloadedError,
+    TextTooLongError,
     TooManyItemsError,
     TranslationError,
-    UnsupportedOptionError,
 )
+from pipelines.text.detect import Detection, LanguageDetector
 from pipelines.text.languages import Language, all_languages
+from pipelines.text.validity import check_text
 from pipelines.translate import TranslationPipeline
 from pipelines.types import (
-    BULK_PRIORITY,
-    INTERACTIVE_PRIORITY,
-    DecodingOptions,
     ModelInfo,
     SegmentProgress,
     TranslationRequest,
@@ -43,6 +43,8 @@ class TranslationService:
         limits: What one request may ask for.
         decoding: Defaults of decoding, and the widest beam.
         meter: Charges the caller's key for the characters; None charges nobody.
+        quality: How suspicious sentences are decoded again; None takes the defaults.
+        detector: Detects languages; None makes one.
     """
 
     def __init__(
@@ -53,12 +55,15 @@ class TranslationService:
         limits: LimitSettings,
         decoding: DecodingSettings,
         meter: Meter | None = None,
+        quality: QualitySettings | None = None,
+        detector: LanguageDetector | None = None,
     ) -> None:
         self.limits = limits
         self.fleet = fleet
         self._pipeline = pipeline
-        self._decoding = decoding
         self._meter = meter
+        self._reader = RequestReader(decoding, quality or QualitySettings())
+        self._detector = detector or LanguageDetector()
         self._num_ongoing = 0
         self._started_s = time.monotonic()
         self._model_info: ModelInfo | None = None
@@ -76,7 +81,7 @@ class TranslationService:
         Raises:
             TranslationError: See `TranslationPipeline.translate`; also past the deadline or when overloaded.
         """
-        wanted = self._to_request(request)
+        wanted = self._reader.read(request, self.limits)
         async with self._admitted([wanted]):
             return await self._pipeline.translate(wanted)
 
@@ -104,10 +109,27 @@ class TranslationService:
         Raises:
             TranslationError: As `translate`.
         """
-        wanted = self._to_request(request)
+        wanted = self._reader.read(request, self.limits)
         async with self._admitted([wanted]):
             async for progress in self._pipeline.stream(wanted):
                 yield progress
+
+    async def detect(self, text: str) -> list[Detection]:
+        """Return the likeliest languages of a text, best first; none where nothing tells.
+
+        Raises:
+            InvalidRequestError: The text is no valid Unicode, or over the limit.
+        """
+        check_text(text, "text")
+        if len(text) > self.limits.max_text_chars:
+            raise TextTooLongError(
+                f"text has {len(text)} characters; at most {self.limits.max_text_chars} are accepted", field="text"
+            )
+        return self._detector.candidates(text)
+
+    def is_sure(self, found: Sequence[Detection]) -> bool:
+        """Whether a detection is sure enough to translate from that language."""
+        return bool(found) and found[0].confidence >= self._detector.min_confidence
 
     async def languages(self) -> list[Language]:
         """Return the languages of the loaded model."""
@@ -160,32 +182,6 @@ class TranslationService:
         if isinstance(item, TranslationError):
             return item
         try:
-            return self._to_request(item, prefix)
+            return self._reader.read(item, self.limits, prefix)
         except TranslationError as error:
             return error
-
-    def _to_request(self, request: TranslateRequest, prefix: str = "") -> TranslationRequest:
-        num_beams = request.num_beams or self._decoding.num_beams
-        if num_beams > self._decoding.max_num_beams:
-            raise UnsupportedOptionError(
-                f"{prefix}num_beams is {num_beams}; 1 to {self._decoding.max_num_beams} are accepted",
-                field=f"{prefix}num_beams",
-            )
-        check_adapter(request.adapter, f"{prefix}adapter")
-        decoding = DecodingOptions(
-            num_beams=num_beams,
-            max_new_tokens=request.max_length,
-            length_penalty=self._decoding.length_penalty,
-            no_repeat_ngram_size=self._decoding.no_repeat_ngram_size,
-            repetition_penalty=self._decoding.repetition_penalty,
-        )
-        return TranslationRequest(
-            text=request.text,
-            source_lang=request.source_lang,
-            target_lang=request.target_lang,
-            adapter=request.adapter,
-            decoding=decoding,
-            deadline_unix_s=time.time() + self.limits.request_timeout_s,
-            priority=BULK_PRIORITY if prefix else INTERACTIVE_PRIORITY,
-            field_prefix=prefix,
-        )

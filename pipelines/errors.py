@@ -4,6 +4,7 @@ TranslationError
 |-- InvalidRequestError         the caller can mend it
 |   |-- InvalidTextError        text that is no valid Unicode
 |   |-- UnknownLanguageError    no such language code
+|   |-- UndetectedLanguageError  the language cannot be told from the text
 |   |-- UnsupportedOptionError  an option the model or the configuration does not allow
 |   |-- UnknownAdapterError     no adapter of that name or version
 |   |-- InvalidAdapterError     an adapter's files cannot be used with the model
@@ -78,6 +79,12 @@ class UnknownLanguageError(InvalidRequestError):
     """No language has this code; the message names the nearest ones."""
 
     code = "unknown_language"
+
+
+class UndetectedLanguageError(InvalidRequestError):
+    """The language cannot be told from the text; the message names the candidates."""
+
+    code = "undetected_language"
 
 
 class UnsupportedOptionError(InvalidRequestError):

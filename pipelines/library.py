@@ -16,7 +16,9 @@ from configs.loader import load_settings
 from configs.schema import Settings
 from pipelines.errors import TranslationError
 from pipelines.protocols import Engine
+from pipelines.stages.guarded import stronger
 from pipelines.station import EngineStation
+from pipelines.text.detect import LanguageDetector
 from pipelines.translate import TranslationPipeline
 from pipelines.types import DecodingOptions, TranslationRequest, TranslationResult
 
@@ -57,6 +59,13 @@ class Translator:
             no_repeat_ngram_size=settings.decoding.no_repeat_ngram_size,
             repetition_penalty=settings.decoding.repetition_penalty,
         )
+        self._second_try = None
+        if settings.quality.second_try:
+            self._second_try = stronger(
+                self._decoding,
+                num_beams=settings.quality.second_try_num_beams,
+                no_repeat_ngram_size=settings.quality.second_try_no_repeat_ngram_size,
+            )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nllb-translator", daemon=True)
         self._thread.start()
@@ -64,6 +73,7 @@ class Translator:
             EngineStation(engine),
             max_text_chars=settings.limits.max_text_chars,
             max_segment_chars=settings.limits.max_segment_chars,
+            detector=LanguageDetector(min_confidence=settings.detection.min_confidence),
         )
         self._window = 4 * engine.max_rows
 
@@ -137,7 +147,10 @@ class Translator:
 
     async def _translate(self, text: str | list[str], source_lang: str, target_lang: str) -> str | list[str]:
         texts = [text] if isinstance(text, str) else text
-        requests = [TranslationRequest(each, source_lang, target_lang, decoding=self._decoding) for each in texts]
+        requests = [
+            TranslationRequest(each, source_lang, target_lang, decoding=self._decoding, second_try=self._second_try)
+            for each in texts
+        ]
         results = [_text_of(result) for result in await self._pipeline.translate_many(requests)]
         return results[0] if isinstance(text, str) else results
 

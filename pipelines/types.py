@@ -5,10 +5,14 @@ A request's text is cut into segments, each segment comes back as one outcome, i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pipelines.errors import TranslationError
+
+if TYPE_CHECKING:
+    from pipelines.text.glossary import Glossary
 
 INTERACTIVE_PRIORITY = 0
 BULK_PRIORITY = 1
@@ -85,6 +89,8 @@ class Translation:
         finish: `stop` when the model ended the output itself, `length` when the bound cut it.
         cached: Whether a cache answered.
         alternatives: The best hypotheses, best first, when more than one was asked for.
+        unknown_spans: Characters `(start, end)` of the segment's text that the vocabulary cannot spell: the model did
+            not read them.
     """
 
     text: str
@@ -94,6 +100,7 @@ class Translation:
     finish: Literal["stop", "length"] = "stop"
     cached: bool = False
     alternatives: tuple[Hypothesis, ...] = ()
+    unknown_spans: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +163,17 @@ class TranslationRequest:
 
     Attributes:
         text: Any valid Unicode text of any length within the limit.
-        source_lang: Any code that the language table knows (`eng_Latn`, `en`, `zh-CN`).
-        target_lang: Likewise.
+        source_lang: Any code that the language table knows (`eng_Latn`, `en`, `zh-CN`), or `auto`.
+        target_lang: Likewise, but not `auto`.
         adapter: Alias (`medical`) or version (`medical@3`), or None.
         decoding: How its segments are decoded.
         priority: Lower is served first.
         deadline_unix_s: See `Segment`.
         field_prefix: What precedes a field's name in error messages, such as `items.3.`.
+        glossary: Wanted translations of terms, or None.
+        keep_terms: Words and phrases that stay as they are.
+        keep_patterns: Regular expressions of further spans that stay as they are.
+        second_try: How a suspicious sentence is decoded again; None leaves it as it is.
     """
 
     text: str
@@ -173,14 +184,25 @@ class TranslationRequest:
     priority: int = 0
     deadline_unix_s: float | None = None
     field_prefix: str = ""
+    glossary: Glossary | None = None
+    keep_terms: tuple[str, ...] = ()
+    keep_patterns: tuple[str, ...] = ()
+    second_try: DecodingOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the caller should know about a translation that was made: a stable code and one sentence."""
+    """Something the caller should know about a translation that was made.
+
+    Attributes:
+        code: Stable name of the kind.
+        message: One sentence.
+        segment: Which segment of the text it is about, counted from 0, or None for the whole.
+    """
 
     code: str
     message: str
+    segment: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +217,11 @@ class TranslationResult:
         cached: Whether every segment came from a cache.
         num_segments: How many pieces the model was asked for.
         notices: What the caller should know.
+        score: Mean log-probability of an output token over all segments, or None if the engine has none.
+        alternatives: The best translations of the whole text, best first, when more than one was asked for.
+        detected: How sure the detection of the source language was, 0 to 1, or None if the caller named it.
+        counts: What happened on the way, by name: guards that fired (`guard_repetition`), sentences decoded again
+            (`decoded_again`) or translated around what must not change (`translated_around`), and the like.
     """
 
     text: str
@@ -204,6 +231,10 @@ class TranslationResult:
     cached: bool = False
     num_segments: int = 0
     notices: tuple[Notice, ...] = ()
+    score: float | None = None
+    alternatives: tuple[Hypothesis, ...] = ()
+    detected: float | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

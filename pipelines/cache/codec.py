@@ -10,7 +10,7 @@ import json
 
 from pipelines.types import Hypothesis, Translation
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 
 
 def encode(key: str, translation: Translation) -> bytes:
@@ -24,6 +24,7 @@ def encode(key: str, translation: Translation) -> bytes:
         translation.num_target_tokens,
         translation.finish,
         [[hypothesis.text, hypothesis.score] for hypothesis in translation.alternatives],
+        [[start, end] for start, end in translation.unknown_spans],
     ]
     return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
@@ -44,9 +45,11 @@ def decode(key: str, entry: bytes) -> Translation | None:
             int(num_target_tokens),
             "stop" | "length" as finish,
             [*pairs],
+            [*spans],
         ] if version == _FORMAT_VERSION and owner == key:
             alternatives = tuple(_hypothesis(pair) for pair in pairs)
-            if None in alternatives:
+            unknown_spans = tuple(_span(pair) for pair in spans)
+            if None in alternatives or None in unknown_spans:
                 return None
             return Translation(
                 text=text,
@@ -56,6 +59,7 @@ def decode(key: str, entry: bytes) -> Translation | None:
                 finish=finish,
                 cached=True,
                 alternatives=tuple(h for h in alternatives if h is not None),
+                unknown_spans=tuple(span for span in unknown_spans if span is not None),
             )
     return None
 
@@ -64,4 +68,11 @@ def _hypothesis(pair: object) -> Hypothesis | None:
     match pair:
         case [str(text), int() | float() as score]:
             return Hypothesis(text=text, score=score)
+    return None
+
+
+def _span(pair: object) -> tuple[int, int] | None:
+    match pair:
+        case [int(start), int(end)]:
+            return start, end
     return None

@@ -133,6 +133,7 @@ class Generator:
             num_target_tokens=len(output),
             finish="stop" if output[-1] == self._tokenizer.eos_id else "length",
             alternatives=hypotheses if len(hypotheses) > 1 else (),
+            unknown_spans=row.unknown_spans,
         )
 
 

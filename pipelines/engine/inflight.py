@@ -330,16 +330,18 @@ class InflightEngine:
             return Failure(EngineError("the model returned no usable numbers for this segment"))
         texts = self._tokenizer.decode([output.tokens for output in finished.outputs])
         best = finished.outputs[0]
+        encoded = self._rows[finished.key].encoded
         hypotheses = tuple(
             Hypothesis(text, _score(output)) for text, output in zip(texts, finished.outputs, strict=True)
         )
         return Translation(
             text=texts[0],
             score=_score(best),
-            num_source_tokens=self._rows[finished.key].encoded.num_tokens,
+            num_source_tokens=encoded.num_tokens,
             num_target_tokens=len(best.tokens),
             finish=best.finish,
             alternatives=hypotheses if len(hypotheses) > 1 else (),
+            unknown_spans=encoded.unknown_spans,
         )
 
 

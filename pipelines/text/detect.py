@@ -14,7 +14,7 @@ from functools import cached_property
 import regex
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-from pipelines.errors import UnknownLanguageError
+from pipelines.errors import UndetectedLanguageError, UnknownLanguageError
 from pipelines.text.languages import Language, all_languages, resolve_language
 from pipelines.text.protect import find_spans
 
@@ -59,22 +59,33 @@ class LanguageDetector:
     """Detects languages offline. The model is loaded at the first use; threads may share one detector."""
 
     def __init__(self, *, min_confidence: float = 0.5) -> None:
-        self._min_confidence = min_confidence
+        self.min_confidence = min_confidence
+
+    def load(self) -> None:
+        """Load the model now, which takes a second or two, and not with the first text."""
+        self.candidates("Good morning")
 
     def detect(self, text: str, *, field: str | None = None) -> Detection:
         """Name the language of a text.
 
         Raises:
-            UnknownLanguageError: No language is likely enough; the message names the candidates.
+            UndetectedLanguageError: No language is likely enough; the message names the candidates.
         """
+        sure = self.detect_if_sure(text)
+        if sure is not None:
+            return sure
         found = self.candidates(text)
-        if found and found[0].confidence >= self._min_confidence:
-            return found[0]
         listed = ", ".join(f"{each.language} ({each.confidence:.2f})" for each in found)
-        raise UnknownLanguageError(
-            f"the language cannot be told from the text; {f'candidates: {listed}; ' if found else ''}name it",
+        raise UndetectedLanguageError(
+            f"{field or 'text'}: the language cannot be told from the text; "
+            f"{f'candidates: {listed}; ' if found else ''}name it",
             field=field,
         )
+
+    def detect_if_sure(self, text: str) -> Detection | None:
+        """Name the language of a text, or None if no language is likely enough."""
+        found = self.candidates(text)
+        return found[0] if found and found[0].confidence >= self.min_confidence else None
 
     def candidates(self, text: str) -> list[Detection]:
         """The likeliest languages, best first; none for a text without letters."""

@@ -1,7 +1,7 @@
-"""Which words must be translated in which way? Puts the wanted terms into a text before it is translated.
+"""Which words must be translated in which way? Finds a glossary's terms in a text.
 
-The terms are then protected as any other span (`protect`), so the model carries them or is translated around. Knows
-no model and no store. A term is matched as it is listed: inflected forms are entries of their own.
+The terms found are then protected as any other span (`protect`), so the model carries them or is translated around.
+Knows no model and no store.
 """
 
 from __future__ import annotations
@@ -13,66 +13,125 @@ from collections.abc import Mapping, Sequence
 import regex
 
 from pipelines.errors import UnsupportedOptionError
+from pipelines.text.spans import Span
 from pipelines.types import Notice
 
 # Characters that a word goes on with; scripts without spaces between words have none.
-_WORD_CHAR = r"[\p{L}\p{M}\p{N}_--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]]"
+_WORD_CHAR = regex.compile(
+    r"[\p{L}\p{M}\p{N}_--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]]", regex.V1
+)
+# A shorter word with another ending is too often another word (`cat`, `cater`).
+_MIN_INFLECTED_CHARS = 4
+_MAX_ENDING_CHARS = 3
+_KEY_CHARS = 8
 
 
 class Glossary:
-    """Source terms and their translations, for one language pair."""
+    """Source terms and their translations, for one language pair.
 
-    def __init__(self, entries: Mapping[str, str], *, match_case: bool = False) -> None:
-        """Prepare the search.
+    Args:
+        entries: Translation by source term.
+        match_case: Whether `Ray` leaves `ray` alone.
+        match_inflections: Whether words of a term, of four letters or more, may have another ending of up to three
+            letters: `heart attacks`, `corazones`.
+        field: The request's field that it came from, for the error.
 
-        Args:
-            entries: Translation by source term.
-            match_case: Whether `Ray` leaves `ray` alone.
+    Raises:
+        UnsupportedOptionError: A term or a translation is empty.
+    """
 
-        Raises:
-            UnsupportedOptionError: A term or a translation is empty.
-        """
-        if not all(term.strip() and target.strip() for term, target in entries.items()):
-            raise UnsupportedOptionError("a glossary has neither empty terms nor empty translations")
+    def __init__(
+        self,
+        entries: Mapping[str, str],
+        *,
+        match_case: bool = False,
+        match_inflections: bool = False,
+        field: str | None = None,
+    ) -> None:
+        for term, target in entries.items():
+            if not term.strip() or not target.strip():
+                raise UnsupportedOptionError(
+                    f"{field or 'glossary'}: {term!r} -> {target!r}: a glossary has neither empty terms nor empty "
+                    "translations",
+                    field=field,
+                )
         self._match_case = match_case
-        self._targets = {self._key(term): target for term, target in entries.items()}
-        longest_first = sorted(entries, key=len, reverse=True)
-        self._terms = regex.compile(
-            "|".join(_whole_word(term) for term in longest_first), regex.V1 if match_case else regex.V1 | regex.I
-        )
-        # What decides the outputs is part of the cache's key.
-        content = json.dumps([match_case, sorted(entries.items())]).encode()
+        self._match_inflections = match_inflections
+        # By their first characters, so that the way through a large glossary is short; the longest first.
+        self._terms: dict[str, list[tuple[list[str], str]]] = {}
+        for term, target in sorted(entries.items(), key=lambda entry: -len(entry[0].strip())):
+            words = [_folded(word, match_case) for word in term.split()]
+            self._terms.setdefault(" ".join(words)[:_KEY_CHARS], []).append((words, target))
+        self._key_lengths = sorted({len(key) for key in self._terms}, reverse=True)
+        content = json.dumps([match_case, match_inflections, sorted(entries.items())]).encode()
         self.version = hashlib.sha256(content).hexdigest()[:16]
+        """Names the content: equal glossaries share it, any difference changes it."""
 
-    def apply(self, text: str) -> tuple[str, list[tuple[int, int]]]:
-        """Put translations in the places of the terms, the longest term first, whole words only.
+    def find(self, text: str) -> list[Span]:
+        """Return where the terms stand, the longest where several do, and their translations."""
+        spans: list[Span] = []
+        folded = _folded(text, self._match_case) if self._terms else ""
+        position = 0
+        while position < len(folded):
+            span = self._find_at(text, folded, position)
+            if span is not None:
+                spans.append(span)
+            position = span.end if span is not None else position + 1
+        return spans
 
-        Returns:
-            The text, and the (start, end) of each translation in it; protect these and translate the rest.
-        """
-        applied, position = "", 0
-        spans: list[tuple[int, int]] = []
-        for found in self._terms.finditer(text) if self._targets else ():
-            # A letter that only resembles the term's (a dotted capital I) has no entry.
-            target = self._targets.get(self._key(found.group()))
-            if target is not None:
-                applied += text[position : found.start()]
-                spans.append((len(applied), len(applied) + len(target)))
-                applied += target
-                position = found.end()
-        return applied + text[position:], spans
+    def _find_at(self, text: str, folded: str, position: int) -> Span | None:
+        if _inside_word(text, position):
+            return None
+        start = " ".join(folded[position : position + 2 * _KEY_CHARS].split())
+        for length in self._key_lengths:
+            for words, target in self._terms.get(start[:length], ()) if len(start) >= length else ():
+                end = self._match(text, folded, position, words)
+                if end is not None:
+                    return Span(position, end, target)
+        return None
 
-    def _key(self, term: str) -> str:
-        return term if self._match_case else term.casefold()
+    def _match(self, text: str, folded: str, position: int, words: Sequence[str]) -> int | None:
+        for number, word in enumerate(words):
+            if number:
+                space_end = _skip_space(folded, position)
+                if space_end == position:
+                    return None
+                position = space_end
+            if not folded.startswith(word, position):
+                return None
+            position += len(word)
+            if self._match_inflections and len(word) >= _MIN_INFLECTED_CHARS:
+                position = _skip_ending(text, position)
+            if _inside_word(text, position):
+                return None
+        return position
 
 
-def _whole_word(term: str) -> str:
-    before = f"(?<!{_WORD_CHAR})" if regex.match(_WORD_CHAR, term[0], regex.V1) else ""
-    after = f"(?!{_WORD_CHAR})" if regex.match(_WORD_CHAR, term[-1], regex.V1) else ""
-    return f"{before}{regex.escape(term)}{after}"
+def _folded(text: str, match_case: bool) -> str:
+    """The text in the case that is compared, character by character, so that positions stay."""
+    return text if match_case else "".join(char if len(char.lower()) > 1 else char.lower() for char in text)
 
 
-def check_terms(output: str, targets: Sequence[str]) -> list[Notice]:
-    """Name each wanted translation that is not in the output."""
-    missing = [target for target in dict.fromkeys(targets) if target not in output]
+def _inside_word(text: str, position: int) -> bool:
+    if not 0 < position < len(text):
+        return False
+    return bool(_WORD_CHAR.match(text, position - 1) and _WORD_CHAR.match(text, position))
+
+
+def _skip_space(text: str, position: int) -> int:
+    while position < len(text) and text[position].isspace():
+        position += 1
+    return position
+
+
+def _skip_ending(text: str, position: int) -> int:
+    end = position
+    while end < len(text) and end - position <= _MAX_ENDING_CHARS and _inside_word(text, end):
+        end += 1
+    return end if end - position <= _MAX_ENDING_CHARS else position
+
+
+def check_terms(output: str, wanted: Sequence[str]) -> list[Notice]:
+    """Name each wanted translation that is not in the output as often as it should be."""
+    missing = [target for target in dict.fromkeys(wanted) if output.count(target) < wanted.count(target)]
     return [Notice("glossary_term_missing", f"{target!r} could not be placed in the output") for target in missing]

@@ -21,11 +21,24 @@ _SPACE = regex.compile(r"\s")
 
 
 def join_pieces(pieces: Sequence[Piece], outputs: Sequence[str], *, source_lang: str, target_lang: str) -> str:
-    """Put the outputs in the places of the translatable pieces.
+    """Put the outputs in the places of the translatable pieces; see `space_pieces`.
 
-    Everything else stays as it is, except the spacing between sentences where the two scripts differ: text
-    without spaces between sentences gets one when it becomes a spaced script, and a single space between two
-    sentences goes when it becomes Chinese or Japanese. If every output equals its source nothing was translated,
+    Raises:
+        ValueError: The numbers of outputs and of translatable pieces differ.
+        UnknownLanguageError: The table has no such language.
+    """
+    spaced = space_pieces(pieces, outputs, source_lang=source_lang, target_lang=target_lang)
+    return "".join(space + text for space, text in spaced)
+
+
+def space_pieces(
+    pieces: Sequence[Piece], outputs: Sequence[str], *, source_lang: str, target_lang: str
+) -> list[tuple[str, str]]:
+    """Return for each piece the space to add before it, and its text in the translation.
+
+    Everything that is not translated stays as it is, except the spacing between sentences where the two scripts
+    differ: text without spaces between sentences gets one when it becomes a spaced script, and a single space between
+    two sentences goes when it becomes Chinese or Japanese. If every output equals its source nothing was translated,
     and the source comes back byte for byte.
 
     Args:
@@ -46,11 +59,12 @@ def join_pieces(pieces: Sequence[Piece], outputs: Sequence[str], *, source_lang:
     for place, output in zip(places, outputs, strict=True):
         changed = changed or output != texts[place]
         texts[place] = output
+    spaces = [""] * len(pieces)
     if changed and source_is_spaced and not target_is_spaced:
         texts = _without_spaces(pieces, texts)
     elif changed and target_is_spaced and not source_is_spaced:
-        texts = _with_spaces(pieces, texts)
-    return "".join(texts)
+        spaces = _spaces_to_add(pieces)
+    return list(zip(spaces, texts, strict=True))
 
 
 def _without_spaces(pieces: Sequence[Piece], texts: list[str]) -> list[str]:
@@ -64,13 +78,12 @@ def _without_spaces(pieces: Sequence[Piece], texts: list[str]) -> list[str]:
     return joined
 
 
-def _with_spaces(pieces: Sequence[Piece], texts: list[str]) -> list[str]:
-    joined = texts[:1]
+def _spaces_to_add(pieces: Sequence[Piece]) -> list[str]:
+    spaces = [""]
     for place in range(1, len(pieces)):
         left, right = pieces[place - 1].text, pieces[place].text
         touched = pieces[place - 1].translatable or pieces[place].translatable
         # Only where the source's script left it out; the two halves of a long Latin word belong together.
-        if touched and _ENDS_UNSPACED.search(left) and not _SPACE.match(right):
-            joined.append(" ")
-        joined.append(texts[place])
-    return joined
+        missing = touched and _ENDS_UNSPACED.search(left) and not _SPACE.match(right)
+        spaces.append(" " if missing else "")
+    return spaces[: len(pieces)]

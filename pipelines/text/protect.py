@@ -1,7 +1,8 @@
 """What must pass through a translation unchanged? Finds it, hides it from the model, and puts it back.
 
 Knows no model. Hidden spans are verified when they come back: a model that lost or doubled one is not believed, and
-the caller translates around them instead (`split_around`).
+the caller translates around them instead (`split_around`). What stands for a span in the translation is the span's
+own business (`Span.output`): itself, or a glossary's term.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import regex
 
 from pipelines.errors import UnsupportedOptionError
 from pipelines.text.segment import Piece
+from pipelines.text.spans import Span
 
 _EMOJI_TAIL = r"[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\u20e3]*+"
 _EMOJI = rf"(?:\p{{RI}}{{2}}|[0-9#*]\ufe0f?\u20e3|\p{{ExtPict}}{_EMOJI_TAIL}(?:\u200d\p{{ExtPict}}{_EMOJI_TAIL})*+)++"
@@ -58,26 +60,28 @@ class Masked:
         text: What the model reads; spans at its ends are left out of it, those inside are words like `ZQ0Q`.
         lead: What goes before the output, to the byte.
         tail: What goes behind it.
-        originals: The hidden spans, by number.
+        outputs: What stands for the hidden spans, by number.
         letters: How the masks begin.
     """
 
     text: str
     lead: str
     tail: str
-    originals: tuple[str, ...]
+    outputs: tuple[str, ...]
     letters: str
 
     def restore(self, output: str) -> str | None:
-        """Put the originals back, or return None if the output has not each mask exactly once."""
+        """Put the spans' outputs in, or return None if the model's output has not each mask exactly once."""
         mask = regex.compile(rf"{self.letters}(\d{{1,6}}){self.letters[-1]}")
         numbers = sorted(int(found[1]) for found in mask.finditer(output))
-        if numbers != list(range(len(self.originals))):
+        if numbers != list(range(len(self.outputs))):
             return None
-        return self.lead + mask.sub(lambda found: self.originals[int(found[1])], output) + self.tail
+        return self.lead + mask.sub(lambda found: self.outputs[int(found[1])], output) + self.tail
 
 
-def find_spans(text: str, *, terms: Sequence[str] = (), patterns: Sequence[str] = ()) -> list[tuple[int, int]]:
+def find_spans(
+    text: str, *, terms: Sequence[str] = (), patterns: Sequence[str] = (), field: str | None = None
+) -> list[tuple[int, int]]:
     """Find what must not be translated: (start, end) of each span, in order, without overlap.
 
     URLs, e-mail addresses, file paths, code spans, tags, hashtags, mentions, placeholders (printf, ICU, mustache,
@@ -87,13 +91,14 @@ def find_spans(text: str, *, terms: Sequence[str] = (), patterns: Sequence[str] 
         text: Any text.
         terms: Words and phrases that stay as they are; whole words, in this case.
         patterns: Regular expressions of further spans.
+        field: The request's field that the patterns came from, for the error.
 
     Raises:
         UnsupportedOptionError: A pattern is no regular expression, or takes too long on this text.
     """
     found = [match.span() for match in _PATTERN.finditer(text)]
     found += [span for term in terms if term for span in _term_spans(text, term)]
-    found += [span for pattern in patterns for span in _pattern_spans(text, pattern)]
+    found += [span for pattern in patterns for span in _pattern_spans(text, pattern, field)]
     spans: list[tuple[int, int]] = []
     for start, end in sorted(found):
         if spans and start < spans[-1][1]:
@@ -103,39 +108,51 @@ def find_spans(text: str, *, terms: Sequence[str] = (), patterns: Sequence[str] 
     return spans
 
 
-def mask(text: str, spans: Sequence[tuple[int, int]]) -> Masked | None:
+def mask(text: str, spans: Sequence[Span]) -> Masked | None:
     """Hide spans behind words that a model copies.
 
     Returns:
         None if nothing to translate is left, or if the text itself has every kind of mask.
     """
     letters = next((each for each in _MASK_LETTERS if each not in text), None)
-    parts = split_around(text, spans)
-    first = next((place for place, part in enumerate(parts) if part.translatable), None)
-    if letters is None or first is None:
+    between = [_content(text, start, end) for start, end in _gaps(text, spans)]
+    contents = [(start, end) for start, end in between if _LETTER.search(text, start, end)]
+    if letters is None or not contents:
         return None
-    last = max(place for place, part in enumerate(parts) if part.translatable)
-    start = len("".join(part.text for part in parts[:first]))
-    end = len(text) - len("".join(part.text for part in parts[last + 1 :]))
-    inner = [(begin, stop) for begin, stop in spans if start <= begin and stop <= end]
+    start, end = contents[0][0], contents[-1][1]
+    inner = [span for span in spans if start <= span.start and span.end <= end]
     masked, position = "", start
-    for number, (begin, stop) in enumerate(inner):
-        masked += f"{text[position:begin]}{letters}{number}{letters[-1]}"
-        position = stop
-    originals = tuple(text[begin:stop] for begin, stop in inner)
+    for number, span in enumerate(inner):
+        masked += f"{text[position : span.start]}{letters}{number}{letters[-1]}"
+        position = span.end
     # Punctuation behind the last words stays with them: it tells the model where the sentence ends.
-    tail_start = min((begin for begin, _ in spans if begin >= end), default=len(text))
-    closing = text[end:tail_start].rstrip()
-    end += len(closing)
-    return Masked(masked + text[position:end], text[:start], text[end:], originals, letters)
+    behind = [span for span in spans if span.start >= end]
+    tail_start = behind[0].start if behind else len(text)
+    end += len(text[end:tail_start].rstrip())
+    return Masked(
+        masked + text[position:end],
+        lead=_with_outputs(text, [span for span in spans if span.end <= start], 0, start),
+        tail=_with_outputs(text, behind, end, len(text)),
+        outputs=tuple(span.output for span in inner),
+        letters=letters,
+    )
 
 
-def split_around(text: str, spans: Sequence[tuple[int, int]]) -> list[Piece]:
-    """Cut a text at its spans: they and the space next to them are kept, the rest is translated by itself.
+def split_around(text: str, spans: Sequence[Span]) -> list[Piece]:
+    """Cut a text at its spans: their outputs and the space next to them are kept, the rest is translated by itself.
 
-    The pieces' texts joined are the text.
+    Where the spans stay as they are, the pieces' texts joined are the text.
     """
-    return [piece for piece in _cut_around(text, spans) if piece.text]
+    pieces: list[Piece] = []
+    outputs = [*(span.output for span in spans), ""]
+    for (start, end), output in zip(_gaps(text, spans), outputs, strict=True):
+        first, last = _content(text, start, end)
+        pieces += [
+            Piece(text[start:first], translatable=False),
+            Piece(text[first:last], translatable=bool(_LETTER.search(text, first, last))),
+            Piece(text[last:end] + output, translatable=False),
+        ]
+    return [piece for piece in pieces if piece.text]
 
 
 def _term_spans(text: str, term: str) -> Iterator[tuple[int, int]]:
@@ -156,26 +173,36 @@ def _continues_word(text: str, position: int) -> bool:
     return bool(_WORD.match(left) and _WORD.match(right))
 
 
-def _pattern_spans(text: str, pattern: str) -> list[tuple[int, int]]:
+def _pattern_spans(text: str, pattern: str, field: str | None) -> list[tuple[int, int]]:
     try:
         return [found.span() for found in regex.finditer(pattern, text, timeout=_PATTERN_TIMEOUT_S)]
     except regex.error as error:
-        raise UnsupportedOptionError(f"{pattern!r} is no regular expression: {error}") from error
+        raise UnsupportedOptionError(
+            f"{field or 'patterns'}: {pattern!r} is no regular expression: {error}", field=field
+        ) from error
     except TimeoutError as error:
-        raise UnsupportedOptionError(f"the regular expression {pattern!r} takes too long; simplify it") from error
+        raise UnsupportedOptionError(
+            f"{field or 'patterns'}: the regular expression {pattern!r} takes too long; simplify it", field=field
+        ) from error
 
 
-def _cut_around(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Piece]:
-    position = 0
-    for start, end in [*spans, (len(text), len(text))]:
-        between = text[position:start]
-        content = between.strip()
-        if _LETTER.search(content):
-            lead = len(between) - len(between.lstrip())
-            yield Piece(between[:lead], translatable=False)
-            yield Piece(content, translatable=True)
-            yield Piece(between[lead + len(content) :], translatable=False)
-        else:
-            yield Piece(between, translatable=False)
-        yield Piece(text[start:end], translatable=False)
-        position = end
+def _gaps(text: str, spans: Sequence[Span]) -> list[tuple[int, int]]:
+    """What lies before, between and behind the spans: one more than there are spans."""
+    starts = [0, *(span.end for span in spans)]
+    ends = [*(span.start for span in spans), len(text)]
+    return list(zip(starts, ends, strict=True))
+
+
+def _content(text: str, start: int, end: int) -> tuple[int, int]:
+    """A part of the text without the white space at its ends."""
+    part = text[start:end]
+    first = start + len(part) - len(part.lstrip())
+    return first, max(first, start + len(part.rstrip()))
+
+
+def _with_outputs(text: str, spans: Sequence[Span], start: int, end: int) -> str:
+    parts, position = [], start
+    for span in spans:
+        parts += [text[position : span.start], span.output]
+        position = span.end
+    return "".join([*parts, text[position:end]])

@@ -1,18 +1,19 @@
 """Where are a text's sentences? Cuts any string into pieces to translate and pieces to keep, losing nothing.
 
 Knows no model: the caller says how many characters a piece may have. Joining the pieces' texts gives the text
-back, for every string.
+back, for every string. What the caller names whole (a placeholder, an address) is never cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import regex
 import sentencex
 
 from pipelines.text.languages import resolve_language
+from pipelines.text.spans import Span
 
 # Characters that never belong to a sentence: controls, line and paragraph separators. A run of three or more
 # spaces is layout as well; one or two inside a sentence are spacing that the model reads.
@@ -29,7 +30,7 @@ _PREPENDS_GRAPHEME = regex.compile(r"\p{GCB=Prepend}")
 _BINDS_LETTER = regex.compile(r"\p{CCC=9}\p{L}")
 _CONTROL = regex.compile(r"[\p{GCB=Control}\r\n]")
 # A flag is named apart, because `\X` alone looks back over the whole run of flags before it.
-_GRAPHEME = regex.compile(rf"\p{{RI}}{{2}}{_EXTENDS}*|\X")
+_GRAPHEME = regex.compile(rf"\p{{GCB=Prepend}}*\ue000+{_EXTENDS}*|\p{{RI}}{{2}}{_EXTENDS}*|\X")
 _LEADING_SPACE = regex.compile(rf"\s+(?!{_EXTENDS})")
 _LETTER = regex.compile(r"\p{L}")
 
@@ -47,6 +48,8 @@ _MIN_CLAUSE_SHARE = 0.25
 _MAX_SPLITTER_CHARS = 20_000
 
 _SURROGATE = regex.compile(r"[\ud800-\udfff]")
+# Stands for the characters of what is whole: no letter, no space and no mark, so nothing ends or breaks inside.
+_WHOLE = "\ue000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Piece:
     translatable: bool
 
 
-def split_text(text: str, language: str, *, max_segment_chars: int) -> list[Piece]:
+def split_text(text: str, language: str, *, max_segment_chars: int, whole: Sequence[Span] = ()) -> list[Piece]:
     """Cut a text into pieces; their texts joined are the text, for every string.
 
     A translatable piece has a letter, has no white space, control or loose format character at its ends, and is
@@ -68,10 +71,14 @@ def split_text(text: str, language: str, *, max_segment_chars: int) -> list[Piec
         text: Any string.
         language: FLORES-200 code (or any other that the table knows) of the text.
         max_segment_chars: The most characters (code points) of a translatable piece, at least 1.
+        whole: Spans that stay in one piece, in order and without overlap; a span that is longer than the limit makes
+            its piece longer.
 
     Raises:
         UnknownLanguageError: The table has no such language.
     """
+    if whole:
+        return _restored(text, split_text(_stand_in(text, whole), language, max_segment_chars=max_segment_chars))
     tag = _splitter_language(language)
     pieces: list[Piece] = []
     start = 0
@@ -85,6 +92,23 @@ def split_text(text: str, language: str, *, max_segment_chars: int) -> list[Piec
         start = end
     _append_block(pieces, text[start:], tag, max_segment_chars)
     return pieces
+
+
+def _stand_in(text: str, whole: Sequence[Span]) -> str:
+    parts, position = [], 0
+    for span in whole:
+        parts += [text[position : span.start], _WHOLE * (span.end - span.start)]
+        position = span.end
+    return "".join([*parts, text[position:]])
+
+
+def _restored(text: str, pieces: Sequence[Piece]) -> list[Piece]:
+    restored, position = [], 0
+    for piece in pieces:
+        end = position + len(piece.text)
+        restored.append(Piece(text[position:end], piece.translatable))
+        position = end
+    return restored
 
 
 def _splitter_language(code: str) -> str:

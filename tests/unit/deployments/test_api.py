@@ -55,6 +55,9 @@ async def test_a_translation_says_all_about_itself(client: httpx.AsyncClient) ->
         "model": "fake",
         "adapter": None,
         "cached": False,
+        "score": None,
+        "alternatives": [],
+        "detection_confidence": None,
         "request_id": "abc-1",
         "warnings": [],
     }

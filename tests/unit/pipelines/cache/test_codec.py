@@ -22,6 +22,7 @@ translations = st.builds(
     finish=st.sampled_from(["stop", "length"]),
     cached=st.booleans(),
     alternatives=st.lists(st.builds(Hypothesis, text=any_text, score=scores), max_size=4).map(tuple),
+    unknown_spans=st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), max_size=3).map(tuple),
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=9)
@@ -58,7 +59,9 @@ def test_an_entry_of_another_key_is_a_miss() -> None:
     assert decode(KEY, encode("cd" * 32, Translation(text="Bonjour."))) is None
 
 
-@pytest.mark.parametrize(("index", "value"), [(0, 2), (1, None), (3, "high"), (6, "error"), (7, [["text"]])])
+@pytest.mark.parametrize(
+    ("index", "value"), [(0, 1), (1, None), (3, "high"), (6, "error"), (7, [["text"]]), (8, [[0]])]
+)
 def test_an_entry_of_another_version_or_type_is_a_miss(index: int, value: object) -> None:
     """Each field is checked, so an older or newer format reads as absent."""
     fields = json.loads(encode(KEY, Translation(text="Bonjour.")))

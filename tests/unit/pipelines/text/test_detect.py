@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.errors import UnknownLanguageError
+from pipelines.errors import UndetectedLanguageError
 from pipelines.text.detect import LanguageDetector
 
 TABLE = [
@@ -47,14 +47,14 @@ def test_what_is_sure_is_right(detector: LanguageDetector) -> None:
 @pytest.mark.parametrize("text", ["hello handsome", "", "123", "🙂", "https://example.org/page", "ok"])
 def test_guessing_is_refused(detector: LanguageDetector, text: str) -> None:
     """A text that tells too little gets an error, not a language (a peer took "hello handsome" for Bengali)."""
-    with pytest.raises(UnknownLanguageError, match="cannot be told") as refused:
+    with pytest.raises(UndetectedLanguageError, match="cannot be told") as refused:
         detector.detect(text, field="source_lang")
     assert refused.value.field == "source_lang"
 
 
 def test_error_names_the_candidates(detector: LanguageDetector) -> None:
     """The caller sees what it may be, with confidences."""
-    with pytest.raises(UnknownLanguageError, match=r"candidates: \w+_Latn \(0\.\d\d\), "):
+    with pytest.raises(UndetectedLanguageError, match=r"candidates: \w+_Latn \(0\.\d\d\), "):
         detector.detect("hello handsome")
 
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import UnsupportedOptionError
-from pipelines.text.protect import find_spans, mask, split_around
+from pipelines.text.protect import Masked, find_spans, mask, split_around
+from pipelines.text.spans import Span, unchanged_spans
 
 MARKED_TEXT = st.lists(
     st.sampled_from(
@@ -21,6 +22,11 @@ MARKED_TEXT = st.lists(
 def spans_of(text: str, **options: list[str]) -> list[str]:
     """The protected parts of a text."""
     return [text[start:end] for start, end in find_spans(text, **options)]
+
+
+def masked_form(text: str) -> Masked | None:
+    """A text with all that is found by itself hidden."""
+    return mask(text, unchanged_spans(text, find_spans(text)))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +85,7 @@ def test_callers_patterns_are_bounded() -> None:
 def test_masks_come_back_wherever_the_model_puts_them() -> None:
     """Word order may change; spans at the ends never reach the model."""
     text = "🙂 Open {file} at https://a.org/b now! 🙂"
-    masked = mask(text, find_spans(text))
+    masked = masked_form(text)
     assert masked is not None
     assert masked.text == "Open ZQ0Q at ZQ1Q now!"
     assert masked.restore("Ahora abre en ZQ1Q ZQ0Q!") == "🙂 Ahora abre en https://a.org/b {file}! 🙂"
@@ -88,21 +94,30 @@ def test_masks_come_back_wherever_the_model_puts_them() -> None:
 @pytest.mark.parametrize("output", ["", "ZQ0Q", "ZQ0Q ZQ0Q ZQ1Q", "ZQ0Q ZQ2Q", "ZQ0 ZQ1Q"])
 def test_lost_or_doubled_masks_are_noticed(output: str) -> None:
     """An output without each mask exactly once is not believed."""
-    masked = mask("a {x} b {y} c", find_spans("a {x} b {y} c"))
+    masked = masked_form("a {x} b {y} c")
     assert masked is not None
     assert masked.restore(output) is None
 
 
 def test_nothing_to_translate_is_not_masked() -> None:
     """A text of spans alone has no masked form."""
-    assert mask("{x} 🙂!", find_spans("{x} 🙂!")) is None
+    assert masked_form("{x} 🙂!") is None
+
+
+def test_a_span_may_have_another_output() -> None:
+    """A glossary's term stands where the model puts its mask, at the ends of the text as well."""
+    spans = [Span(0, 5, "Infarto"), Span(10, 15, "दिल")]
+    masked = mask("Heart and heart.", spans)
+    assert masked is not None
+    assert (masked.text, masked.restore("y")) == ("and", "Infarto y दिल.")
+    assert "".join(piece.text for piece in split_around("Heart and heart.", spans)) == "Infarto and दिल."
 
 
 @given(MARKED_TEXT)
 @settings(max_examples=300, deadline=None)
 def test_identity_comes_back_to_the_byte(text: str) -> None:
     """Masked and restored, or split around and joined: the text is the same."""
-    spans = find_spans(text)
+    spans = unchanged_spans(text, find_spans(text))
     masked = mask(text, spans)
     assert masked is None or masked.restore(masked.text) == text
     assert "".join(piece.text for piece in split_around(text, spans)) == text

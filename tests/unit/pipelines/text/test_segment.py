@@ -7,7 +7,9 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.text.protect import find_spans
 from pipelines.text.segment import Piece, split_text
+from pipelines.text.spans import Span, merge_spans, unchanged_spans
 
 LANGUAGES = st.sampled_from(
     [
@@ -134,3 +136,28 @@ def test_million_characters_are_cut(unit: str) -> None:
 def test_piece_is_a_value() -> None:
     """Pieces compare by what they hold."""
     assert split_text("Hi", "en", max_segment_chars=9) == [Piece("Hi", translatable=True)]
+
+
+def test_what_is_whole_is_never_cut() -> None:
+    """A placeholder with spaces, an address with a full stop and a block of code stay in one piece, at any limit."""
+    text = "Open {count, plural, one {# file. Or} other {# files}} at https://a.org/b?c=d. Then go."
+    whole = unchanged_spans(text, find_spans(text))
+    for limit in (5, 10, 20, 500):
+        pieces = split_text(text, "eng_Latn", max_segment_chars=limit, whole=whole)
+        assert "".join(each.text for each in pieces) == text
+        for span in whole:
+            assert any(span.output in each.text for each in pieces)
+    assert [each.text for each in pieces if each.translatable][1] == "Then go."
+
+
+@given(ANY_TEXT | HARD_TEXT, st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9)), max_size=4), st.integers(1, 9))
+@settings(max_examples=300, deadline=None)
+def test_any_spans_can_be_whole(text: str, places: list[tuple[int, int]], max_chars: int) -> None:
+    """For every string and any spans: nothing is lost, and no piece begins inside a span."""
+    spans = merge_spans([Span(start, start + n, "") for start, n in places if n and start + n <= len(text)])
+    pieces = split_text(text, "eng_Latn", max_segment_chars=max_chars, whole=spans)
+    assert "".join(each.text for each in pieces) == text
+    position = 0
+    for each in pieces:
+        assert not any(span.start < position < span.end for span in spans)
+        position += len(each.text)

@@ -1,0 +1,107 @@
+"""Turns a wire request into what the pipeline is asked: defaults, limits, and what only this service may refuse."""
+
+from __future__ import annotations
+
+import time
+
+from configs.schema import DecodingSettings, LimitSettings, QualitySettings
+from deployments.access.meter import check_adapter
+from deployments.schemas import TranslateRequest
+from pipelines.errors import TooManyItemsError, UnsupportedOptionError
+from pipelines.stages.guarded import stronger
+from pipelines.text.glossary import Glossary
+from pipelines.types import BULK_PRIORITY, INTERACTIVE_PRIORITY, DecodingOptions, TranslationRequest
+
+
+class RequestReader:
+    """Reads wire requests.
+
+    Args:
+        decoding: Defaults of decoding, and the widest beam.
+        quality: How suspicious sentences are decoded again.
+    """
+
+    def __init__(self, decoding: DecodingSettings, quality: QualitySettings) -> None:
+        self._decoding = decoding
+        self._quality = quality
+
+    def read(self, request: TranslateRequest, limits: LimitSettings, prefix: str = "") -> TranslationRequest:
+        """Return what the pipeline is asked.
+
+        Args:
+            request: Well-formed.
+            limits: What one request may ask for.
+            prefix: What precedes a field's name in an error, such as `items.3.`.
+
+        Raises:
+            UnsupportedOptionError: An option is outside what is allowed; the message names the field.
+            TooManyItemsError: A list is over its limit.
+        """
+        _check_sizes(request, limits, prefix)
+        check_adapter(request.adapter, f"{prefix}adapter")
+        decoding = self._decoding_options(request, prefix)
+        return TranslationRequest(
+            text=request.text,
+            source_lang=request.source_lang,
+            target_lang=request.target_lang,
+            adapter=request.adapter,
+            decoding=decoding,
+            deadline_unix_s=time.time() + limits.request_timeout_s,
+            priority=BULK_PRIORITY if prefix else INTERACTIVE_PRIORITY,
+            field_prefix=prefix,
+            glossary=_glossary(request, prefix),
+            keep_terms=tuple(request.do_not_translate),
+            keep_patterns=tuple(request.protect_patterns),
+            second_try=self._second_try(decoding),
+        )
+
+    def _decoding_options(self, request: TranslateRequest, prefix: str) -> DecodingOptions:
+        wanted = {"num_beams": request.num_beams or self._decoding.num_beams, "alternatives": request.alternatives}
+        for field, value in wanted.items():
+            if value > self._decoding.max_num_beams:
+                raise UnsupportedOptionError(
+                    f"{prefix}{field} is {value}; 1 to {self._decoding.max_num_beams} are accepted",
+                    field=f"{prefix}{field}",
+                )
+        return DecodingOptions(
+            num_beams=max(wanted.values()),
+            num_hypotheses=request.alternatives,
+            max_new_tokens=request.max_length,
+            length_penalty=self._decoding.length_penalty,
+            no_repeat_ngram_size=self._decoding.no_repeat_ngram_size,
+            repetition_penalty=self._decoding.repetition_penalty,
+        )
+
+    def _second_try(self, decoding: DecodingOptions) -> DecodingOptions | None:
+        if not self._quality.second_try:
+            return None
+        return stronger(
+            decoding,
+            num_beams=self._quality.second_try_num_beams,
+            no_repeat_ngram_size=self._quality.second_try_no_repeat_ngram_size,
+        )
+
+
+def _check_sizes(request: TranslateRequest, limits: LimitSettings, prefix: str) -> None:
+    sizes = (
+        ("glossary", len(request.glossary or ()), limits.max_glossary_terms),
+        ("do_not_translate", len(request.do_not_translate), limits.max_kept_terms),
+        ("protect_patterns", len(request.protect_patterns), limits.max_kept_patterns),
+    )
+    for field, size, most in sizes:
+        if size > most:
+            raise TooManyItemsError(
+                f"{prefix}{field} has {size} entries; at most {most} are accepted", field=f"{prefix}{field}"
+            )
+
+
+def _glossary(request: TranslateRequest, prefix: str) -> Glossary | None:
+    if not request.glossary:
+        return None
+    options = request.glossary_options
+    return Glossary(
+        request.glossary,
+        match_case=options.match_case,
+        match_inflections=options.match_inflections,
+        field=f"{prefix}glossary",
+    )

@@ -1,0 +1,91 @@
+"""Makes a request's result of what came of its sentences: text, score, alternatives, notices, counts."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from pipelines.errors import TranslationError
+from pipelines.stages.plan import Plan
+from pipelines.stages.protected import mean_score
+from pipelines.stages.sentence import Done
+from pipelines.text.glossary import check_terms
+from pipelines.types import Failure, Hypothesis, Notice, TranslationResult
+
+
+def make_result(plan: Plan, outcomes: Sequence[Done | Failure]) -> TranslationResult | TranslationError:
+    """Put the sentences together, or return the first failure.
+
+    Args:
+        plan: Of the request.
+        outcomes: One for each sentence of all passages, in order.
+    """
+    done: list[Done] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Failure):
+            return outcome.error
+        done.append(outcome)
+    text = _assemble(plan, done)
+    translations = [each.translation for each in done]
+    return TranslationResult(
+        text=text,
+        source_lang=plan.source_lang,
+        target_lang=plan.target_lang,
+        adapter=plan.adapter,
+        cached=bool(done) and all(each.cached for each in translations),
+        num_segments=len(done),
+        notices=(*plan.notices, *_notices(done), *_missing_terms(plan, done)),
+        score=mean_score(translations),
+        alternatives=_alternatives(plan, done) if plan.num_alternatives > 1 else (),
+        detected=plan.detected,
+        counts=dict(plan.counts),
+    )
+
+
+def _assemble(plan: Plan, done: Sequence[Done]) -> str:
+    sentences = iter(done)
+    return "".join(
+        part if isinstance(part, str) else part.assemble([next(sentences) for _ in part.sentences])
+        for part in plan.parts
+    )
+
+
+def _notices(done: Sequence[Done]) -> Iterator[Notice]:
+    for place, each in enumerate(done):
+        for notice in each.notices:
+            yield replace(notice, message=f"segment {place}: {notice.message}", segment=place)
+
+
+def _missing_terms(plan: Plan, done: Sequence[Done]) -> Iterator[Notice]:
+    sentences = iter(done)
+    for passage in plan.passages:
+        outputs = [next(sentences).translation.text for _ in passage.sentences]
+        # Pieces without a letter are kept, and a term may be one.
+        kept = [piece.text for piece in passage.pieces if not piece.translatable]
+        yield from check_terms("\n".join(outputs + kept), passage.terms)
+
+
+def _alternatives(plan: Plan, done: Sequence[Done]) -> tuple[Hypothesis, ...]:
+    """The best combinations of the sentences' hypotheses."""
+    best: list[tuple[float, tuple[Done, ...]]] = [(0.0, ())]
+    for each in done:
+        weight = max(1, each.translation.num_target_tokens)
+        longer = [
+            (score + (choice.translation.score or 0.0) * weight, (*chosen, choice))
+            for score, chosen in best
+            for choice in _choices(each)
+        ]
+        best = heapq.nlargest(plan.num_alternatives, longer, key=lambda combination: combination[0])
+    texts: dict[str, float] = {}
+    for _, chosen in best:
+        score = mean_score([each.translation for each in chosen])
+        texts.setdefault(_assemble(plan, chosen), score if score is not None else 0.0)
+    return tuple(Hypothesis(text, score) for text, score in texts.items())
+
+
+def _choices(done: Done) -> list[Done]:
+    hypotheses = [] if done.tags else done.translation.alternatives
+    chosen = [done, *(replace(done, translation=replace(done.translation, text=each.text, score=each.score))
+                      for each in hypotheses)]  # fmt: skip
+    return list({each.translation.text: each for each in chosen}.values())

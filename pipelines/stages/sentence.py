@@ -1,0 +1,153 @@
+"""Translates one sentence with the inline tags in it.
+
+The model reads the sentence without its tags, and the content of each element by itself; that content is then looked
+for in the whole (`text/placing.py`), and the tags go around it. Where it cannot be found, the sentence is translated
+piece by piece between its tags, which keeps every tag with its words at the price of context, and a notice says so.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from pipelines.stages.guarded import Guarded, translate_guarded
+from pipelines.stages.protected import Order, join_outcomes, translate_protected
+from pipelines.stages.steps import Steps, side_by_side
+from pipelines.text.passage import Tag
+from pipelines.text.placing import Element, find_elements, place_tags
+from pipelines.text.segment import Piece
+from pipelines.text.spans import Span, merge_spans, spans_within
+from pipelines.types import DecodingOptions, Failure, Notice, Outcome, Translation
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """What is translated at a time.
+
+    Attributes:
+        text: Plain text without tags.
+        spans: What must not change in it.
+        tags: Between its characters.
+    """
+
+    text: str
+    spans: Sequence[Span] = ()
+    tags: Sequence[Tag] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A sentence that was translated.
+
+    Attributes:
+        translation: Of the plain text.
+        notices: What is suspicious about it.
+        tags: (tag's place in the sentence's list, offset in the output), in the order of writing.
+    """
+
+    translation: Translation
+    notices: tuple[Notice, ...] = ()
+    tags: Sequence[tuple[int, int]] = field(default=())
+
+
+def translate_sentence(sentence: Sentence, order: Order) -> Steps[Done | Failure]:
+    """Translate a sentence; see the module."""
+    if not sentence.tags:
+        guarded = yield from translate_guarded(sentence.text, sentence.spans, order)
+        return guarded if isinstance(guarded, Failure) else Done(guarded.translation, guarded.notices)
+    return (yield from _translate_tagged(sentence, order))
+
+
+def _translate_tagged(sentence: Sentence, order: Order) -> Steps[Done | Failure]:
+    text = sentence.text
+    spans = _cut_spans(sentence)
+    contents = list(dict.fromkeys(_contents(text, find_elements(text, sentence.tags))))
+    whole, renderings = yield from _both(
+        translate_guarded(text, spans, order),
+        [_translate_part(text, start, end, spans, order) for start, end in contents],
+    )
+    if isinstance(whole, Failure):
+        return whole
+    by_content = {
+        text[start:end]: each.text
+        for (start, end), each in zip(contents, renderings, strict=True)
+        if isinstance(each, Translation)
+    }
+    places = place_tags(text, whole.translation.text, sentence.tags, by_content)
+    if places is not None:
+        return Done(whole.translation, whole.notices, places)
+    order.counts["translated_between_tags"] += 1
+    return (yield from _translate_between(sentence, spans, order))
+
+
+def _both(
+    whole: Steps[Guarded | Failure], parts: Sequence[Steps[Outcome]]
+) -> Steps[tuple[Guarded | Failure, list[Outcome]]]:
+    """Ask for the whole and its parts in the same rounds."""
+    first, *rest = yield from side_by_side([_as_any(whole), *map(_as_any, parts)])
+    assert isinstance(first, Guarded | Failure)
+    return first, [each for each in rest if not isinstance(each, Guarded)]
+
+
+def _as_any(steps: Steps[Guarded | Failure] | Steps[Outcome]) -> Steps[Guarded | Outcome]:
+    return (yield from steps)
+
+
+def _contents(text: str, elements: Sequence[Element]) -> Iterator[tuple[int, int]]:
+    for element in elements:
+        yield element.start, element.end
+        yield from _contents(text, element.inner)
+
+
+def _cut_spans(sentence: Sentence) -> list[Span]:
+    """The spans without those that a tag stands inside of: cut at the tags where they stay as they are."""
+    spans: list[Span] = []
+    for span in sentence.spans:
+        inside = [tag.offset for tag in sentence.tags if span.start < tag.offset < span.end]
+        if not inside:
+            spans.append(span)
+        elif span.output == sentence.text[span.start : span.end]:
+            bounds = [span.start, *dict.fromkeys(inside), span.end]
+            spans += [Span(start, end, sentence.text[start:end]) for start, end in itertools.pairwise(bounds)]
+    return merge_spans(spans)
+
+
+def _translate_part(text: str, start: int, end: int, spans: Sequence[Span], order: Order) -> Steps[Outcome]:
+    """Translate a part that may have white space at its ends, or no language at all."""
+    single = replace(order.decoding, num_hypotheses=1)
+    return (yield from _translate_stripped(text[start:end], spans_within(spans, start, end), order, single))
+
+
+def _translate_stripped(part: str, spans: Sequence[Span], order: Order, decoding: DecodingOptions) -> Steps[Outcome]:
+    content = part.strip()
+    if not any(char.isalpha() for char in content):
+        return Translation(part)
+    lead = len(part) - len(part.lstrip())
+    inner = spans_within(spans, lead, lead + len(content))
+    outcome = yield from translate_protected(content, inner, order, decoding)
+    if isinstance(outcome, Failure):
+        return outcome
+    return replace(outcome, text=part[:lead] + outcome.text + part[lead + len(content) :])
+
+
+def _translate_between(sentence: Sentence, spans: Sequence[Span], order: Order) -> Steps[Done | Failure]:
+    bounds = [0, *dict.fromkeys(tag.offset for tag in sentence.tags), len(sentence.text)]
+    parts = list(itertools.pairwise(bounds))
+    outcomes = yield from side_by_side(
+        [_translate_part(sentence.text, start, end, spans, order) for start, end in parts]
+    )
+    pieces = [Piece(sentence.text[start:end], translatable=True) for start, end in parts]
+    joined = join_outcomes(pieces, outcomes, order)
+    if isinstance(joined, Failure):
+        return joined
+    offset_at, position = {0: 0}, 0
+    for (_, end), outcome in zip(parts, outcomes, strict=True):
+        assert isinstance(outcome, Translation)
+        position += len(outcome.text)
+        offset_at[end] = position
+    # Written one after the other, so that each tag's place is where its part begins.
+    text = "".join(outcome.text for outcome in outcomes if isinstance(outcome, Translation))
+    places = [(place, offset_at[tag.offset]) for place, tag in enumerate(sentence.tags)]
+    notice = Notice("tags_split", "the tags could not be placed in the whole; it was translated between them")
+    return Done(replace(joined, text=text), (notice,), places)

@@ -1,0 +1,193 @@
+"""Where do a sentence's inline tags go in its translation? With their words, wherever those went.
+
+The content of an element is looked for in the translation of the whole sentence, by what it is when it is translated
+by itself. Knows no model: the caller has both translations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import regex
+
+from pipelines.text.passage import Tag
+
+# What a translation of a few words may have at its ends that they have not inside a sentence.
+_LOOSE_END = r"[\s\p{P}]*"
+_EDGES = regex.compile(rf"^{_LOOSE_END}|{_LOOSE_END}$")
+_WORD = r"[\p{L}\p{M}\p{N}_--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]]"
+_SPACE = regex.compile(r"\s+")
+
+
+@dataclass(slots=True)
+class Element:
+    """A pair of tags (or one whose partner is in another sentence) and what is inside it.
+
+    Attributes:
+        start: Of its content in the source.
+        end: Behind its content.
+        tags: Its places in the list of tags: opening and closing, or only one of them.
+        inner: Elements inside it.
+    """
+
+    start: int
+    end: int
+    tags: tuple[int, ...]
+    inner: list[Element] = field(default_factory=list)
+
+
+def find_elements(text: str, tags: Sequence[Tag]) -> list[Element]:
+    """The outermost elements with content, by their place; those inside them are their own."""
+    elements: list[Element] = []
+    open_tags: list[int] = []
+    for place, tag in enumerate(tags):
+        if tag.kind == "open":
+            open_tags.append(place)
+        elif tag.kind == "close":
+            partner = next((each for each in reversed(open_tags) if tags[each].name == tag.name), None)
+            if partner is None:
+                elements.append(Element(0, tag.offset, (place,)))
+            else:
+                elements.append(Element(tags[partner].offset, tag.offset, (partner, place)))
+                open_tags.remove(partner)
+    elements += [Element(tags[place].offset, len(text), (place,)) for place in open_tags]
+    return _nested([each for each in elements if text[each.start : each.end].strip()])
+
+
+def place_tags(
+    source: str, output: str, tags: Sequence[Tag], renderings: Mapping[str, str]
+) -> list[tuple[int, int]] | None:
+    """Place every tag in the translation.
+
+    Args:
+        source: The sentence without tags.
+        output: Its translation.
+        tags: Of the sentence.
+        renderings: Translation of each element's content.
+
+    Returns:
+        (tag, offset in the output) in the order in which they are to be written, or None if an element's content
+        cannot be found.
+    """
+    if output == source:
+        return [(place, tag.offset) for place, tag in enumerate(tags)]
+    found: dict[int, tuple[int, int]] = {}
+    written: list[_Written] = []
+    elements = find_elements(source, tags)
+    if not _find_all(elements, source, output, (0, len(output)), renderings, found, written, depth=1):
+        return None
+    empty: list[tuple[str, int]] = []
+    for place, tag in enumerate(tags):
+        if place in found:
+            continue
+        if tag.kind == "close" and empty and empty[-1][0] == tag.name:
+            _, offset = empty.pop()  # an element without content stays together
+        else:
+            parent = _innermost(elements, tag.offset, place)
+            inside = (0, len(output)) if parent is None else found[parent.tags[0]]
+            around = (0, len(source)) if parent is None else (parent.start, parent.end)
+            offset = _proportional(output, inside, (tag.offset - around[0]) / max(1, around[1] - around[0]))
+        if tag.kind == "open":
+            empty.append((tag.name, offset))
+        written.append(_Written(offset, 1, place, place))
+    written.sort()
+    return [(each.tag, each.offset) for each in written]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Written:
+    """At one offset what ends there is written before what stands alone, and that before what begins."""
+
+    offset: int
+    rank: int
+    depth: int
+    tag: int
+
+
+def _nested(elements: list[Element]) -> list[Element]:
+    elements.sort(key=lambda each: (each.start, -each.end, each.tags[0]))
+    outermost: list[Element] = []
+    around: list[Element] = []
+    for element in elements:
+        while around and around[-1].end < element.end:
+            around.pop()
+        (around[-1].inner if around else outermost).append(element)
+        around.append(element)
+    return outermost
+
+
+def _find_all(
+    elements: Sequence[Element],
+    source: str,
+    output: str,
+    inside: tuple[int, int],
+    renderings: Mapping[str, str],
+    found: dict[int, tuple[int, int]],
+    written: list[_Written],
+    depth: int,
+) -> bool:
+    taken: list[tuple[int, int]] = []
+    for element in elements:
+        place = _find(element, source, output, inside, renderings, taken)
+        if place is None:
+            return False
+        taken.append(place)
+        opening, closing = _written_ends(element, place, depth, len(source))
+        written += [*opening, *closing]
+        found.update(dict.fromkeys(element.tags, place))
+        if not _find_all(element.inner, source, output, place, renderings, found, written, depth + 1):
+            return False
+    return True
+
+
+def _written_ends(
+    element: Element, place: tuple[int, int], depth: int, num_source_chars: int
+) -> tuple[list[_Written], list[_Written]]:
+    start, end = place
+    if len(element.tags) == 2:
+        return [_Written(start, 2, depth, element.tags[0])], [_Written(end, 0, -depth, element.tags[1])]
+    if element.end == num_source_chars:
+        return [_Written(start, 2, depth, element.tags[0])], []
+    return [], [_Written(end, 0, -depth, element.tags[0])]
+
+
+def _find(
+    element: Element,
+    source: str,
+    output: str,
+    inside: tuple[int, int],
+    renderings: Mapping[str, str],
+    taken: Sequence[tuple[int, int]],
+) -> tuple[int, int] | None:
+    """Where the content is; of several places the one nearest to where it was in the source."""
+    content = source[element.start : element.end]
+    wanted = _EDGES.sub("", renderings.get(content, content)) or renderings.get(content, content).strip()
+    if not wanted:
+        return None
+    literal = r"\s+".join(regex.escape(word) for word in _SPACE.split(wanted))
+    before = f"(?<!{_WORD})" if regex.match(_WORD, wanted[0], regex.V1) else ""
+    after = f"(?!{_WORD})" if regex.match(_WORD, wanted[-1], regex.V1) else ""
+    pattern = regex.compile(before + literal + after, regex.V1 | regex.I)
+    expected = element.start / max(1, len(source)) * len(output)
+    places = [
+        found.span()
+        for found in pattern.finditer(output, *inside)
+        if not any(found.start() < end and start < found.end() for start, end in taken)
+    ]
+    return min(places, key=lambda place: abs(place[0] - expected), default=None)
+
+
+def _innermost(elements: Sequence[Element], offset: int, tag: int) -> Element | None:
+    for element in elements:
+        if element.start < offset < element.end or (len(element.tags) == 2 and element.tags[0] < tag < element.tags[1]):
+            return _innermost(element.inner, offset, tag) or element
+    return None
+
+
+def _proportional(output: str, inside: tuple[int, int], share: float) -> int:
+    """A boundary of words near a share of the way."""
+    start, end = inside
+    wanted = start + share * (end - start)
+    boundaries = [start, end, *(found.start() for found in _SPACE.finditer(output, start, end))]
+    return min(boundaries, key=lambda boundary: abs(boundary - wanted))
