@@ -28,11 +28,9 @@ _IRRELEVANT = {
     "corda_config",
     "ensure_weight_tying",
     "eva_config",
-    "exclude_modules",
     "inference_mode",
     "init_lora_weights",  # checked by itself, see `_BASE_CHANGING`
     "layers_pattern",
-    "layers_to_transform",
     "lora_dropout",
     "lora_ga_config",
     "loftq_config",
@@ -42,7 +40,6 @@ _IRRELEVANT = {
     "qalora_group_size",
     "revision",
     "runtime_config",
-    "target_modules",  # the tensors in the file say the same, and are what is applied
     "task_type",
 }
 _REASONS = {
@@ -70,6 +67,7 @@ class AdapterConfig:
         use_rslora: Whether scales divide by the square root of the rank (Kalajdzievski 2023).
         rank_pattern: Module name, or the end of it, to rank.
         alpha_pattern: Likewise, to alpha.
+        targets: Names of the modules that were trained, or their ends; empty where the file does not list them.
     """
 
     rank: int
@@ -77,6 +75,11 @@ class AdapterConfig:
     use_rslora: bool
     rank_pattern: dict[str, int]
     alpha_pattern: dict[str, float]
+    targets: tuple[str, ...] = ()
+
+    def has_target(self, module: str) -> bool:
+        """Whether a module such as `model.encoder.layers.0.fc1` is among the listed targets."""
+        return any(_names(target, module) for target in self.targets)
 
     def rank_of(self, module: str) -> int:
         """Return the rank of a module such as `model.encoder.layers.0.fc1`."""
@@ -115,6 +118,7 @@ def read_adapter_config(folder: Path) -> AdapterConfig:
         use_rslora=parsed.use_rslora,
         rank_pattern=parsed.rank_pattern or {},
         alpha_pattern=parsed.alpha_pattern or {},
+        targets=parsed.listed_targets(),
     )
 
 
@@ -130,6 +134,14 @@ class _PeftConfig(BaseModel):
     alpha_pattern: dict[str, _Alpha] | None = None
     bias: str = "none"
     fan_in_fan_out: bool = False
+    target_modules: list[str] | str | None = None
+    exclude_modules: list[str] | str | None = None
+    layers_to_transform: list[int] | int | None = None
+
+    def listed_targets(self) -> tuple[str, ...]:
+        """The targets, where they are a list that holds for all layers and not a pattern or a choice of layers."""
+        is_plain = isinstance(self.target_modules, list) and not self.exclude_modules
+        return tuple(self.target_modules or ()) if is_plain and self.layers_to_transform is None else ()
 
     @model_validator(mode="after")
     def _refuse_what_changes_the_arithmetic(self) -> _PeftConfig:
@@ -170,7 +182,11 @@ def _refuse_other_models(others: dict[str, Any]) -> None:
 
 def _first_match(pattern: dict[str, T], module: str, default: T) -> T:
     """Look up a module as peft does: the first key that is the name, or its end after a dot."""
-    return next((value for key, value in pattern.items() if f".{module}".endswith(f".{key}")), default)
+    return next((value for key, value in pattern.items() if _names(key, module)), default)
+
+
+def _names(name: str, module: str) -> bool:
+    return f".{module}".endswith(f".{name}")
 
 
 def _first_error(error: ValidationError) -> InvalidAdapterError:

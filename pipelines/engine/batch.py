@@ -16,6 +16,7 @@ from torch import Tensor
 from pipelines.engine.decoder import Decoder
 from pipelines.engine.encoder import Encoder
 from pipelines.engine.kv_cache import KeyValueCache
+from pipelines.engine.lora import Adapter
 from pipelines.engine.search import BeamSearch, GreedySearch, Output, start_search
 from pipelines.engine.selection import best_continuations, constrain, is_constrained
 from pipelines.engine.shape import ModelShape
@@ -33,6 +34,7 @@ class Request:
         target_lang_id: Forced first token of the target.
         max_new_tokens: Bound of generated tokens, at least 1.
         options: The rest of the decoding.
+        adapter: Of all its rows, to its end; None is the base model.
     """
 
     key: int
@@ -40,6 +42,7 @@ class Request:
     target_lang_id: int
     max_new_tokens: int
     options: DecodingOptions
+    adapter: Adapter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +76,14 @@ class RunningBatch:
     @torch.inference_mode()
     def join(self, requests: Sequence[Request]) -> None:
         """Encode requests as one batch and add their rows. Nothing has changed if it raises."""
-        encoded = self._encoder([request.source for request in requests])
+        requests = _adapters_together(requests)
+        adapters = [request.adapter for request in requests]
+        lengths = [len(request.source) for request in requests]
+        encoded = self._encoder([request.source for request in requests], adapters)
         joining = [_Live(request, self._shape) for request in requests]
         self._cache.join(
-            self._decoder.cross_keys_values(encoded),
-            [len(request.source) for request in requests],
+            self._decoder.cross_keys_values(encoded, adapters, lengths),
+            lengths,
             [live.search.width for live in joining],
         )
         self._live += joining
@@ -89,7 +95,9 @@ class RunningBatch:
         Returns:
             The requests that are done; they have left.
         """
-        hidden = self._decoder.step(list(chain.from_iterable(live.next_tokens() for live in self._live)), self._cache)
+        tokens = list(chain.from_iterable(live.next_tokens() for live in self._live))
+        adapters = [live.request.adapter for live in self._live for _ in live.search.rows]
+        hidden = self._decoder.step(tokens, self._cache, adapters)
         selecting: list[_Live] = []
         rows: list[int] = []
         first_rows: list[int] = []
@@ -100,11 +108,11 @@ class RunningBatch:
                 first_rows.append(first)
                 rows += range(first, first + live.search.width)
             first += live.search.width
-        totals, tokens = self._continuations(hidden, rows, selecting) if selecting else ([], [])
+        totals, chosen = self._continuations(hidden, rows, selecting) if selecting else ([], [])
         self._cache.advance()
         for live in self._live:
             live.num_fed += 1
-        return self._take(selecting, first_rows, totals, tokens)
+        return self._take(selecting, first_rows, totals, chosen)
 
     @torch.inference_mode()
     def drop(self, keys: set[int]) -> None:
@@ -170,6 +178,12 @@ class _Live:
 
     def next_tokens(self) -> list[int]:
         return [row[self.num_fed] for row in self.search.rows]
+
+
+def _adapters_together(requests: Sequence[Request]) -> Sequence[Request]:
+    """Sort stably, so that the rows of one adapter lie together."""
+    order = {adapter: place for place, adapter in enumerate(dict.fromkeys(request.adapter for request in requests))}
+    return sorted(requests, key=lambda request: order[request.adapter])
 
 
 def _constrain(scores: Tensor, selecting: list[_Live], kind: type[GreedySearch | BeamSearch], eos_id: int) -> None:

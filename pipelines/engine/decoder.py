@@ -12,6 +12,7 @@ from torch.nn import functional
 from pipelines.engine.attention import Lengths, attend
 from pipelines.engine.encoder import embed
 from pipelines.engine.kv_cache import KeyValueCache
+from pipelines.engine.lora import Adapter, adapt_layers
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.weights import DecoderLayer, Weights
 
@@ -23,19 +24,24 @@ class Decoder:
         self._weights = weights
         self._shape = shape
 
-    def cross_keys_values(self, encoded: Tensor) -> Tensor:
+    def cross_keys_values(
+        self, encoded: Tensor, adapters: Sequence[Adapter | None], source_lengths: Sequence[int]
+    ) -> Tensor:
         """Project encoder output for every layer, once per source.
 
         Args:
             encoded: `[total tokens, d_model]`, packed.
+            adapters: One per source.
+            source_lengths: Tokens of each source.
 
         Returns:
             `[layers, 2, total tokens, d_model]`.
         """
-        layers = [layer.cross_kv(encoded).view(len(encoded), 2, -1) for layer in self._weights.decoder]
-        return torch.stack(layers).transpose(1, 2)
+        layers = adapt_layers(self._weights.decoder, "decoder", adapters, source_lengths)
+        keys_values = [layer.cross_kv(encoded).view(len(encoded), 2, -1) for layer in layers]
+        return torch.stack(keys_values).transpose(1, 2)
 
-    def step(self, tokens: Sequence[int], cache: KeyValueCache) -> Tensor:
+    def step(self, tokens: Sequence[int], cache: KeyValueCache, adapters: Sequence[Adapter | None]) -> Tensor:
         """Feed one token to every row and write its keys and values.
 
         A step that raised may be repeated: nothing counts until `cache.advance()`.
@@ -43,6 +49,7 @@ class Decoder:
         Args:
             tokens: One id per row, in the cache's order.
             cache: The rows' memory, at least one row.
+            adapters: One per row.
 
         Returns:
             `[rows, d_model]`, normalised, ready for the output projection.
@@ -50,7 +57,7 @@ class Decoder:
         cache.make_space()
         step = _Step(cache, self._shape)
         hidden = embed(self._weights, self._shape, *step.ids_and_positions(tokens))
-        for index, layer in enumerate(self._weights.decoder):
+        for index, layer in enumerate(adapt_layers(self._weights.decoder, "decoder", adapters)):
             hidden = hidden + layer.self_out(self._self_attention(layer, index, hidden, step))
             hidden = hidden + layer.cross_out(self._cross_attention(layer, index, hidden, step))
             hidden = hidden + layer.fc2(functional.relu_(layer.fc1(layer.ffn_norm(hidden))))

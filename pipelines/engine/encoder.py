@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipelines.engine.lora import Adapter, adapt_layers
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.weights import EncoderLayer, Weights
 
@@ -19,11 +20,12 @@ class Encoder:
         self._weights = weights
         self._shape = shape
 
-    def __call__(self, sources: Sequence[Sequence[int]]) -> Tensor:
+    def __call__(self, sources: Sequence[Sequence[int]], adapters: Sequence[Adapter | None]) -> Tensor:
         """Encode token ids.
 
         Args:
             sources: One non-empty sequence of ids per row, `[source language, ..., </s>]`.
+            adapters: One per row.
 
         Returns:
             `[total tokens, d_model]`, the rows one after the other.
@@ -34,7 +36,7 @@ class Encoder:
         ids = torch.tensor([token for source in sources for token in source], device=device)
         positions = torch.cat([torch.arange(length) for length in lengths]).to(device) + shape.pad_id + 1
         hidden = embed(weights, shape, ids, positions)
-        for layer in weights.encoder:
+        for layer in adapt_layers(weights.encoder, "encoder", adapters, lengths):
             hidden = hidden + layer.self_out(self._self_attention(layer, hidden, lengths))
             hidden = hidden + layer.fc2(functional.relu_(layer.fc1(layer.ffn_norm(hidden))))
             hidden = clamp_float16(hidden)

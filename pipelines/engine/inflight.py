@@ -12,16 +12,20 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from transformers import M2M100Config
 
+from pipelines.engine.adapter_weights import read_adapter
 from pipelines.engine.batch import Finished, Request, RunningBatch
 from pipelines.engine.checkpoint import Checkpoint
 from pipelines.engine.device import decoding_memory_bytes
 from pipelines.engine.length import LengthBound
 from pipelines.engine.linear import choose_backend
+from pipelines.engine.lora import Adapter
+from pipelines.engine.residents import ResidentAdapters
 from pipelines.engine.scheduler import Scheduler, Ticket
 from pipelines.engine.search import Output
 from pipelines.engine.shape import ModelShape
@@ -33,11 +37,19 @@ from pipelines.errors import (
     EngineError,
     TranslationError,
     UnavailableError,
-    UnknownAdapterError,
     UnsupportedOptionError,
 )
 from pipelines.protocols import EncodedSegment, EngineStats
-from pipelines.types import Failure, Hypothesis, LoadedAdapter, ModelInfo, Outcome, Segment, Translation
+from pipelines.types import (
+    DecodingOptions,
+    Failure,
+    Hypothesis,
+    LoadedAdapter,
+    ModelInfo,
+    Outcome,
+    Segment,
+    Translation,
+)
 
 _LOGGER = logging.getLogger(__name__)
 _PREFIX_LENGTH = 2  # `</s>` and the target language
@@ -63,6 +75,7 @@ class InflightEngine:
         batch: What decodes; owned by the engine's thread from here on.
         tokenizer: Of the same checkpoint.
         info: Reported as it is.
+        read_adapter: From a folder; called from the threads that load adapters.
         scheduler: Decides who joins; owned by the engine's thread.
         max_rows: Of the batch.
         bound: Of the outputs' lengths.
@@ -75,6 +88,7 @@ class InflightEngine:
         tokenizer: SegmentTokenizer,
         info: ModelInfo,
         *,
+        read_adapter: Callable[[Path], Adapter],
         scheduler: Scheduler,
         max_rows: int,
         bound: LengthBound,
@@ -83,6 +97,8 @@ class InflightEngine:
         self._batch = batch
         self._tokenizer = tokenizer
         self._info = info
+        self._read_adapter = read_adapter
+        self._adapters: ResidentAdapters[Adapter] = ResidentAdapters()
         self._scheduler = scheduler
         self._max_rows = max_rows
         self._bound = bound
@@ -144,6 +160,7 @@ class InflightEngine:
             RunningBatch(weights, shape, backend.compute_dtype),
             tokenizer,
             info,
+            read_adapter=partial(read_adapter, shape=shape, dtype=backend.compute_dtype, device=device),
             scheduler=Scheduler(
                 max_rows, max_cached_tokens=memory_bytes // shape.cached_token_bytes(backend.compute_dtype)
             ),
@@ -170,11 +187,11 @@ class InflightEngine:
         futures: list[Future[Outcome]] = [Future() for _ in rows]
         with self._changed:
             for encoded, future in zip(rows, futures, strict=True):
-                error = UnavailableError("the engine is closed") if self._closing else self._refusal(encoded.segment)
-                if error is not None:
+                try:
+                    row = self._row(encoded, future)
+                except TranslationError as error:
                     future.set_result(Failure(error))
                     continue
-                row = _Row(encoded, self._request(encoded), future)
                 self._num_rows_inside += row.num_rows
                 self._inbox.append(row)
             self._changed.notify()
@@ -185,20 +202,19 @@ class InflightEngine:
         return max(0, self._max_rows - self._num_rows_inside)
 
     def load_adapter(self, version: str, folder: Path) -> LoadedAdapter:
-        """Refuse: this engine serves no adapters so far.
-
-        Raises:
-            UnsupportedOptionError: Always.
-        """
-        raise UnsupportedOptionError("the in-flight engine serves no adapters so far", field="adapter")
+        """See `Engine.load_adapter`. The engine's thread never waits for it: rows that come later find it loaded."""
+        with self._changed:
+            if self._closing:
+                raise UnavailableError("the engine is closed")
+        return self._adapters.load(version, lambda: self._read_adapter(folder))
 
     def unload_adapter(self, version: str) -> bool:
-        """See `Engine.unload_adapter`; none is ever loaded."""
-        return True
+        """See `Engine.unload_adapter`."""
+        return self._adapters.unload(version)
 
     def adapters(self) -> dict[str, LoadedAdapter]:
-        """See `Engine.adapters`; always empty."""
-        return {}
+        """See `Engine.adapters`."""
+        return self._adapters.snapshot()
 
     def stats(self) -> EngineStats:
         """See `Engine.stats`."""
@@ -211,32 +227,28 @@ class InflightEngine:
             self._changed.notify()
         self._thread.join()
 
-    def _refusal(self, segment: Segment) -> TranslationError | None:
-        options = segment.decoding
-        if not 1 <= options.num_beams <= self._max_rows:
-            return UnsupportedOptionError(
-                f"num_beams is {options.num_beams}; this engine decodes 1 to {self._max_rows} rows together",
-                field="num_beams",
-            )
-        if not 1 <= options.num_hypotheses <= options.num_beams:
-            return UnsupportedOptionError(
-                f"num_hypotheses is {options.num_hypotheses}; accepted is 1 to num_beams ({options.num_beams})",
-                field="num_hypotheses",
-            )
-        if segment.adapter is not None:
-            return UnknownAdapterError(f"adapter {segment.adapter!r} is not loaded", field="adapter")
-        return None
+    def _row(self, encoded: EncodedSegment, future: Future[Outcome]) -> _Row:
+        """Accept a segment; from here on it uses its adapter.
 
-    def _request(self, encoded: EncodedSegment) -> Request:
+        Raises:
+            TranslationError: It cannot be decoded; nothing has changed.
+        """
+        if self._closing:
+            raise UnavailableError("the engine is closed")
         segment = encoded.segment
+        _refuse_impossible(segment.decoding, self._max_rows)
+        target_lang_id = self._tokenizer.target_prefix(segment.target_lang)[1]
+        version, num_rows = segment.adapter, segment.decoding.num_beams
         self._next_key += 1
-        return Request(
+        request = Request(
             key=self._next_key,
             source=encoded.token_ids,
-            target_lang_id=self._tokenizer.target_prefix(segment.target_lang)[1],
+            target_lang_id=target_lang_id,
             max_new_tokens=self._bound.of(encoded),
             options=segment.decoding,
+            adapter=None if version is None else self._adapters.acquire(version, num_rows),
         )
+        return _Row(encoded, request, future)
 
     # What follows runs in the engine's thread.
 
@@ -309,6 +321,9 @@ class InflightEngine:
         row = self._rows.pop(key)
         self._scheduler.leave(key)
         self._batch.drop({key})
+        version = row.encoded.segment.adapter
+        if version is not None:
+            self._adapters.release(version, row.num_rows)
         with self._changed:
             self._num_rows_inside -= row.num_rows
         if row.future.set_running_or_notify_cancel():
@@ -342,6 +357,18 @@ class InflightEngine:
             finish=best.finish,
             alternatives=hypotheses if len(hypotheses) > 1 else (),
             unknown_spans=encoded.unknown_spans,
+        )
+
+
+def _refuse_impossible(options: DecodingOptions, max_rows: int) -> None:
+    if not 1 <= options.num_beams <= max_rows:
+        raise UnsupportedOptionError(
+            f"num_beams is {options.num_beams}; this engine decodes 1 to {max_rows} rows together", field="num_beams"
+        )
+    if not 1 <= options.num_hypotheses <= options.num_beams:
+        raise UnsupportedOptionError(
+            f"num_hypotheses is {options.num_hypotheses}; accepted is 1 to num_beams ({options.num_beams})",
+            field="num_hypotheses",
         )
 
 

@@ -35,7 +35,7 @@ def generate(model: M2M100ForConditionalGeneration, request: Request) -> list[tu
     """
     options = request.options
     result = model.generate(
-        torch.tensor([request.source]),
+        input_ids=torch.tensor([request.source]),
         decoder_input_ids=torch.tensor([[2, request.target_lang_id]]),
         do_sample=False,
         num_beams=options.num_beams,

@@ -1,0 +1,139 @@
+"""Low-rank adapters applied row by row: each row of a batch has its own, or none, and the base weights are shared.
+
+A linear layer with adapters computes the base product for all rows at once, in whatever the backend is, and then adds
+to each adapter's rows `scale * B A x` (Hu et al. 2021, https://arxiv.org/abs/2106.09685). Nothing is merged, so an
+adapter is ready as soon as its matrices are in memory, and a batch without adapters runs the plain layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, groupby, pairwise
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from pipelines.engine.linear import Linear
+from pipelines.engine.weights import LINEARS, DecoderLayer, EncoderLayer
+
+LayerKey = tuple[str, int, str]
+"""Side, layer and name of a linear layer, such as `("decoder", 3, "qkv")`."""
+
+L = TypeVar("L", EncoderLayer, DecoderLayer)
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """The second factor of one module within a fused layer.
+
+    Attributes:
+        columns: Which outputs of the layer are the module's.
+        ranks: Which outputs of `LowRank.down` are its inputs.
+        weight: `[rank, out_features]`, the scale included.
+    """
+
+    columns: slice
+    ranks: slice
+    weight: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class LowRank:
+    """What an adapter adds to one linear layer: `down [ranks, in_features]` for all modules fused in it, then `ups`."""
+
+    down: Tensor
+    ups: tuple[Up, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """Of all matrices."""
+        return sum(tensor.nbytes for tensor in (self.down, *(up.weight for up in self.ups)))
+
+    def add(self, y: Tensor, x: Tensor, rows: slice | Tensor) -> None:
+        """Add the adapter's share of `x [n, in_features]` to `y [n, out_features]`, in some rows alone."""
+        inner = torch.mm(x[rows], self.down.t())
+        own = y[rows]  # a view if the rows lie together, else a copy
+        for up in self.ups:
+            own[:, up.columns].addmm_(inner[:, up.ranks], up.weight)
+        if isinstance(rows, Tensor):
+            y.index_copy_(0, rows, own)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Adapter:
+    """An adapter in memory, ready to be applied; immutable, and its own identity.
+
+    Attributes:
+        rank: The largest of its targets.
+        layers: What it adds to the layers that it changes.
+    """
+
+    rank: int
+    layers: Mapping[LayerKey, LowRank]
+
+    @property
+    def num_bytes(self) -> int:
+        """Of all matrices."""
+        return sum(low_rank.num_bytes for low_rank in self.layers.values())
+
+
+class AdaptedLinear:
+    """A `Linear` that adds to some rows what their adapters say."""
+
+    def __init__(self, base: Linear, additions: Sequence[tuple[slice | Tensor, LowRank]]) -> None:
+        self._base = base
+        self._additions = additions
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """See `Linear`."""
+        y = self._base(x)
+        for rows, low_rank in self._additions:
+            low_rank.add(y, x, rows)
+        return y
+
+
+def adapt_layers(
+    layers: Sequence[L], side: str, adapters: Sequence[Adapter | None], lengths: Sequence[int] | None = None
+) -> Sequence[L]:
+    """Return layers that treat each row by its adapter; the layers themselves if no row has one.
+
+    Args:
+        layers: Of the encoder or decoder.
+        side: `encoder` or `decoder`.
+        adapters: Of each row.
+        lengths: Of each row, where a row is several lines of the layers' input; None means one each.
+    """
+    if not any(adapters):
+        return layers
+    rows = _rows_of(adapters, lengths or [1] * len(adapters))
+    return [_adapt_layer(layer, side, index, rows) for index, layer in enumerate(layers)]
+
+
+def _rows_of(adapters: Sequence[Adapter | None], lengths: Sequence[int]) -> dict[Adapter, slice | Tensor]:
+    """Return where each adapter's lines are: a slice if they lie together, which saves copying them."""
+    starts = accumulate(lengths, initial=0)
+    runs: dict[Adapter, list[range]] = {}
+    for adapter, run in groupby(zip(adapters, pairwise(starts), strict=True), key=lambda row: row[0]):
+        bounds = [bound for _, bound in run]
+        if adapter is not None:
+            runs.setdefault(adapter, []).append(range(bounds[0][0], bounds[-1][1]))
+    rows: dict[Adapter, slice | Tensor] = {}
+    for adapter, found in runs.items():
+        if len(found) == 1:
+            rows[adapter] = slice(found[0].start, found[0].stop)
+        else:
+            device = next(iter(adapter.layers.values())).down.device
+            rows[adapter] = torch.tensor([line for run in found for line in run], device=device)
+    return rows
+
+
+def _adapt_layer(layer: L, side: str, index: int, rows: Mapping[Adapter, slice | Tensor]) -> L:
+    changed: dict[str, Any] = {}
+    for name in LINEARS[side]:
+        key = (side, index, name)
+        additions = [(where, adapter.layers[key]) for adapter, where in rows.items() if key in adapter.layers]
+        if additions:
+            changed[name] = AdaptedLinear(getattr(layer, name), additions)
+    return replace(layer, **changed) if changed else layer
