@@ -28,7 +28,16 @@ DEFAULT_ENVIRONMENT = "dev"
 FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "configs/model_config.yaml": ("model",),
-        "configs/inference_config.yaml": ("cache", "batching", "decoding", "quality", "detection", "limits", "warmup"),
+        "configs/inference_config.yaml": (
+            "cache",
+            "adapters",
+            "batching",
+            "decoding",
+            "quality",
+            "detection",
+            "limits",
+            "warmup",
+        ),
         "configs/access_config.yaml": ("access",),
         "configs/training_config.yaml": ("training",),
         "configs/logging_config.yaml": ("logging",),

@@ -59,13 +59,13 @@ class Alias(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
-    live: int | None
+    live: int | None = None
     """See `AliasRecord`, as the next four."""
-    canary: int | None
-    canary_percent: float
-    shadow_percent: float
-    retired: tuple[int, ...]
-    history: tuple[AliasRecord, ...]
+    canary: int | None = None
+    canary_percent: float = 0.0
+    shadow_percent: float = 0.0
+    retired: tuple[int, ...] = ()
+    history: tuple[AliasRecord, ...] = ()
     """All changes, the oldest first."""
 
 

@@ -178,7 +178,7 @@ class AdapterRegistry:
             AdapterConflictError: There is nothing to go back to.
         """
         if not self.versions(name):
-            raise self._unknown_name(name)
+            raise self.unknown_name(name)
         return self._aliases.change(name, "rollback", None, lambda last: changes.rolled_back(name, last))
 
     def canary(self, name: str, version: int, percent: float, *, shadow_percent: float = 0.0) -> Alias:
@@ -244,6 +244,11 @@ class AdapterRegistry:
             shutil.rmtree(draft, ignore_errors=True)
         return home
 
+    def unknown_name(self, name: str) -> UnknownAdapterError:
+        """Return the error that names the adapters there are."""
+        exist = ", ".join(self.names()) or "none"
+        return UnknownAdapterError(f"no adapter is called {name!r}; there are {exist}", field="adapter")
+
     def _claim(self, name: str, config: bytes) -> int:
         """Take the next free number by creating the first file of its version."""
         found = (_CLAIM_PATH.fullmatch(path) for path in self._store.paths(f"adapters/{name}"))
@@ -267,13 +272,9 @@ class AdapterRegistry:
     def _unknown(self, name: str, version: int) -> UnknownAdapterError:
         found = self.versions(name)
         if not found:
-            return self._unknown_name(name)
+            return self.unknown_name(name)
         exist = ", ".join(version_name(name, each) for each in found)
         return UnknownAdapterError(f"there is no {version_name(name, version)}; there are {exist}", field="adapter")
-
-    def _unknown_name(self, name: str) -> UnknownAdapterError:
-        exist = ", ".join(self.names()) or "none"
-        return UnknownAdapterError(f"no adapter is called {name!r}; there are {exist}", field="adapter")
 
     def _download(self, manifest: Manifest, folder: Path) -> None:
         for file in FILES:
