@@ -68,6 +68,25 @@ class SegmentTokenizer:
         """FLORES-200 codes that have a token, sorted."""
         return tuple(sorted(self._language_ids))
 
+    @property
+    def language_ids(self) -> dict[str, int]:
+        """The token of each FLORES-200 code."""
+        return dict(self._language_ids)
+
+    @property
+    def control_ids(self) -> frozenset[int]:
+        """Tokens that stand for no text: special tokens and languages."""
+        return frozenset(self._backend.get_added_tokens_decoder())
+
+    def pieces(self) -> dict[str, int]:
+        """Return the token id of every piece, `▁` being a space, control tokens included."""
+        pieces: dict[str, int] = self._backend.get_vocab()
+        return pieces
+
+    def encode_target(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the tokens of texts without any control token, as an output has them."""
+        return [encoding.ids for encoding in self._backend.encode_batch(list(texts), add_special_tokens=False)]
+
     def encode(self, segments: Sequence[Segment]) -> list[EncodedSegment | Failure]:
         """See `Engine.encode`. Also, a text that is no valid Unicode is a `Failure(InvalidTextError)`."""
         refused = [self._refuse(segment) for segment in segments]

@@ -5,7 +5,7 @@ Two stages, so that the first can be cached on disk: `prepare` fuses and rounds,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -58,7 +58,10 @@ class DecoderLayer:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The whole network. `embedding [vocab_size, d_model]` is unscaled; `positions` has its own offset row."""
+    """The whole network. `embedding [vocab_size, d_model]` is unscaled; `positions` has its own offset row.
+
+    `lm_head` scores all tokens and is packed at its first use; `lm_head_rows` packs the rows of some tokens.
+    """
 
     embedding: Tensor
     positions: Tensor
@@ -67,6 +70,7 @@ class Weights:
     decoder: tuple[DecoderLayer, ...]
     decoder_norm: LayerNorm
     lm_head: Linear
+    lm_head_rows: Callable[[Tensor], Linear]
 
 
 # Layer name -> the checkpoint's modules whose rows it stacks.
@@ -123,6 +127,12 @@ def assemble(stored: Mapping[str, Tensor], shape: ModelShape, backend: Backend) 
         bias = stored.get(f"{name}.bias")
         return backend.linear(parts, bias, nonnegative_input=nonnegative_input)
 
+    def lm_head_rows(token_ids: Tensor) -> Linear:
+        return backend.linear(
+            {kind: stored[f"lm_head.{kind}"][token_ids] for kind in ("weight", "scale") if f"lm_head.{kind}" in stored},
+            None,
+        )
+
     def norm(name: str) -> LayerNorm:
         return LayerNorm(stored[f"{name}.weight"].to(backend.device), stored[f"{name}.bias"].to(backend.device))
 
@@ -138,8 +148,22 @@ def assemble(stored: Mapping[str, Tensor], shape: ModelShape, backend: Backend) 
         encoder_norm=norm("encoder.norm"),
         decoder=tuple(DecoderLayer(**layer("decoder", i)) for i in range(shape.num_decoder_layers)),  # type: ignore[arg-type]
         decoder_norm=norm("decoder.norm"),
-        lm_head=linear("lm_head"),
+        lm_head=_AtFirstUse(lambda: linear("lm_head")),
+        lm_head_rows=lm_head_rows,
     )
+
+
+class _AtFirstUse:
+    """A layer that takes no memory before it is needed."""
+
+    def __init__(self, build: Callable[[], Linear]) -> None:
+        self._build = build
+        self._linear: Linear | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self._linear is None:
+            self._linear = self._build()
+        return self._linear(x)
 
 
 def sinusoidal_positions(shape: ModelShape) -> Tensor:

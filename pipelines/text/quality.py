@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 import regex
 
 from pipelines.text.languages import resolve_language
+from pipelines.text.scripts import SCRIPT_CLASSES
 from pipelines.types import Notice
 
 _LETTER = regex.compile(r"\p{L}")
@@ -41,16 +42,6 @@ _MIN_SCRIPT_LETTERS = 4
 _MIN_SCRIPT_SHARE = 0.3
 _MIN_COPIED_WORDS = 4  # shorter copies are names and titles
 _MIN_SCORE = -2.5  # mean log-probability of a token: below one in twelve
-_SCRIPT_CLASSES = {
-    "Arab": r"\p{Arabic}", "Armn": r"\p{Armenian}", "Beng": r"\p{Bengali}", "Cyrl": r"\p{Cyrillic}",
-    "Deva": r"\p{Devanagari}", "Ethi": r"\p{Ethiopic}", "Geor": r"\p{Georgian}", "Grek": r"\p{Greek}",
-    "Gujr": r"\p{Gujarati}", "Guru": r"\p{Gurmukhi}", "Hang": r"[\p{Hangul}\p{Han}]", "Hans": r"\p{Han}",
-    "Hant": r"[\p{Han}\p{Bopomofo}]", "Hebr": r"\p{Hebrew}", "Jpan": r"[\p{Han}\p{Hiragana}\p{Katakana}]",
-    "Khmr": r"\p{Khmer}", "Knda": r"\p{Kannada}", "Laoo": r"\p{Lao}", "Latn": r"\p{Latin}",
-    "Mlym": r"\p{Malayalam}", "Mymr": r"\p{Myanmar}", "Olck": r"[\p{Ol_Chiki}\p{Bengali}]", "Orya": r"\p{Oriya}",
-    "Sinh": r"\p{Sinhala}", "Taml": r"\p{Tamil}", "Telu": r"\p{Telugu}", "Tfng": r"\p{Tifinagh}",
-    "Thai": r"\p{Thai}", "Tibt": r"\p{Tibetan}",
-}  # fmt: skip
 
 
 def check_output(
@@ -130,7 +121,7 @@ def _length(source: str, output: str, source_script: str, target_script: str) ->
 def _script(output: str, target_script: str) -> Iterator[Notice]:
     letters = _LETTER.findall(output)
     if len(letters) >= _MIN_SCRIPT_LETTERS:
-        fitting = len(regex.findall(_SCRIPT_CLASSES[target_script], "".join(letters)))
+        fitting = len(regex.findall(SCRIPT_CLASSES[target_script], "".join(letters)))
         if fitting < _MIN_SCRIPT_SHARE * len(letters):
             yield Notice("wrong_script", f"{fitting} of {len(letters)} letters are in the script {target_script}")
 
