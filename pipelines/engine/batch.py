@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, groupby
 
 import torch
 from torch import Tensor
@@ -17,9 +17,11 @@ from pipelines.engine.decoder import Decoder
 from pipelines.engine.encoder import Encoder
 from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.lora import Adapter
+from pipelines.engine.projection import Columns, Projection
 from pipelines.engine.search import BeamSearch, GreedySearch, Output, start_search
 from pipelines.engine.selection import best_continuations, constrain, is_constrained
 from pipelines.engine.shape import ModelShape
+from pipelines.engine.vocabulary import Vocabulary
 from pipelines.engine.weights import Weights
 from pipelines.types import DecodingOptions
 
@@ -60,10 +62,13 @@ class Finished:
 class RunningBatch:
     """Encodes joining requests, steps all live rows, and lets finished ones leave."""
 
-    def __init__(self, weights: Weights, shape: ModelShape, dtype: torch.dtype) -> None:
+    def __init__(
+        self, weights: Weights, shape: ModelShape, dtype: torch.dtype, vocabulary: Vocabulary | None = None
+    ) -> None:
         self._shape = shape
         self._encoder = Encoder(weights, shape)
         self._decoder = Decoder(weights, shape)
+        self._projection = Projection(weights, vocabulary or Vocabulary())
         self._new_cache = partial(KeyValueCache, shape, dtype, weights.embedding.device)
         self._cache = self._new_cache()
         self._live: list[_Live] = []
@@ -80,7 +85,7 @@ class RunningBatch:
         adapters = [request.adapter for request in requests]
         lengths = [len(request.source) for request in requests]
         encoded = self._encoder([request.source for request in requests], adapters)
-        joining = [_Live(request, self._shape) for request in requests]
+        joining = [_Live(request, self._shape, self._projection) for request in requests]
         self._cache.join(
             self._decoder.cross_keys_values(encoded, adapters, lengths),
             lengths,
@@ -98,21 +103,18 @@ class RunningBatch:
         tokens = list(chain.from_iterable(live.next_tokens() for live in self._live))
         adapters = [live.request.adapter for live in self._live for _ in live.search.rows]
         hidden = self._decoder.step(tokens, self._cache, adapters)
-        selecting: list[_Live] = []
-        rows: list[int] = []
-        first_rows: list[int] = []
+        selecting: list[tuple[_Live, int]] = []  # and its first row
         first = 0
         for live in self._live:
             if live.is_past_prefix:
-                selecting.append(live)
-                first_rows.append(first)
-                rows += range(first, first + live.search.width)
+                selecting.append((live, first))
             first += live.search.width
-        totals, chosen = self._continuations(hidden, rows, selecting) if selecting else ([], [])
+        selecting.sort(key=lambda each: each[0].list_name or "")  # rows of one list are projected together
+        totals, chosen = self._continuations(hidden, selecting) if selecting else ([], [])
         self._cache.advance()
         for live in self._live:
             live.num_fed += 1
-        return self._take(selecting, first_rows, totals, chosen)
+        return self._take(selecting, totals, chosen)
 
     @torch.inference_mode()
     def drop(self, keys: set[int]) -> None:
@@ -127,24 +129,34 @@ class RunningBatch:
         self._cache = self._new_cache()
 
     def _continuations(
-        self, hidden: Tensor, rows: list[int], selecting: list[_Live]
+        self, hidden: Tensor, selecting: Sequence[tuple[_Live, int]]
     ) -> tuple[list[list[float]], list[list[int]]]:
-        """Return for each of `rows` its best continuations' summed log-probabilities and ids."""
-        logits = self._decoder.logits(hidden if len(rows) == len(hidden) else hidden[rows])
-        _constrain(logits, selecting, GreedySearch, self._shape.eos_id)
-        log_probs = torch.log_softmax(logits, dim=-1)
-        _constrain(log_probs, selecting, BeamSearch, self._shape.eos_id)
-        values, tokens = best_continuations(log_probs, max(live.search.num_candidates for live in selecting))
-        scores = [score for live in selecting for score in live.search.scores]
-        totals = values.cpu() + torch.tensor(scores)[:, None]
-        return totals.tolist(), tokens.tolist()
+        """Return for each row of `selecting` its best continuations' summed log-probabilities and ids."""
+        num_candidates = max(live.search.num_candidates for live, _ in selecting)
+        totals: list[list[float]] = []
+        tokens: list[list[int]] = []
+        for name, group in groupby(selecting, key=lambda each: each[0].list_name):
+            members = list(group)
+            lives = [live for live, _ in members]
+            rows = [row for live, first in members for row in range(first, first + live.search.width)]
+            copies = [live.copies for live in lives for _ in live.search.rows]
+            part = hidden if rows == list(range(len(hidden))) else hidden[rows]
+            scores, columns = self._projection(name, part, copies)
+            _constrain(scores, columns, lives, GreedySearch, self._shape.eos_id)
+            log_probs = torch.log_softmax(scores, dim=-1, out=scores)
+            _constrain(log_probs, columns, lives, BeamSearch, self._shape.eos_id)
+            values, at = best_continuations(log_probs, num_candidates)
+            summed = torch.tensor([score for live in lives for score in live.search.scores])
+            totals += (values.cpu() + summed[:, None]).tolist()
+            tokens += columns.tokens(at).tolist()
+        return totals, tokens
 
     def _take(
-        self, selecting: list[_Live], first_rows: list[int], totals: list[list[float]], tokens: list[list[int]]
+        self, selecting: Sequence[tuple[_Live, int]], totals: list[list[float]], tokens: list[list[int]]
     ) -> list[Finished]:
         """Advance every search by its share of the continuations."""
         finished, sources, targets, offset = [], [], [], 0
-        for live, first_row in zip(selecting, first_rows, strict=True):
+        for live, first_row in selecting:
             own = slice(offset, offset + live.search.width)
             offset += live.search.width
             best = max(row[0] for row in totals[own])
@@ -164,12 +176,14 @@ class RunningBatch:
 class _Live:
     """A request in the batch: its search, and how much of its rows the decoder has read."""
 
-    def __init__(self, request: Request, shape: ModelShape) -> None:
+    def __init__(self, request: Request, shape: ModelShape, projection: Projection) -> None:
         self.request = request
         self.prefix = (shape.decoder_start_id, request.target_lang_id)
         self.search = start_search(self.prefix, request.options, request.max_new_tokens, shape.eos_id)
         self.num_fed = 0
         self.constrained = is_constrained(request.options)
+        self.list_name = projection.list_name(request.target_lang_id)
+        self.copies = projection.copies(request.source, request.target_lang_id)
 
     @property
     def is_past_prefix(self) -> bool:
@@ -186,11 +200,13 @@ def _adapters_together(requests: Sequence[Request]) -> Sequence[Request]:
     return sorted(requests, key=lambda request: order[request.adapter])
 
 
-def _constrain(scores: Tensor, selecting: list[_Live], kind: type[GreedySearch | BeamSearch], eos_id: int) -> None:
+def _constrain(
+    scores: Tensor, columns: Columns, lives: Sequence[_Live], kind: type[GreedySearch | BeamSearch], eos_id: int
+) -> None:
     """Apply options that change scores: the reference does it on logits in greedy search, else on log-probabilities."""
     row = 0
-    for live in selecting:
+    for live in lives:
         for tokens in live.search.rows:
             if live.constrained and isinstance(live.search, kind):
-                constrain(scores[row], tokens, len(live.prefix), live.request.options, eos_id)
+                constrain(scores[row], columns, tokens, len(live.prefix), live.request.options, eos_id)
             row += 1

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from configs.schema import Settings
 from pipelines.engine.checkpoint import Checkpoint, locate_checkpoint
+from pipelines.engine.vocabulary import vocabulary_revision
 from pipelines.errors import StartupError
 from pipelines.protocols import Engine
 from pipelines.types import Segment
@@ -54,6 +55,8 @@ def load_configured_engine(settings: Settings, *, expected_revision: str | None 
         max_length_ratio=settings.decoding.max_length_ratio,
         max_length_extra_tokens=settings.decoding.max_length_extra_tokens,
         memory_bound_bytes=settings.batching.memory_bound_bytes,
+        vocabulary=settings.model.vocabulary,
+        shortlist_file=settings.model.shortlist_file,
     )
 
 
@@ -77,9 +80,10 @@ def warm_up_configured(engine: Engine, settings: Settings) -> WarmupReport | Non
 
 
 def _refuse_unsupported(settings: Settings) -> None:
-    if settings.model.vocabulary != "full":
+    if settings.model.vocabulary != "full" and settings.model.engine != "inflight":
         raise StartupError(
-            f"model.vocabulary is {settings.model.vocabulary!r}; this version's engines accept 'full'",
+            f"model.vocabulary is {settings.model.vocabulary!r}; the engine {settings.model.engine} accepts 'full', "
+            "inflight accepts all",
             field="model.vocabulary",
         )
     if settings.model.default_adapters:
@@ -99,4 +103,6 @@ def _revision(settings: Settings, checkpoint: Checkpoint | None) -> str:
     model = settings.model
     if checkpoint is None:
         return "identity"
-    return ":".join((checkpoint.revision, model.engine, model.dtype, model.vocabulary))
+    return ":".join(
+        (checkpoint.revision, model.engine, model.dtype, vocabulary_revision(model.vocabulary, model.shortlist_file))
+    )

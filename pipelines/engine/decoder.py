@@ -63,10 +63,6 @@ class Decoder:
             hidden = hidden + layer.fc2(functional.relu_(layer.fc1(layer.ffn_norm(hidden))))
         return self._weights.decoder_norm(hidden)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Project `hidden [rows, d_model]` on the vocabulary: `[rows, vocab_size]`, float32."""
-        return self._weights.lm_head(hidden).float()
-
     def _self_attention(self, layer: DecoderLayer, index: int, hidden: Tensor, step: _Step) -> Tensor:
         rows, heads, width = len(hidden), self._shape.num_decoder_heads, self._shape.d_model
         query, keys_values = torch.split(layer.qkv(layer.self_norm(hidden)), [width, 2 * width], dim=1)

@@ -31,6 +31,7 @@ from pipelines.engine.search import Output
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.state import load_prepared
 from pipelines.engine.tokenize import SegmentTokenizer
+from pipelines.engine.vocabulary import VocabularyKind, load_vocabulary
 from pipelines.engine.weights import assemble
 from pipelines.errors import (
     DeadlineExceededError,
@@ -125,6 +126,8 @@ class InflightEngine:
         max_length_ratio: float = 3.0,
         max_length_extra_tokens: int = 32,
         memory_bound_bytes: int | None = None,
+        vocabulary: VocabularyKind = "full",
+        shortlist_file: str | None = None,
     ) -> InflightEngine:
         """Load a checkpoint.
 
@@ -136,6 +139,8 @@ class InflightEngine:
             max_length_ratio: See `LengthBound`.
             max_length_extra_tokens: Likewise.
             memory_bound_bytes: Of the rows' keys and values; None takes a share of what the device has free.
+            vocabulary: See `load_vocabulary`.
+            shortlist_file: Likewise.
 
         Raises:
             StartupError: It cannot be read, or not be run like that on this device.
@@ -157,7 +162,7 @@ class InflightEngine:
         )
         memory_bytes = decoding_memory_bytes(device) if memory_bound_bytes is None else memory_bound_bytes
         return cls(
-            RunningBatch(weights, shape, backend.compute_dtype),
+            RunningBatch(weights, shape, backend.compute_dtype, load_vocabulary(vocabulary, tokenizer, shortlist_file)),
             tokenizer,
             info,
             read_adapter=partial(read_adapter, shape=shape, dtype=backend.compute_dtype, device=device),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pipelines.engine.checkpoint import Checkpoint
+from pipelines.engine.vocabulary import VocabularyKind
 from pipelines.protocols import Engine
 
 
@@ -19,6 +20,8 @@ def load_engine(
     max_length_ratio: float = 3.0,
     max_length_extra_tokens: int = 32,
     memory_bound_bytes: int | None = None,
+    vocabulary: VocabularyKind = "full",
+    shortlist_file: str | None = None,
 ) -> Engine:
     """Load a checkpoint into an engine that is ready to be warmed up.
 
@@ -32,6 +35,8 @@ def load_engine(
         max_length_ratio: See `pipelines.engine.length.LengthBound`.
         max_length_extra_tokens: Likewise.
         memory_bound_bytes: What decoding may take beside the weights (in-flight engine alone); None asks the device.
+        vocabulary: Which tokens outputs may have (in-flight engine alone); see `pipelines.engine.vocabulary`.
+        shortlist_file: Of a learned vocabulary.
 
     Raises:
         StartupError: The checkpoint cannot be loaded like that; the message says what is accepted.
@@ -67,4 +72,6 @@ def load_engine(
         max_length_ratio=max_length_ratio,
         max_length_extra_tokens=max_length_extra_tokens,
         memory_bound_bytes=memory_bound_bytes,
+        vocabulary=vocabulary,
+        shortlist_file=shortlist_file,
     )

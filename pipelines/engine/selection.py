@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from pipelines.engine.projection import Columns
 from pipelines.types import DecodingOptions
 
 _BLOCK = 512
@@ -20,9 +22,12 @@ def best_continuations(scores: Tensor, num_candidates: int) -> tuple[Tensor, Ten
 
     Args:
         scores: `[rows, vocabulary]`, contiguous.
-        num_candidates: At most the size of the vocabulary.
+        num_candidates: More than there are are made up: of score `-inf`.
     """
     rows, vocabulary = scores.shape
+    if vocabulary < num_candidates:
+        values, ids = functional.pad(scores, (0, num_candidates - vocabulary), value=-torch.inf).topk(num_candidates)
+        return values, ids.clamp_max(vocabulary - 1)
     num_blocks = vocabulary // _BLOCK
     if num_blocks <= 2 * num_candidates:
         values, ids = scores.topk(num_candidates)
@@ -44,27 +49,35 @@ def is_constrained(options: DecodingOptions) -> bool:
     return bool(options.min_new_tokens > 0 or options.no_repeat_ngram_size > 0 or options.repetition_penalty != 1.0)
 
 
-def constrain(scores: Tensor, row: Sequence[int], prefix_length: int, options: DecodingOptions, eos_id: int) -> None:
+def constrain(
+    scores: Tensor,
+    columns: Columns,
+    row: Sequence[int],
+    prefix_length: int,
+    options: DecodingOptions,
+    eos_id: int,
+) -> None:
     """Change one row's scores in place; rules and their order as in `transformers`' logits processors.
 
     Args:
-        scores: `[vocabulary]`.
+        scores: `[vocabulary]`, or of a part of it.
+        columns: Where a token's score is, if it has one.
         row: Tokens so far, forced prefix included.
         prefix_length: Of the forced prefix.
         options: Of the row.
         eos_id: Banned until `min_new_tokens` are generated.
     """
     if options.repetition_penalty != 1.0:
-        seen = torch.tensor(sorted(set(row)), device=scores.device)
+        seen = torch.tensor(columns.of(sorted(set(row))), dtype=torch.long, device=scores.device)
         old = scores[seen]
         penalty = options.repetition_penalty
         scores[seen] = torch.where(old < 0, old * penalty, old / penalty)
     if options.no_repeat_ngram_size > 0:
-        banned = _ngram_continuations(row, options.no_repeat_ngram_size)
+        banned = columns.of(_ngram_continuations(row, options.no_repeat_ngram_size))
         if banned:
             scores[banned] = -torch.inf
     if len(row) - prefix_length < options.min_new_tokens:
-        scores[eos_id] = -torch.inf
+        scores[columns.of([eos_id])] = -torch.inf
 
 
 def _ngram_continuations(row: Sequence[int], size: int) -> list[int]:

@@ -12,13 +12,15 @@ from collections.abc import Iterable, Mapping
 from functools import cache, reduce
 from operator import and_
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import regex
 
-from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.errors import StartupError
 from pipelines.text.scripts import SCRIPT_CLASSES
+
+if TYPE_CHECKING:
+    from pipelines.engine.tokenize import SegmentTokenizer
 
 RULES_VERSION = 1
 """Raise it when a list of the same name holds other tokens: outputs of another vocabulary are no cache hits."""

@@ -10,6 +10,7 @@ from transformers import M2M100ForConditionalGeneration
 from pipelines.engine.batch import Request, RunningBatch
 from pipelines.engine.linear import choose_backend
 from pipelines.engine.shape import ModelShape
+from pipelines.engine.vocabulary import Vocabulary
 from pipelines.engine.weights import assemble, prepare
 
 
@@ -18,12 +19,14 @@ def load_reference(path: Path) -> M2M100ForConditionalGeneration:
     return M2M100ForConditionalGeneration.from_pretrained(path).eval()
 
 
-def running_batch(model: M2M100ForConditionalGeneration, dtype: str = "float32") -> RunningBatch:
+def running_batch(
+    model: M2M100ForConditionalGeneration, dtype: str = "float32", vocabulary: Vocabulary | None = None
+) -> RunningBatch:
     """Build the engine's batch over the weights of a reference model."""
     shape = ModelShape.from_config(model.config)
     backend = choose_backend(dtype, torch.device("cpu"))
     stored = dict(prepare(model.state_dict(), shape, backend))
-    return RunningBatch(assemble(stored, shape, backend), shape, backend.compute_dtype)
+    return RunningBatch(assemble(stored, shape, backend), shape, backend.compute_dtype, vocabulary)
 
 
 @torch.no_grad()
