@@ -8,12 +8,15 @@ PYTHON ?=
 # `make serve`: a checkpoint by name or local path (empty: what the configuration says), and the port.
 MODEL ?=
 PORT ?= 8000
+# `make monitoring`: where Prometheus and Grafana listen, on loopback.
+PROMETHEUS_PORT ?= 9090
+GRAFANA_PORT ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help install format lint test serve clean
+.PHONY: help install format lint test serve monitoring clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: ## Make .venv with the pinned dependencies [PYTHON=python3.12]
 	@PYTHON='$(PYTHON)' scripts/setup.sh
@@ -33,6 +36,9 @@ test: lint ## Install, lint, then run every test
 
 serve: install ## Start the service on this machine [MODEL=name-or-path] [PORT=8000]
 	@$(if $(MODEL),NLLB__MODEL__NAME='$(MODEL)') PORT='$(PORT)' exec $(BIN)/python -m deployments.local
+
+monitoring: install ## Start Prometheus and Grafana beside the service [PROMETHEUS_PORT=9090] [GRAFANA_PORT=3000]
+	@PROMETHEUS_PORT='$(PROMETHEUS_PORT)' GRAFANA_PORT='$(GRAFANA_PORT)' exec $(BIN)/python -m monitoring.local
 
 clean: ## Remove what these commands made: .venv, the demo model, caches
 	rm -rf .venv models/demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

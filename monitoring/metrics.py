@@ -124,9 +124,9 @@ WARMUP_SECONDS = Gauge("nllb_warmup_seconds", "How long this replica took to war
 
 # Adapters.
 
-ADAPTER_LOAD_SECONDS_SUM = Counter("nllb_adapter_load_seconds_total", "Exact sum of nllb_adapter_load_seconds.")
+ADAPTER_LOADING_SECONDS = Counter("nllb_adapter_loading_seconds_total", "Exact sum of nllb_adapter_load_seconds.")
 ADAPTER_LOAD_SECONDS = Histogram(
-    "nllb_adapter_load_seconds", "Loads of adapters into an engine.", _SECONDS, total=ADAPTER_LOAD_SECONDS_SUM
+    "nllb_adapter_load_seconds", "Loads of adapters into an engine.", _SECONDS, total=ADAPTER_LOADING_SECONDS
 )
 ADAPTER_LOADS = Counter("nllb_adapter_loads_total", "Loads of adapters: loaded, failed.", ("result",))
 ADAPTERS_RESIDENT = Gauge("nllb_adapters_resident", "Adapters that an engine holds.")
@@ -147,5 +147,11 @@ DEVICE_MEMORY = Gauge("nllb_device_memory_bytes", "Memory of the model's device:
 DEVICE_UTILIZATION = Gauge("nllb_device_utilization_ratio", "Share of time that the device is busy.", ("device",))
 PROCESS_CPU = Gauge("nllb_process_cpu_ratio", "CPU cores that the replica's process keeps busy.")
 PROCESS_RESIDENT = Gauge("nllb_process_resident_bytes", "Memory of the replica's process.")
+
+# What training makes.
+
+TRAINING_GATE = Counter(
+    "nllb_training_gate_total", "Adapters that were judged before they are published: passed, failed.", ("result",)
+)
 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -42,6 +42,6 @@ def _cuda_usage(device: str) -> DeviceUsage:
     free, total = torch.cuda.mem_get_info(device)
     try:
         busy_ratio = torch.cuda.utilization(device) / 100
-    except (ImportError, RuntimeError):  # without NVIDIA's management library, or where it is forbidden
+    except Exception:  # whatever NVIDIA's library raises where it is forbidden or lacks its driver
         busy_ratio = None
     return DeviceUsage(total - free, total, busy_ratio)

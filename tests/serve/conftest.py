@@ -53,6 +53,10 @@ def service(tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path) -> 
         # Two busy cores: what is asked here is whether Redis answers, not how fast.
         "NLLB__CACHE__REDIS__OPERATION_TIMEOUT_MS": "5000",
         "PYTHONUNBUFFERED": "1",
+        # Tests of metrics should not wait for the tens of seconds that a person does not mind.
+        "RAY_metrics_report_interval_ms": "1000",
+        "NLLB__METRICS__REPORT_INTERVAL_S": "0.5",
+        "NLLB__METRICS__SCRAPE_CACHE_S": "0.3",
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "deployments.local"],
