@@ -45,6 +45,9 @@ class RequestReader:
             source_lang=request.source_lang,
             target_lang=request.target_lang,
             adapter=request.adapter,
+            format=request.format,
+            json_include=_pointers(request.json_include, f"{prefix}json_include"),
+            json_exclude=_pointers(request.json_exclude, f"{prefix}json_exclude"),
             decoding=decoding,
             deadline_unix_s=time.time() + limits.request_timeout_s,
             priority=BULK_PRIORITY if prefix else INTERACTIVE_PRIORITY,
@@ -93,6 +96,15 @@ def _check_sizes(request: TranslateRequest, limits: LimitSettings, prefix: str) 
             raise TooManyItemsError(
                 f"{prefix}{field} has {size} entries; at most {most} are accepted", field=f"{prefix}{field}"
             )
+
+
+def _pointers(pointers: list[str], field: str) -> tuple[str, ...]:
+    for pointer in pointers:
+        if pointer and not pointer.startswith("/"):
+            raise UnsupportedOptionError(
+                f"{field}: {pointer!r} is no JSON pointer; one begins with '/', such as /items/0/text", field=field
+            )
+    return tuple(pointers)
 
 
 def _glossary(request: TranslateRequest, prefix: str) -> Glossary | None:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipelines.types import Format
+
 _LANGUAGE = "FLORES-200 code (`eng_Latn`), or an ISO 639 or BCP-47 code (`en`, `zh-CN`, `pt-BR`)"
 
 
@@ -36,6 +38,16 @@ class TranslateRequest(WireModel):
     text: str = Field(description="Any text; line breaks and spacing come back as they were.")
     source_lang: str = Field(description=f"{_LANGUAGE}; `auto` detects it, paragraph by paragraph.")
     target_lang: str = Field(description=_LANGUAGE)
+    format: Format = Field(
+        "text", description="What the text is. Everything that is not language comes back byte for byte."
+    )
+    json_include: list[str] = Field(
+        [],
+        description="Of JSON: pointers (RFC 6901) of the values to translate, with all inside them; `*` is any key or "
+        "index; none means all string values.",
+        examples=[["/title", "/items/*/text"]],
+    )
+    json_exclude: list[str] = Field([], description="Of JSON: pointers of values to leave alone.")
     adapter: str | None = Field(None, description="Alias (`medical`) or version (`medical@3`) of an adapter.")
     num_beams: int | None = Field(None, ge=1, description="Beam width; 1 is greedy search.")
     max_length: int | None = Field(None, ge=1, description="Most tokens of the output of one sentence.")

@@ -89,12 +89,12 @@ class TranslationPipeline:
         """
         started_s = time.perf_counter()
         plans = await self._plan_all(requests)
-        asked = [translate_sentence(*each) for plan in plans if isinstance(plan, Plan) for each in _sentences(plan)]
+        asked = [translate_sentence(*each) for plan in plans if isinstance(plan, Plan) for each in plan.work()]
         outcomes = iter(await run(side_by_side(asked), self._station))
         results: list[TranslationResult | TranslationError] = []
         for plan in plans:
             if isinstance(plan, Plan):
-                results.append(make_result(plan, [next(outcomes) for _ in _sentences(plan)]))
+                results.append(make_result(plan, [next(outcomes) for _ in plan.work()]))
             else:
                 results.append(plan)
         for request, plan, result in zip(requests, plans, results, strict=True):
@@ -131,19 +131,24 @@ class TranslationPipeline:
             async with window:
                 return await run(translate_sentence(sentence, order), self._station)
 
-        tasks = [asyncio.ensure_future(translate_one(*each)) for each in _sentences(plan)]
+        tasks = [asyncio.ensure_future(translate_one(*each)) for each in plan.work()]
         done: list[Done] = []
         try:
-            lead = ""
+            lead, index = "", 0
             for fragment in plan.fragments():
                 if isinstance(fragment, str):
                     lead += fragment
                     continue
-                outcome = await tasks[len(done)]
-                if isinstance(outcome, Failure):
-                    raise outcome.error
-                done.append(outcome)
-                yield SegmentProgress(len(done) - 1, lead + fragment.write(outcome), outcome.translation.cached)
+                own: list[Done] = []
+                for task in tasks[len(done) : len(done) + fragment.num_sentences]:
+                    outcome = await task
+                    if isinstance(outcome, Failure):
+                        raise outcome.error
+                    own.append(outcome)
+                done += own
+                cached = all(each.translation.cached for each in own)
+                yield SegmentProgress(index, lead + fragment.write(own), cached)
+                index += 1
                 lead = ""
             result = make_result(plan, done)
             if isinstance(result, TranslationError):
@@ -174,7 +179,3 @@ class TranslationPipeline:
             return self._planner.plan(request)
         except TranslationError as error:
             return error
-
-
-def _sentences(plan: Plan) -> list[tuple[Sentence, Order]]:
-    return [(sentence, passage.order) for passage in plan.passages for sentence in passage.sentences]

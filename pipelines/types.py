@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from pipelines.errors import TranslationError
 
 if TYPE_CHECKING:
     from pipelines.text.glossary import Glossary
 
+Format: TypeAlias = Literal["text", "html", "xml", "markdown", "json", "srt", "vtt"]
+"""What a text may be."""
+FORMATS: tuple[str, ...] = get_args(Format)
 INTERACTIVE_PRIORITY = 0
 BULK_PRIORITY = 1
 """Items of a batch give way to whoever waits for one text."""
@@ -171,6 +174,9 @@ class TranslationRequest:
         deadline_unix_s: See `Segment`.
         field_prefix: What precedes a field's name in error messages, such as `items.3.`.
         glossary: Wanted translations of terms, or None.
+        format: What the text is: `text`, `html`, `xml`, `markdown`, `json`, `srt` or `vtt`.
+        json_include: Of JSON: pointers (RFC 6901) of what is translated; none means all string values.
+        json_exclude: Of JSON: pointers of what is left alone.
         keep_terms: Words and phrases that stay as they are.
         keep_patterns: Regular expressions of further spans that stay as they are.
         second_try: How a suspicious sentence is decoded again; None leaves it as it is.
@@ -185,6 +191,9 @@ class TranslationRequest:
     deadline_unix_s: float | None = None
     field_prefix: str = ""
     glossary: Glossary | None = None
+    format: Format = "text"
+    json_include: tuple[str, ...] = ()
+    json_exclude: tuple[str, ...] = ()
     keep_terms: tuple[str, ...] = ()
     keep_patterns: tuple[str, ...] = ()
     second_try: DecodingOptions | None = None

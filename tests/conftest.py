@@ -13,3 +13,13 @@ from train.demo import ensure_demo_model
 def demo_model_path() -> Path:
     """The demo model, built if it is missing or made of something else."""
     return ensure_demo_model().resolve()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of this project's tests."""
+    parser.addoption(
+        "--fidelity-examples",
+        type=int,
+        default=60,
+        help="documents that tests/fidelity tries per format (10000 takes half an hour)",
+    )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pipelines.errors import TranslationError
+from pipelines.stages.assembly import assemble_parts
 from pipelines.stages.plan import Plan
 from pipelines.stages.protected import mean_score
 from pipelines.stages.sentence import Done
@@ -44,11 +45,9 @@ def make_result(plan: Plan, outcomes: Sequence[Done | Failure]) -> TranslationRe
 
 
 def _assemble(plan: Plan, done: Sequence[Done]) -> str:
-    sentences = iter(done)
-    return "".join(
-        part if isinstance(part, str) else part.assemble([next(sentences) for _ in part.sentences])
-        for part in plan.parts
-    )
+    # A document names its language anew once something of it was translated.
+    changed = any(each.translation.text != sentence.text for each, (sentence, _) in zip(done, plan.work(), strict=True))
+    return assemble_parts(plan.parts, iter(done), plan.target_lang if changed else None)
 
 
 def _notices(done: Sequence[Done]) -> Iterator[Notice]:
@@ -58,12 +57,14 @@ def _notices(done: Sequence[Done]) -> Iterator[Notice]:
 
 
 def _missing_terms(plan: Plan, done: Sequence[Done]) -> Iterator[Notice]:
-    sentences = iter(done)
+    outputs = [each.translation.text for each in done]
+    position = 0
     for passage in plan.passages:
-        outputs = [next(sentences).translation.text for _ in passage.sentences]
+        end = position + len(passage.sentences)
         # Pieces without a letter are kept, and a term may be one.
         kept = [piece.text for piece in passage.pieces if not piece.translatable]
-        yield from check_terms("\n".join(outputs + kept), passage.terms)
+        yield from check_terms("\n".join(outputs[position:end] + kept), passage.terms)
+        position += sum(1 for _ in passage.work())
 
 
 def _alternatives(plan: Plan, done: Sequence[Done]) -> tuple[Hypothesis, ...]:

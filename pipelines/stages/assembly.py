@@ -5,36 +5,16 @@ Knows no model and no format: how a plain text is written in the document's form
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from pipelines.stages.protected import Order
 from pipelines.stages.sentence import Done, Sentence
 from pipelines.text.join import space_pieces
-from pipelines.text.passage import Passage
+from pipelines.text.languages import resolve_language
+from pipelines.text.passage import Declared, Passage, Tag
 from pipelines.text.segment import Piece
-
-
-@dataclass(frozen=True, slots=True)
-class SentencePlace:
-    """Where a sentence stands in its passage: characters `[start, end)`."""
-
-    passage: Passage
-    start: int
-    end: int
-
-    def write(self, done: Done) -> str:
-        """The translated sentence in the document's form; the source's own bytes if nothing changed."""
-        text = done.translation.text
-        tags = self.passage.tags_inside(self.start, self.end)
-        unmoved = list(done.tags) == [(place, tag.offset) for place, tag in enumerate(tags)]
-        if text == self.passage.text[self.start : self.end] and unmoved:
-            return self.passage.source(self.start, self.end)
-        parts, position = [], 0
-        for place, offset in done.tags:
-            parts += [self.passage.encode(text[position:offset]), tags[place].raw]
-            position = offset
-        return "".join([*parts, self.passage.encode(text[position:])])
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +27,7 @@ class PlannedPassage:
         pieces: Of the passage's text; joined they are the text.
         sentences: One for each translatable piece, in order.
         terms: Translations that a glossary wants in it.
+        tags: Parts of tags that have language in them, by the tag's place; of objects, by their character.
     """
 
     passage: Passage
@@ -54,35 +35,56 @@ class PlannedPassage:
     pieces: Sequence[Piece]
     sentences: Sequence[Sentence]
     terms: tuple[str, ...] = ()
+    tags: Mapping[int | str, Sequence[PlannedPart]] = field(default_factory=dict)
 
-    def assemble(self, done: Sequence[Done]) -> str:
-        """The passage in the document's form, with its sentences translated."""
+    def work(self) -> Iterator[tuple[Sentence, Order]]:
+        """What is to be translated: its own sentences, then those inside its tags."""
+        for sentence in self.sentences:
+            yield sentence, self.order
+        for parts in self.tags.values():
+            for part in parts:
+                if isinstance(part, PlannedPassage):
+                    yield from part.work()
+
+    def assemble(self, done: Iterator[Done], target: str | None) -> str:
+        """The passage in the document's form, with its sentences translated.
+
+        Args:
+            done: One for each of `work`, in order; no more are taken.
+            target: What is written where the document names the language; None leaves it.
+        """
+        own = [next(done) for _ in self.sentences]
+        passage = self._with_tags(done, target)
         spaced = space_pieces(
             self.pieces,
-            [each.translation.text for each in done],
+            [each.translation.text for each in own],
             source_lang=self.order.source_lang,
             target_lang=self.order.target_lang,
         )
-        sentences = iter(done)
-        parts = []
+        sentences = iter(own)
+        parts = [] if self.pieces else [passage.markup_before(0)]
         for (start, end, piece), (space, text) in zip(self._places(), spaced, strict=True):
-            parts.append(self.passage.markup_before(start) + self.passage.encode(space))
+            parts.append(passage.markup_before(start) + passage.encode(space))
             if piece.translatable:
-                parts.append(SentencePlace(self.passage, start, end).write(next(sentences)))
+                parts.append(_write(passage, start, end, next(sentences)))
             elif text == piece.text:
-                parts.append(self.passage.source(start, end))
+                parts.append(passage.source(start, end))
             else:
-                tags = self.passage.tags_inside(start, end)
-                parts.append(self.passage.encode(text) + "".join(tag.raw for tag in tags))
-        parts.append(self.passage.markup_before(len(self.passage.text)))
-        return "".join(parts)
+                parts.append(passage.write(text) + "".join(tag.raw for tag in passage.tags_between(start, end)))
+        parts.append(passage.markup_after())
+        written = "".join(parts)
+        return written if written == passage.raw else passage.finish(written)
 
-    def fragments(self) -> Iterator[str | SentencePlace]:
-        """The passage in order: what is kept as it is, and where its sentences stand."""
+    def fragments(self) -> Iterator[str | Place]:
+        """The passage in order: what is kept as it is, and where sentences stand.
+
+        Where tags move with their words the whole passage is one place.
+        """
+        if self.passage.tags or self.passage.objects:
+            yield Place(self, 0, len(self.passage.text), sum(1 for _ in self.work()))
+            return
         for start, end, piece in self._places():
-            yield self.passage.markup_before(start)
-            yield SentencePlace(self.passage, start, end) if piece.translatable else self.passage.source(start, end)
-        yield self.passage.markup_before(len(self.passage.text))
+            yield Place(self, start, end, 1) if piece.translatable else self.passage.source(start, end)
 
     def _places(self) -> Iterator[tuple[int, int, Piece]]:
         position = 0
@@ -90,3 +92,61 @@ class PlannedPassage:
             end = position + len(piece.text)
             yield position, end, piece
             position = end
+
+    def _with_tags(self, done: Iterator[Done], target: str | None) -> Passage:
+        """The passage with the language inside its tags translated."""
+        if not self.tags:
+            return self.passage
+        written = {key: assemble_parts(parts, done, target) for key, parts in self.tags.items()}
+        tags = tuple(_rewritten(tag, written.get(place)) for place, tag in enumerate(self.passage.tags))
+        objects = {char: _rewritten(tag, written.get(char)) for char, tag in self.passage.objects.items()}
+        return replace(self.passage, tags=tags, objects=objects)
+
+
+PlannedPart: TypeAlias = str | Declared | PlannedPassage
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where sentences of a passage stand: characters `[start, end)` of its text."""
+
+    planned: PlannedPassage
+    start: int
+    end: int
+    num_sentences: int
+
+    def write(self, done: Sequence[Done]) -> str:
+        """The translated sentences in the document's form; the source's own bytes if nothing changed."""
+        if self.planned.passage.tags or self.planned.passage.objects:
+            return self.planned.assemble(iter(done), None)
+        return _write(self.planned.passage, self.start, self.end, done[0])
+
+
+def assemble_parts(parts: Sequence[PlannedPart], done: Iterator[Done], target: str | None) -> str:
+    """Parts of a document with their sentences translated; see `PlannedPassage.assemble`."""
+    written = []
+    for part in parts:
+        if isinstance(part, PlannedPassage):
+            written.append(part.assemble(done, target))
+        elif isinstance(part, Declared):
+            written.append(part.raw if target is None else resolve_language(target).bcp47)
+        else:
+            written.append(part)
+    return "".join(written)
+
+
+def _rewritten(tag: Tag, raw: str | None) -> Tag:
+    return tag if raw is None else replace(tag, raw=raw)
+
+
+def _write(passage: Passage, start: int, end: int, done: Done) -> str:
+    text = done.translation.text
+    tags = passage.tags_between(start, end)
+    unmoved = list(done.tags) == [(place, tag.offset - start) for place, tag in enumerate(tags)]
+    if text == passage.text[start:end] and unmoved:
+        return passage.source(start, end)
+    parts, position = [], 0
+    for place, offset in done.tags:
+        parts += [passage.write(text[position:offset]), tags[place].raw]
+        position = offset
+    return "".join([*parts, passage.write(text[position:])])

@@ -6,18 +6,19 @@ Knows no model and no station; what is wrong with a request is said here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from pipelines.adapters import AdapterCatalog
 from pipelines.errors import TextTooLongError
-from pipelines.stages.assembly import PlannedPassage, SentencePlace
+from pipelines.stages.assembly import Place, PlannedPart, PlannedPassage
 from pipelines.stages.protected import Order
 from pipelines.stages.sentence import Sentence
 from pipelines.text.detect import LanguageDetector
 from pipelines.text.languages import resolve_language
-from pipelines.text.markup.plain import read_plain
-from pipelines.text.passage import Passage
+from pipelines.text.markup.build import Part
+from pipelines.text.markup.read import read_document
+from pipelines.text.passage import Passage, Tag
 from pipelines.text.protect import find_spans
 from pipelines.text.segment import Piece, split_text
 from pipelines.text.spans import Span, merge_spans, spans_within, unchanged_spans
@@ -36,7 +37,7 @@ class Plan:
         source_lang: FLORES-200 code; of the largest part, where paragraphs differ.
         target_lang: FLORES-200 code.
         adapter: Version, or None.
-        parts: The document in order: what is kept as it is, and passages.
+        parts: The document in order: what is kept as it is, names of languages, and passages.
         num_alternatives: How many translations of the whole are asked for.
         detected: See `TranslationResult`.
         notices: What is known before anything is translated.
@@ -46,7 +47,7 @@ class Plan:
     source_lang: str
     target_lang: str
     adapter: str | None
-    parts: list[str | PlannedPassage]
+    parts: list[PlannedPart]
     num_alternatives: int
     detected: float | None
     notices: tuple[Notice, ...]
@@ -57,13 +58,17 @@ class Plan:
         """The parts that are translated."""
         return [part for part in self.parts if isinstance(part, PlannedPassage)]
 
-    def fragments(self) -> Iterator[str | SentencePlace]:
+    def work(self) -> list[tuple[Sentence, Order]]:
+        """What is to be translated, in order."""
+        return [each for passage in self.passages for each in passage.work()]
+
+    def fragments(self) -> Iterator[str | Place]:
         """The document in order: what is kept as it is, and where sentences stand."""
         for part in self.parts:
-            if isinstance(part, str):
-                yield part
-            else:
+            if isinstance(part, PlannedPassage):
                 yield from part.fragments()
+            else:
+                yield part if isinstance(part, str) else part.raw
 
 
 class Planner:
@@ -102,103 +107,126 @@ class Planner:
                 "in one text, split it into several",
                 field=f"{prefix}text",
             )
-        document = read_plain(request.text)
-        source, languages, detected = self._languages(document, named, f"{prefix}source_lang")
-        plan = Plan(
+        document, notices = read_document(
+            request.text,
+            request.format,
+            source_lang=named,
+            include=request.json_include,
+            exclude=request.json_exclude,
+            field=f"{prefix}text",
+        )
+        source, detected = named, None
+        if source is None:
+            source, detected = self._detect(document, f"{prefix}source_lang")
+        scope = _Scope(request, source, target, self._adapter(request, source, target), named is None, Counter())
+        parts = [self._plan_part(part, scope) for part in document]
+        if not scope.languages - {target} and scope.languages:
+            notices.append(
+                Notice("same_language", f"source and target are both {target}; the text is returned as it is")
+            )
+        return Plan(
             source_lang=source,
             target_lang=target,
-            adapter=self._adapter(request, source, target),
-            parts=[],
+            adapter=scope.adapter,
+            parts=parts,
             num_alternatives=request.decoding.num_hypotheses,
             detected=detected,
-            notices=_same_language(languages, target),
-            counts=Counter(),
+            notices=tuple(notices),
+            counts=scope.counts,
         )
-        for part, language in zip(document, languages, strict=True):
-            if isinstance(part, str) or language == target:
-                plan.parts.append(part if isinstance(part, str) else part.raw)
-            else:
-                plan.parts.append(self._plan_passage(part, language or source, plan, request))
-        return plan
 
-    def _languages(
-        self, document: list[str | Passage], named: str | None, field: str
-    ) -> tuple[str, list[str | None], float | None]:
-        """The document's language, each part's (None for what is no language), and how sure a detection was."""
-        if named is not None:
-            return named, [None if isinstance(part, str) else part.language or named for part in document], None
-        passages = [part for part in document if isinstance(part, Passage)]
-        sure = {id(part): self._detector.detect_if_sure(part.text) for part in passages if part.language is None}
+    def _detect(self, document: Sequence[Part], field: str) -> tuple[str, float]:
+        """The language of most of a document, and how sure it is."""
+        passages = [part for part in document if isinstance(part, Passage) and part.language is None]
         num_chars: Counter[str] = Counter()
         confidence: dict[str, float] = {}
         for part in passages:
-            found = sure.get(id(part))
+            found = self._detector.detect_if_sure(part.text)
             if found is not None:
                 num_chars[found.language] += len(part.text)
                 confidence[found.language] = max(confidence.get(found.language, 0.0), found.confidence)
         if num_chars:
             source = num_chars.most_common(1)[0][0]
-        else:
-            whole = self._detector.detect("\n".join(part.text for part in passages), field=field)
-            source, confidence[whole.language] = whole.language, whole.confidence
-        languages: list[str | None] = []
-        for each in document:
-            found = sure.get(id(each))
-            declared = each.language if isinstance(each, Passage) else None
-            languages.append(
-                None if isinstance(each, str) else declared or (found.language if found is not None else source)
-            )
-        return source, languages, confidence[source]
+            return source, confidence[source]
+        whole = self._detector.detect("\n".join(part.text for part in passages), field=field)
+        return whole.language, whole.confidence
 
     def _adapter(self, request: TranslationRequest, source: str, target: str) -> str | None:
         if request.adapter is None:
             return None
         return self._adapters.resolve(request.adapter, source, target, field=f"{request.field_prefix}adapter")
 
-    def _plan_passage(self, passage: Passage, language: str, plan: Plan, request: TranslationRequest) -> PlannedPassage:
-        same_pair = language == plan.source_lang
+    def _plan_part(self, part: Part, scope: _Scope) -> PlannedPart:
+        if not isinstance(part, Passage):
+            return part
+        language = part.language or self._own_language(part, scope)
+        scope.languages.add(language)
+        return part.raw if language == scope.target else self._plan_passage(part, language, scope)
+
+    def _own_language(self, passage: Passage, scope: _Scope) -> str:
+        found = self._detector.detect_if_sure(passage.text) if scope.detects else None
+        return scope.source if found is None else found.language
+
+    def _plan_passage(self, passage: Passage, language: str, scope: _Scope) -> PlannedPassage:
+        request = scope.request
+        adapter = scope.adapter
+        if language != scope.source:
+            adapter = self._adapter(request, language, scope.target)
         order = Order(
             source_lang=language,
-            target_lang=plan.target_lang,
-            adapter=plan.adapter if same_pair else self._adapter(request, language, plan.target_lang),
+            target_lang=scope.target,
+            adapter=adapter,
             decoding=request.decoding,
             second_try=request.second_try,
             priority=request.priority,
             deadline_unix_s=request.deadline_unix_s,
-            counts=plan.counts,
+            counts=scope.counts,
         )
+        objects = [Span(tag.offset, tag.offset + 1, char) for char, tag in passage.objects.items()]
         terms = request.glossary.find(passage.text) if request.glossary is not None else []
-        spans = merge_spans(terms, self._kept_spans(passage.text, request))
+        spans = merge_spans(objects, terms, _kept_spans(passage.text, request))
         pieces = split_text(passage.text, language, max_segment_chars=self._max_segment_chars, whole=spans)
+        tags: dict[int | str, list[PlannedPart]] = {}
+        keyed: list[tuple[int | str, Tag]] = [*enumerate(passage.tags), *passage.objects.items()]
+        for key, tag in keyed:
+            if tag.parts:
+                tags[key] = [self._plan_part(part, scope) for part in tag.parts]
         return PlannedPassage(
             passage=passage,
             order=order,
             pieces=pieces,
             sentences=_sentences(passage, pieces, spans),
             terms=tuple(span.output for span in terms),
+            tags=tags,
         )
 
-    def _kept_spans(self, text: str, request: TranslationRequest) -> list[Span]:
-        field = f"{request.field_prefix}keep_patterns"
-        found = find_spans(text, terms=request.keep_terms, patterns=request.keep_patterns, field=field)
-        return unchanged_spans(text, found)
+
+@dataclass(slots=True)
+class _Scope:
+    """What is known of a request while its parts are planned."""
+
+    request: TranslationRequest
+    source: str
+    target: str
+    adapter: str | None
+    detects: bool
+    counts: Counter[str]
+    languages: set[str] = field(default_factory=set)
 
 
-def _same_language(languages: list[str | None], target: str) -> tuple[Notice, ...]:
-    if not any(language is not None for language in languages) or any(
-        language not in (None, target) for language in languages
-    ):
-        return ()
-    return (Notice("same_language", f"source and target are both {target}; the text is returned as it is"),)
+def _kept_spans(text: str, request: TranslationRequest) -> list[Span]:
+    keep_field = f"{request.field_prefix}protect_patterns"
+    found = find_spans(text, terms=request.keep_terms, patterns=request.keep_patterns, field=keep_field)
+    return unchanged_spans(text, found)
 
 
-def _sentences(passage: Passage, pieces: list[Piece], spans: list[Span]) -> list[Sentence]:
+def _sentences(passage: Passage, pieces: Sequence[Piece], spans: Sequence[Span]) -> list[Sentence]:
     sentences = []
     position = 0
     for piece in pieces:
         end = position + len(piece.text)
         if piece.translatable:
-            inside = spans_within(spans, position, end)
-            sentences.append(Sentence(piece.text, inside, passage.tags_inside(position, end)))
+            tags = [replace(tag, offset=tag.offset - position) for tag in passage.tags_between(position, end)]
+            sentences.append(Sentence(piece.text, spans_within(spans, position, end), tags))
         position = end
     return sentences

@@ -1,16 +1,30 @@
 """A stretch of language inside a document: what the model may read of it, and how it goes back into its format.
 
-A passage's text is plain; the map from each of its characters to the source keeps everything else (tags, entities,
+A passage's text is plain; the form of each of its characters in the source keeps everything else (tags, entities,
 escapes, line breaks that mean nothing) to the byte. Knows no format: those that read one build passages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 TagKind = Literal["open", "close", "single"]
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Where the document names the language of a part; it names the target's once that part is translated.
+
+    Attributes:
+        raw: As the source has it.
+        language: FLORES-200 code; None where it is the whole document's.
+    """
+
+    raw: str
+    language: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +36,14 @@ class Tag:
         raw: As the source has it.
         kind: Whether it opens or closes something, or stands alone.
         name: What must agree for an opening and a closing tag to be a pair.
+        parts: The same as `raw`, in parts, where some of it is language itself (`alt`, `title`).
     """
 
     offset: int
     raw: str
     kind: TagKind = "single"
     name: str = ""
+    parts: tuple[str | Declared | Passage, ...] = ()
 
 
 def as_it_is(text: str) -> str:
@@ -37,117 +53,80 @@ def as_it_is(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Text to translate, and where each of its characters is in the source.
+    """Text to translate, and the form of each of its characters in the source.
 
     Attributes:
         text: Plain text.
-        raw: What the source has for it, tags included.
-        starts: Where each character begins in `raw`; None where text and raw are the same.
-        ends: Behind each character, likewise.
-        tags: In order; what is between two characters in `raw` is made of them.
-        language: What the document says of the language, or None.
+        forms: Of each character; None where text and source are the same.
+        tags: Between the characters, in order.
+        objects: What stands for what is no text and yet has its place among the words (a picture, inline code):
+            a character of the text, and the markup (its offset is that character's).
+        language: What the document says of the language, as a FLORES-200 code, or None.
         encode: Turns plain text into the format's form.
+        finish: Has the last word on the form of a passage that was changed (lines of a subtitle).
     """
 
     text: str
-    raw: str
-    starts: Sequence[int] | None = None
-    ends: Sequence[int] | None = None
+    forms: Sequence[str] | None = None
     tags: tuple[Tag, ...] = ()
+    objects: Mapping[str, Tag] = field(default_factory=dict)
     language: str | None = None
-    encode: Callable[[str], str] = field(default=as_it_is)
+    encode: Callable[[str], str] = as_it_is
+    finish: Callable[[str], str] = as_it_is
+
+    @property
+    def raw(self) -> str:
+        """What the source has, all tags included."""
+        return self.markup_before(0) + self.source(0, len(self.text)) + self.markup_after()
 
     def source(self, start: int, end: int) -> str:
         """What the source has for characters `[start, end)`, the tags between them included."""
-        if start >= end:
-            return ""
-        if self.starts is None or self.ends is None:
-            return self.raw[start:end]
-        return self.raw[self.starts[start] : self.ends[end - 1]]
+        if self.forms is None:
+            return self.text[start:end]
+        parts, position = [], start
+        for tag in self.tags_between(start, end):
+            parts += [*self._forms(position, tag.offset), tag.raw]
+            position = tag.offset
+        return "".join([*parts, *self._forms(position, end)])
+
+    def write(self, text: str) -> str:
+        """A changed text in the format's form."""
+        if not any(char in self.objects for char in text):
+            return self.encode(text)
+        parts, plain = [], ""
+        for char in text:
+            if char in self.objects:
+                parts += [self.encode(plain), self.objects[char].raw]
+                plain = ""
+            else:
+                plain += char
+        return "".join([*parts, self.encode(plain)])
 
     def markup_before(self, offset: int) -> str:
-        """The tags that stand before a character, or at the end of the text."""
-        if self.starts is None or self.ends is None:
-            return ""
-        start = self.ends[offset - 1] if offset else 0
-        end = self.starts[offset] if offset < len(self.text) else len(self.raw)
-        return self.raw[start:end]
+        """The tags that stand before a character."""
+        return "".join(tag.raw for tag in self._tags_at(offset))
 
-    def tags_inside(self, start: int, end: int) -> tuple[Tag, ...]:
-        """The tags between the characters of a part, by their place in that part; not those at its ends."""
-        return tuple(
-            Tag(tag.offset - start, tag.raw, tag.kind, tag.name) for tag in self.tags if start < tag.offset < end
-        )
+    def markup_after(self) -> str:
+        """The tags that stand behind the text; those of an empty text stand before it."""
+        return self.markup_before(len(self.text)) if self.text else ""
+
+    def tags_between(self, start: int, end: int) -> tuple[Tag, ...]:
+        """The tags between the characters of a part; not those at its ends."""
+        first = bisect_right(self.tags, start, key=_offset)
+        return self.tags[first : max(first, bisect_left(self.tags, end, key=_offset))]
+
+    def _tags_at(self, offset: int) -> tuple[Tag, ...]:
+        return self.tags[bisect_left(self.tags, offset, key=_offset) : bisect_right(self.tags, offset, key=_offset)]
+
+    def _forms(self, start: int, end: int) -> Sequence[str]:
+        assert self.forms is not None
+        if not self.objects:
+            return self.forms[start:end]
+        return [
+            self.objects[char].raw if char in self.objects else form
+            for char, form in zip(self.text[start:end], self.forms[start:end], strict=True)
+        ]
 
 
-class PassageBuilder:
-    """Collects a passage piece by piece, in the order of the source."""
-
-    def __init__(
-        self, *, encode: Callable[[str], str], language: str | None = None, collapse_space: bool = True
-    ) -> None:
-        """Begin a passage.
-
-        Args:
-            encode: See `Passage`.
-            language: See `Passage`.
-            collapse_space: Whether a run of white space means one space, as in HTML.
-        """
-        self._encode = encode
-        self._language = language
-        self._collapse_space = collapse_space
-        self._text: list[str] = []
-        self._raw: list[str] = []
-        self._num_raw_chars = 0
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-        self._tags: list[Tag] = []
-
-    @property
-    def has_text(self) -> bool:
-        """Whether there is anything but white space in it."""
-        return any(not char.isspace() for char in self._text)
-
-    def add_text(self, text: str, raw: str | None = None) -> None:
-        """Add characters that the source writes as `raw`: as they are, or all of them by one form (an entity)."""
-        if raw is not None:
-            # The first character has the whole form, those behind it have nothing of their own.
-            for place, char in enumerate(text):
-                self._add_char(char, raw if place == 0 else "")
-            return
-        for char in text:
-            follows_space = bool(self._text) and self._text[-1] == " " and self._ends[-1] == self._num_raw_chars
-            if self._collapse_space and char.isspace() and char != "\u00a0":
-                if follows_space:
-                    self._raw.append(char)
-                    self._num_raw_chars += 1
-                    self._ends[-1] = self._num_raw_chars
-                else:
-                    self._add_char(" ", char)
-            else:
-                self._add_char(char, char)
-
-    def add_tag(self, raw: str, kind: TagKind = "single", name: str = "") -> None:
-        """Add markup that stays with its words."""
-        self._tags.append(Tag(len(self._text), raw, kind, name))
-        self._raw.append(raw)
-        self._num_raw_chars += len(raw)
-
-    def build(self) -> Passage:
-        """The passage that was collected."""
-        return Passage(
-            "".join(self._text),
-            "".join(self._raw),
-            self._starts,
-            self._ends,
-            tuple(self._tags),
-            self._language,
-            self._encode,
-        )
-
-    def _add_char(self, char: str, raw: str) -> None:
-        self._starts.append(self._num_raw_chars)
-        self._text.append(char)
-        self._raw.append(raw)
-        self._num_raw_chars += len(raw)
-        self._ends.append(self._num_raw_chars)
+def _offset(tag: Tag) -> int:
+    return tag.offset

@@ -87,7 +87,8 @@ def place_tags(
             parent = _innermost(elements, tag.offset, place)
             inside = (0, len(output)) if parent is None else found[parent.tags[0]]
             around = (0, len(source)) if parent is None else (parent.start, parent.end)
-            offset = _proportional(output, inside, (tag.offset - around[0]) / max(1, around[1] - around[0]))
+            share = (tag.offset - around[0]) / max(1, around[1] - around[0])
+            offset = _proportional(output, inside, share, behind_space=source[tag.offset - 1 : tag.offset].isspace())
         if tag.kind == "open":
             empty.append((tag.name, offset))
         written.append(_Written(offset, 1, place, place))
@@ -185,9 +186,10 @@ def _innermost(elements: Sequence[Element], offset: int, tag: int) -> Element | 
     return None
 
 
-def _proportional(output: str, inside: tuple[int, int], share: float) -> int:
-    """A boundary of words near a share of the way."""
+def _proportional(output: str, inside: tuple[int, int], share: float, *, behind_space: bool) -> int:
+    """A boundary of words near a share of the way, on the side of its space where the tag was."""
     start, end = inside
     wanted = start + share * (end - start)
-    boundaries = [start, end, *(found.start() for found in _SPACE.finditer(output, start, end))]
+    spaces = [found.end() if behind_space else found.start() for found in _SPACE.finditer(output, start, end)]
+    boundaries = [start, end, *spaces]
     return min(boundaries, key=lambda boundary: abs(boundary - wanted))

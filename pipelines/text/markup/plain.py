@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import regex
 
+from pipelines.text.markup.build import Part
 from pipelines.text.passage import Passage
 
 _BLANK_LINES = regex.compile(r"(?:\r\n?|[\n\u2028\u2029])\s*?(?:\r\n?|[\n\u2028\u2029])\s*")
 
 
-def read_plain(text: str) -> list[str | Passage]:
+def read_plain(text: str) -> list[Part]:
     """Cut a text into paragraphs and what is between them."""
-    parts: list[str | Passage] = []
+    parts: list[Part] = []
     position = 0
     for blank in _BLANK_LINES.finditer(text):
-        parts += [Passage(text[position : blank.start()], text[position : blank.start()]), blank.group()]
+        parts += [Passage(text[position : blank.start()]), blank.group()]
         position = blank.end()
-    return [*parts, Passage(text[position:], text[position:])]
+    return [*parts, Passage(text[position:])]

@@ -1,0 +1,217 @@
+"""Markdown (CommonMark with GitHub's extensions), read with positions by pulldown-cmark (`pyromark`).
+
+Knows which parts are language; headings, lists, quotes, code and the addresses of links come back as they were.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pyromark
+
+from pipelines.text.markup.build import DocumentBuilder, Part
+from pipelines.text.markup.html import read_html
+
+_OPTIONS = (
+    pyromark.Options.ENABLE_TABLES
+    | pyromark.Options.ENABLE_STRIKETHROUGH
+    | pyromark.Options.ENABLE_TASKLISTS
+    | pyromark.Options.ENABLE_FOOTNOTES
+    | pyromark.Options.ENABLE_MATH
+    | pyromark.Options.ENABLE_HEADING_ATTRIBUTES
+    | pyromark.Options.ENABLE_YAML_STYLE_METADATA_BLOCKS
+    | pyromark.Options.ENABLE_PLUSES_DELIMITED_METADATA_BLOCKS
+)
+_INLINE = frozenset({"Emphasis", "Strong", "Strikethrough", "Superscript", "Subscript", "Link"})
+_KEPT = frozenset({"CodeBlock", "MetadataBlock"})
+_OBJECTS = frozenset({"Code", "InlineMath", "DisplayMath", "FootnoteReference"})
+_INLINE_TAG = re.compile(r"<(/?)([A-Za-z][\w-]*)[^>]*?(/?)>")
+# What a translation may hold and the source did not mean.
+_MARKUP = re.compile(r"[\\`*_\[\]<>&|~#]")
+
+
+def read_markdown(text: str) -> list[Part]:
+    """Read a document; the parts' raw forms joined are the text, for every string."""
+    return _Reader(text).read()
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._builder = DocumentBuilder(text, _escape)
+        self._position = 0
+        self._stack: list[str] = []
+        self._kept_depth = 0
+        self._opening: list[str] = []  # inline elements whose opening markup ends where the next event begins
+        self._image_start: int | None = None
+        self._image_text: list[tuple[int, int]] = []
+        self._after_break = False
+
+    def read(self) -> list[Part]:
+        to_char = _char_positions(self._text)
+        # A lone surrogate has the length of its stand-in.
+        source = self._text.encode("utf-8", "replace").decode()
+        for event, place in pyromark.Markdown(options=_OPTIONS).events_with_range(source):
+            self._add(event, to_char[place["start"]], to_char[place["end"]])
+        self._gap(len(self._text))
+        return self._builder.build()
+
+    def _add(self, event: Any, start: int, end: int) -> None:
+        kind, value = next(iter(event.items())) if isinstance(event, dict) else (event, None)
+        if kind == "Start":
+            self._start(_name(value), start)
+        elif kind == "End":
+            self._end(_name(value), end)
+        elif self._image_start is not None:
+            if kind == "Text":
+                self._image_text.append((start, end))
+        elif self._kept_depth:
+            return
+        elif kind == "Text":
+            self._gap(start, before_text=True)
+            self._add_text(str(value), start, end)
+        elif kind in {"SoftBreak", "HardBreak"}:
+            self._flush_opening(start)
+            self._break(kind, end)
+        elif kind in _OBJECTS:
+            self._gap(start)
+            self._builder.add_object(self._text[start:end])
+            self._position = end
+        elif kind == "TaskListMarker":
+            self._boundary(end)
+        elif kind == "InlineHtml":
+            self._gap(start)
+            self._inline_html(self._text[start:end])
+            self._position = end
+        elif kind == "Html":
+            return  # its block is read as a whole
+        else:
+            self._gap(start)
+
+    def _start(self, name: str, start: int) -> None:
+        if self._kept_depth or self._image_start is not None:
+            self._kept_depth += bool(self._kept_depth)
+        elif name in _INLINE:
+            self._gap(start)
+            self._opening.append(name)
+        elif name == "Image":
+            self._gap(start)
+            self._image_start = start
+        elif name in _KEPT or name == "HtmlBlock":
+            self._boundary(start)
+            self._kept_depth = 1
+        else:
+            self._boundary(start)
+        self._stack.append(name)
+
+    def _end(self, name: str, end: int) -> None:
+        self._stack.pop()
+        if self._image_start is not None:
+            if name == "Image":
+                self._builder.add_object(self._text[self._image_start : end], self._image_parts(end))
+                self._position, self._image_start, self._image_text = end, None, []
+        elif self._kept_depth:
+            self._kept_depth -= 1
+            if not self._kept_depth:
+                raw = self._text[self._position : end]
+                self._builder.add_boundary(*(read_html(raw) if name == "HtmlBlock" else [raw]))
+                self._position = end
+        elif name in _INLINE:
+            self._flush_opening(self._position)
+            self._builder.add_tag(self._text[self._position : end], "close", name)
+            self._position = max(end, self._position)
+        else:
+            self._boundary(end)
+
+    def _image_parts(self, end: int) -> tuple[Part, ...]:
+        """The image with its description as a passage."""
+        if self._image_start is None or not self._image_text:
+            return ()
+        first, last = self._image_text[0][0], self._image_text[-1][1]
+        builder = DocumentBuilder(self._text[first:last], _escape)
+        builder.add_text(self._text[first:last])
+        return (self._text[self._image_start : first], *builder.build(), self._text[last:end])
+
+    def _gap(self, start: int, *, before_text: bool = False) -> None:
+        """What is between the last event and this one: markup, an escape's backslash, the prefix of a new line."""
+        if before_text and start > self._position and self._text[start - 1] == "\\":
+            start -= 1  # it goes with the character behind it
+        if start <= self._position:
+            self._flush_opening(self._position)
+            return
+        raw = self._text[self._position : start]
+        if self._after_break and not self._opening:
+            self._builder.extend_space(raw)
+        elif self._opening:
+            self._flush_opening(start)
+        elif raw.isspace():
+            self._builder.add_text(raw)
+        else:
+            self._builder.add_tag(raw)
+        self._position = start
+
+    def _flush_opening(self, end: int) -> None:
+        for place, name in enumerate(self._opening):
+            # Several that open at once: the last has all of their markup, the others have none.
+            last = place == len(self._opening) - 1
+            self._builder.add_tag(self._text[self._position : end] if last else "", "open", name)
+        if self._opening:
+            self._position = max(end, self._position)
+        self._opening = []
+        self._after_break = False
+
+    def _add_text(self, value: str, start: int, end: int) -> None:
+        self._after_break = False
+        raw = self._text[start:end]
+        if self._text[self._position : start] == "\\" and raw:
+            self._builder.add_text(raw[0], "\\" + raw[0])
+            self._builder.add_text(raw[1:])
+        elif value == raw or not raw.startswith("&"):
+            self._builder.add_text(raw)
+        else:
+            self._builder.add_text(value, raw)
+        self._position = end
+
+    def _break(self, kind: str, end: int) -> None:
+        raw = self._text[self._position : end]
+        if kind == "HardBreak":
+            self._builder.add_boundary(raw)
+        else:
+            self._builder.add_text(" ", raw or "\n")
+            self._after_break = True
+        self._position = end
+
+    def _inline_html(self, raw: str) -> None:
+        tag = _INLINE_TAG.fullmatch(raw)
+        if tag is None or tag[3] or tag[2].lower() in {"br", "img", "wbr", "input"}:
+            self._builder.add_object(raw)
+        else:
+            self._builder.add_tag(raw, "close" if tag[1] else "open", tag[2].lower())
+
+    def _boundary(self, end: int) -> None:
+        self._flush_opening(self._position)
+        self._builder.add_boundary(self._text[self._position : max(end, self._position)])
+        self._position = max(end, self._position)
+        self._after_break = False
+
+
+def _name(value: Any) -> str:
+    return str(next(iter(value)) if isinstance(value, dict) else value)
+
+
+def _char_positions(text: str) -> dict[int, int]:
+    """The character of each byte at which one begins."""
+    positions = {}
+    byte = 0
+    for place, char in enumerate(text):
+        positions[byte] = place
+        code = ord(char)
+        # A lone surrogate is replaced by one question mark.
+        byte += 1 if code < 0x80 or 0xD800 <= code < 0xE000 else 2 if code < 0x800 else 3 if code < 0x10000 else 4
+    positions[byte] = len(text)
+    return positions
+
+
+def _escape(text: str, bare: frozenset[str]) -> str:
+    return _MARKUP.sub(lambda found: found.group() if found.group() in bare else "\\" + found.group(), text)

@@ -1,0 +1,216 @@
+"""What is language in each format, and what is kept; through the whole pipeline, with a station that shouts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipelines.errors import InvalidRequestError
+from pipelines.translate import TranslationPipeline
+from pipelines.types import SegmentProgress, TranslationRequest, TranslationResult
+from tests.fakes import ShoutingStation
+from tests.fakes_text import DictionaryStation
+
+
+async def _shout(text: str, format: Any, **more: Any) -> TranslationResult:
+    request = TranslationRequest(text, "en", "es", format=format, **more)
+    return await TranslationPipeline(ShoutingStation()).translate(request)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("<p>One. Two.</p>\n<p>Three</p>", "<p>ONE. TWO.</p>\n<p>THREE</p>"),
+        ("<p>A <b>big</b> and <i>wee <u>cat</u></i> here</p>", "<p>A <b>BIG</b> AND <i>WEE <u>CAT</u></i> HERE</p>"),
+        ("<!-- note --><style>p { a: b }</style><script>say('hi')</script>", None),
+        ("<p translate=no>Brand</p><p class='x notranslate'>Brand</p>", None),
+        ("<p translate=no>Brand <b translate=yes>new</b></p>", "<p translate=no>Brand <b translate=yes>NEW</b></p>"),
+        ("Run <code>make all</code> now &amp; then&hellip;", "RUN <code>make all</code> NOW &amp; THEN&hellip;"),
+        ("<img alt='a cat' src='a b.png'>", "<img alt='A CAT' src='a b.png'>"),
+        ('<a href="u" title="say &quot;hi&quot;">x y</a>', '<a href="u" title="SAY &quot;HI&quot;">X Y</a>'),
+        ("<input placeholder=name type=text value=abc>", "<input placeholder=NAME type=text value=abc>"),
+        ('<input type=submit value="send it">', '<input type=submit value="SEND IT">'),
+        ('<button aria-label="close">x</button>', '<button aria-label="CLOSE">X</button>'),
+        ('<meta name="description" content="a page"><meta name="robots" content="all">',
+         '<meta name="description" content="A PAGE"><meta name="robots" content="all">'),
+        ('<html lang="en"><body>hello</body></html>', '<html lang="es"><body>HELLO</body></html>'),
+        ('<html lang="en"><body>123</body></html>', None),
+        ("a <i lang=la>ad hoc</i> team", "A <i lang=la>ad hoc</i> TEAM"),
+        ("<p>unclosed <b>bold<p>next</i> & a < b", "<p>UNCLOSED <b>BOLD<p>NEXT</i> & A < B"),
+        ("<p>line\n   broken</p>", "<p>LINE BROKEN</p>"),
+        ("<pre>line one\n  line two</pre>", "<pre>LINE ONE\n  LINE TWO</pre>"),
+        ("<!-- never closed <p>text", None),
+        ("one<br>two", "ONE<br>TWO"),
+    ],
+)  # fmt: skip
+async def test_html(source: str, expected: str | None) -> None:
+    """Text, the attributes that the standard names, and nothing else; None: comes back as it is."""
+    assert (await _shout(source, "html")).text == (source if expected is None else expected)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ('<?xml version="1.0"?>\n<r><s n="a b">Hello <b>big</b> world</s></r>',
+         '<?xml version="1.0"?>\n<r><s n="a b">HELLO <b>BIG</b> WORLD</s></r>'),
+        ("<r><s>a &lt; b &amp; c</s></r>", "<r><s>A &lt; B &amp; C</s></r>"),
+        ("<r><s><![CDATA[some <b> text]]></s></r>", "<r><s><![CDATA[SOME <b> TEXT]]></s></r>"),
+        ("<r><s translate='no'>keep</s><s>word</s></r>", "<r><s translate='no'>keep</s><s>WORD</s></r>"),
+        ("<r>own &entity; stays<!-- note --></r>", "<r>OWN &entity; STAYS<!-- note --></r>"),
+        ("<r><s>word</s> <x/></r>", "<r><s>WORD</s> <x/></r>"),
+    ],
+)  # fmt: skip
+async def test_xml(source: str, expected: str) -> None:
+    """Elements with text of their own are passages; names, attributes, comments and declarations stay."""
+    assert (await _shout(source, "xml")).text == expected
+
+
+async def test_malformed_xml_is_translated_as_far_as_it_is_well_formed() -> None:
+    """Nothing is repaired: the rest comes back as it was, and a warning says so."""
+    result = await _shout("<r><s>word</s><b>more</r>", "xml")
+    assert result.text == "<r><s>WORD</s><b>MORE</r>"
+    assert [each.code for each in result.notices] == ["malformed_markup"]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("# A title\n\nSome **bold** and `code`.\n", "# A TITLE\n\nSOME **BOLD** AND `code`.\n"),
+        ("See [the docs](https://a.b 'x') now", "SEE [THE DOCS](https://a.b 'x') NOW"),
+        ("![a cat](c.png)", "![A CAT](c.png)"),
+        ("```\ncode here\n```\n\n    more code\n", None),
+        ("- one\n- two\n  - three\n", "- ONE\n- TWO\n  - THREE\n"),
+        ("> a quote\n> goes on\n", "> A QUOTE GOES ON\n"),
+        ("| a b | c |\n|---|---|\n| d | e f |\n", "| A B | C |\n|---|---|\n| D | E F |\n"),
+        ("---\ntitle: x\n---\n\ntext\n", "---\ntitle: x\n---\n\nTEXT\n"),
+        ("not \\*bold\\* here", "NOT \\*BOLD\\* HERE"),
+        ("<div title='a b'>\nsome text\n</div>\n", "<div title='A B'>\nSOME TEXT\n</div>\n"),
+        ("- [ ] a task\n", "- [ ] A TASK\n"),
+        ("text[^1]\n\n[^1]: a note\n", "TEXT[^1]\n\n[^1]: A NOTE\n"),
+    ],
+)
+async def test_markdown(source: str, expected: str | None) -> None:
+    """Text of headings, paragraphs, lists, quotes, tables and descriptions of images; marks and code stay."""
+    assert (await _shout(source, "markdown")).text == (source if expected is None else expected)
+
+
+async def test_markdown_escapes_what_the_source_did_not_mean() -> None:
+    """A star that the model writes is no emphasis."""
+    station = DictionaryStation({"two words": "dos * palabras_"})
+    result = await TranslationPipeline(station).translate(
+        TranslationRequest("two words", "en", "es", format="markdown")
+    )
+    assert result.text == "dos \\* palabras\\_"
+
+
+async def test_html_escapes_what_the_model_writes() -> None:
+    """A model's angle bracket makes no tag."""
+    station = DictionaryStation({"two words": "<b> & palabras"})
+    result = await TranslationPipeline(station).translate(TranslationRequest("two words", "en", "es", format="html"))
+    assert result.text == "&lt;b&gt; &amp; palabras"
+
+
+async def test_json() -> None:
+    """String values are translated; keys, numbers, spacing and escapes stay."""
+    source = '{ "key one": "word", "n": 1.50, "list": ["a b", true, {"x": "li\\nne \\u00e9"}] }'
+    assert (await _shout(source, "json")).text == (
+        '{ "key one": "WORD", "n": 1.50, "list": ["A B", true, {"x": "LI\\nNE \\u00c9"}] }'
+    )
+
+
+@pytest.mark.parametrize(
+    ("pointers", "expected"),
+    [
+        ({"json_include": ("/a",)}, '{"a": "ONE", "b": {"a": "two", "c/d": ["three"]}}'),
+        ({"json_include": ("/b",), "json_exclude": ("/b/a",)}, '{"a": "one", "b": {"a": "two", "c/d": ["THREE"]}}'),
+        ({"json_include": ("/b/c~1d/0",)}, '{"a": "one", "b": {"a": "two", "c/d": ["THREE"]}}'),
+        ({"json_include": ("/*/a",)}, '{"a": "one", "b": {"a": "TWO", "c/d": ["three"]}}'),
+        ({"json_exclude": ("",)}, '{"a": "one", "b": {"a": "two", "c/d": ["three"]}}'),
+    ],
+)
+async def test_json_pointers(pointers: dict[str, tuple[str, ...]], expected: str) -> None:
+    """Pointers choose values with all that is inside them; excluding wins."""
+    assert (await _shout('{"a": "one", "b": {"a": "two", "c/d": ["three"]}}', "json", **pointers)).text == expected
+
+
+@pytest.mark.parametrize("text", ["{", '{"a": NaN}', '["a",]', "[" * 100_000])
+async def test_invalid_json_is_refused(text: str) -> None:
+    """The message names the field and the place."""
+    with pytest.raises(InvalidRequestError, match="text is no valid JSON") as refused:
+        await _shout(text, "json")
+    assert refused.value.field == "text"
+
+
+async def test_srt() -> None:
+    """Numbers, timings and order stay; a cue of two lines stays one of two lines; speakers keep their lines."""
+    source = (
+        "1\n00:00:01,000 --> 00:00:02,500\n<i>Hello my friend,\nhow are you?</i>\n\n"
+        "2\r\n00:00:03,000 --> 00:00:04,000\r\n- Fine.\r\n- Good.\r\n\r\n3\n00:00:05,000 --> 00:00:06,000\n42\n"
+    )
+    assert (await _shout(source, "srt")).text == source.replace("Hello my friend", "HELLO MY FRIEND").replace(
+        "how are you", "HOW ARE YOU"
+    ).replace("Fine", "FINE").replace("Good", "GOOD")
+
+
+async def test_a_longer_cue_is_broken_into_as_many_lines() -> None:
+    """Lines of about the same length, tags whole."""
+    cue = "1\n00:00:01,000 --> 00:00:02,500\nOne two\n<b>three</b> four\n"
+    station = DictionaryStation({"One two three four": "Uno dos tres y cuatro de ellos", "three": "tres"})
+    result = await TranslationPipeline(station).translate(TranslationRequest(cue, "en", "es", format="srt"))
+    assert result.text == "1\n00:00:01,000 --> 00:00:02,500\nUno dos <b>tres</b> y\ncuatro de ellos\n"
+
+
+async def test_vtt() -> None:
+    """Header, notes, styles, identifiers, settings, voices and timestamps stay; entities are understood."""
+    source = (
+        "WEBVTT - title\n\nNOTE a comment\nof two lines\n\nSTYLE\n::cue { color: red }\n\nintro\n"
+        "00:01.000 --> 00:02.000 align:start\n<v Bob>Tom &amp; I</v>\n\n00:03.000 --> 00:04.000\nwe <00:03.500>go\n"
+    )
+    expected = source.replace("Tom &amp; I", "TOM &amp; I").replace("we <00:03.500>go", "WE <00:03.500>GO")
+    assert (await _shout(source, "vtt")).text == expected
+
+
+async def test_tags_move_with_their_words() -> None:
+    """The words of an element are found in the translation of the whole, wherever they went."""
+    station = DictionaryStation(
+        {"The red house is big.": "La casa roja es grande.", "red": "Roja.", "big": "grande", "red house": "casa roja"}
+    )
+    pipeline = TranslationPipeline(station)
+    for source, expected in (
+        ("The <b>red</b> house is <i>big</i>.", "La casa <b>roja</b> es <i>grande</i>."),
+        ("The <a><b>red</b> house</a> is big.", "La <a>casa <b>roja</b></a> es grande."),
+    ):
+        result = await pipeline.translate(TranslationRequest(source, "en", "es", format="html"))
+        assert (result.text, result.notices) == (expected, ())
+
+
+async def test_tags_that_cannot_be_placed_split_the_sentence() -> None:
+    """Every tag is still there and around its words; the price is context, and a warning says so."""
+    station = DictionaryStation({"The red house": "La casa roja", "red": "rojo", "The": "El", "house": "casa"})
+    result = await TranslationPipeline(station).translate(
+        TranslationRequest("The <b>red</b> house", "en", "es", format="html")
+    )
+    assert result.text == "El <b>rojo</b> casa"
+    assert [each.code for each in result.notices] == ["tags_split"]
+    assert result.counts["translated_between_tags"] == 1
+
+
+async def test_a_stream_of_markup_is_the_whole() -> None:
+    """The pieces joined are the document."""
+    source = "<h1>One</h1><p>Two <b>big</b>. Three.</p><p>Four <img alt='a cat'></p>"
+    events = [e async for e in TranslationPipeline(ShoutingStation()).stream(
+        TranslationRequest(source, "en", "es", format="html"))]  # fmt: skip
+    result = events[-1]
+    assert isinstance(result, TranslationResult)
+    assert result.text.startswith("".join(e.text for e in events if isinstance(e, SegmentProgress)))
+    assert result.text == "<h1>ONE</h1><p>TWO <b>BIG</b>. THREE.</p><p>FOUR <img alt='A CAT'></p>"
+
+
+async def test_declared_languages_are_translated_from() -> None:
+    """A block that says it is in another language is translated from that; one in the target's language stays."""
+    station = ShoutingStation()
+    source = "<p>one</p><blockquote lang=fr>deux</blockquote><p lang=es>tres</p>"
+    result = await TranslationPipeline(station).translate(TranslationRequest(source, "en", "es", format="html"))
+    assert [(each.text, each.source_lang) for each in station.calls[0]] == [("one", "eng_Latn"), ("deux", "fra_Latn")]
+    assert result.text == "<p>ONE</p><blockquote lang=es>DEUX</blockquote><p lang=es>tres</p>"
