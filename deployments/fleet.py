@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from deployments.stations import call
+from deployments.stations import call, call_all
+from pipelines.cache.store import total
 from pipelines.errors import TranslationError
 from pipelines.protocols import SegmentTranslator
 from pipelines.types import PROBE_PRIORITY, ModelInfo, Segment, Translation
@@ -80,11 +81,11 @@ class RayFleet:
 
     async def cache_stats(self) -> dict[str, Any]:
         """See `Fleet`."""
-        return {} if self._cache_handle is None else asdict(await call(self._cache_handle.stats.remote()))
+        return {} if self._cache_handle is None else asdict(total(await call_all(self._cache_handle, "stats")))
 
     async def clear_cache(self) -> int:
         """See `Fleet`."""
-        return 0 if self._cache_handle is None else int(await call(self._cache_handle.clear.remote()))
+        return 0 if self._cache_handle is None else sum(await call_all(self._cache_handle, "clear"))
 
     async def deployments(self) -> dict[str, Any]:
         """See `Fleet`."""

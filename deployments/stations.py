@@ -44,6 +44,19 @@ async def call(response: Awaitable[Any]) -> Any:
         raise UnavailableError("a part of the service cannot be reached", retry_after_s=1.0) from error
 
 
+async def call_all(handle: DeploymentHandle[Any], method: str) -> list[Any]:
+    """Call a method on every replica of a deployment; return what each of them said.
+
+    Raises:
+        UnavailableError: There is no replica.
+        TranslationError: As `call`, for any of the replicas.
+    """
+    answers: list[Any] = await call(handle.broadcast(method).results_async())
+    if not answers:
+        raise UnavailableError("a part of the service is restarting", retry_after_s=1.0)
+    return answers
+
+
 class HandleStation:
     """A deployment with a `translate` method, behind its handle.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 
@@ -35,6 +36,42 @@ class CacheStats:
     hits: int = 0
     misses: int = 0
     coalesced: int = 0
+
+
+def total(replicas: Sequence[CacheStats]) -> CacheStats:
+    """Return the statistics of all replicas of a cache together, of which there is at least one.
+
+    Memory adds up; a Redis is the same one for all of them.
+    """
+    first = replicas[0]
+    whole = replace(
+        first,
+        available=all(each.available for each in replicas),
+        errors=sum(each.errors for each in replicas),
+        hits=sum(each.hits for each in replicas),
+        misses=sum(each.misses for each in replicas),
+        coalesced=sum(each.coalesced for each in replicas),
+    )
+    if first.type == "redis":
+        return whole
+
+    return replace(
+        whole,
+        entries=_sum(each.entries for each in replicas),
+        max_entries=_sum(each.max_entries for each in replicas),
+        size_bytes=_sum(each.size_bytes for each in replicas),
+        max_bytes=_sum(each.max_bytes for each in replicas),
+        evictions=_sum(each.evictions for each in replicas),
+    )
+
+
+def _sum(amounts: Iterable[int | None]) -> int | None:
+    whole = 0
+    for amount in amounts:
+        if amount is None:
+            return None
+        whole += amount
+    return whole
 
 
 class CacheStore(Protocol):
