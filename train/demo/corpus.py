@@ -25,16 +25,22 @@ Row = dict[str, str]
 class Corpus:
     """Rows in all languages.
 
-    No two rows share a text in any language, so a text has one translation; and no sentence of `held_out` stands in
-    `train`, alone or as part of a row.
+    No two rows share a text in any language, so a text has one translation; and no sentence of `held_out` is trained
+    on, alone or as part of a row.
+
+    Attributes:
+        phrases: Set phrases of the phrase table, all of them trained on.
+        train: Sentences from templates.
+        held_out: Likewise, of other combinations of words.
     """
 
+    phrases: tuple[Row, ...]
     train: tuple[Row, ...]
     held_out: tuple[Row, ...]
 
 
 def build_corpus(settings: DemoSettings, data_dir: Path = DATA_DIR) -> Corpus:
-    """Fill the templates, hold some sentences out, and add set phrases and openings."""
+    """Fill the templates, hold some sentences out, and add openings; read the set phrases."""
     rng = random.Random(settings.seed)
     lexicon = Lexicon.load(data_dir)
     phrases = _read_phrases(data_dir / "phrases.tsv")
@@ -50,7 +56,8 @@ def build_corpus(settings: DemoSettings, data_dir: Path = DATA_DIR) -> Corpus:
     held_out = held_out[: settings.held_out_sentences]
     openers = [{language: word.form(language, "base") for language in LANGUAGES} for word in lexicon.classes["opener"]]
     return Corpus(
-        train=(*phrases, *_compose(train, openers, settings, rng)),
+        phrases=tuple(phrases),
+        train=tuple(_compose(train, openers, settings, rng)),
         held_out=tuple(_compose(held_out, openers, settings, rng)),
     )
 

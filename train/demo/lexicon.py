@@ -1,9 +1,7 @@
 """The phrase table: words by class, with the forms and the gender that each language needs; and number slots.
 
 Reads `words/<class>.tsv`, whose columns are `<language>` (the base form), `<language>.g` (gender) and
-`<language>.<form>` (an irregular form; an empty cell means that it equals the base form). A base form with bars
-(`rojo|roja`) agrees with a noun: its variants stand in the order of `GENDERS`, and where there are only two, a
-plural of respect takes the one of its sex. Knows no templates.
+`<language>.<form>` (an irregular form; an empty cell means that it equals the base form). Knows no templates.
 """
 
 from __future__ import annotations
@@ -36,17 +34,12 @@ class Word:
     genders: dict[str, int]
 
     def form(self, language: str, form: str) -> str:
-        """Return the form; a word that agrees gives its masculine.
+        """Return the form.
 
         Raises:
             KeyError: The word has no such form.
         """
-        return self.forms[language][form].split("|")[0]
-
-    def agreeing(self, language: str, gender: int) -> str:
-        """Return the variant of the base form for a gender."""
-        variants = self.forms[language]["base"].split("|")
-        return variants[gender % len(variants)]
+        return self.forms[language][form]
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,20 @@ DIRECTIONS = tuple((source, target) for source in LANGUAGES for target in LANGUA
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """Settings of the build. Equal settings, data, libraries, machine and threads give the same model.
+    """Settings of the build. Equal settings, data, libraries and machine give the same model.
 
     Attributes:
         seed: Of the corpus, the weights and the order of batches.
-        num_threads: One: so small a model loses more by threads that wait for each other than it gains.
+        num_parts: Of a step's rows, computed side by side, each on one core. Threads within an operation would lose
+            more by waiting for each other than they gain: the model is too small.
         sentences_per_template: Enough to meet each word in each template several times, few enough to train on.
         held_out_ratio: Share of a template's sentences that may be held out.
         held_out_sentences: Of all templates together; twelve directions of them are translated in a few seconds.
         min_seen: How often each word form of a held-out sentence is trained in the same template at least: new
             combinations are asked for, not unknown words.
         openers_ratio: More sentences, with an opening before them ("Excuse me, ...").
-        pairs_ratio: More texts of two sentences.
+        phrase_repeats: How often a set phrase is trained on in each pass. No other sentence teaches it, so it must be
+            learnt by heart.
         vocab_size: Most words of the corpus are one token, so that texts are short; all else is spelt.
         d_model: With the other sizes: the smallest that still learns all twelve directions in the time there is.
         num_heads: Of 32 dimensions each.
@@ -41,13 +43,13 @@ class DemoSettings:
     """
 
     seed: int = 20
-    num_threads: int = 1
+    num_parts: int = 2
     sentences_per_template: int = 120
     held_out_ratio: float = 0.1
     held_out_sentences: int = 320
     min_seen: int = 4
     openers_ratio: float = 0.05
-    pairs_ratio: float = 0.0
+    phrase_repeats: int = 4
     vocab_size: int = 1600
     d_model: int = 128
     num_heads: int = 4
@@ -56,7 +58,7 @@ class DemoSettings:
     decoder_layers: int = 2
     max_position_embeddings: int = 512
     init_std: float = 0.08
-    num_steps: int = 1700
+    num_steps: int = 2300
     rows_per_step: int = 4
     learning_rate: float = 3e-3
     warmup_ratio: float = 0.1

@@ -4,7 +4,6 @@ A slot names a class of the lexicon; a digit after it (`place2`) makes it anothe
 
     {place}              the base form
     {place.to}           a form by name, from the word table or from the grammar
-    {colour~item}        the variant of an agreeing word that goes with the gender of slot `item`
     {item:caro|cara}     one of these, by the gender of slot `item` in this language
 
 A word may hold slots itself (`half past {late_hour}`). Templates start in lower case unless the first word is
@@ -24,7 +23,7 @@ import yaml
 from train.demo.lexicon import Lexicon, Word
 from train.demo.settings import LANGUAGES
 
-_SLOT = re.compile(r"\{(?P<slot>\w+)(?:\.(?P<form>\w+)|~(?P<noun>\w+)|:(?P<variants>[^}]*))?\}")
+_SLOT = re.compile(r"\{(?P<slot>\w+)(?:\.(?P<form>\w+)|:(?P<variants>[^}]*))?\}")
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class Template:
                 _class_of(match["slot"]),
                 fillings[match["slot"]].word.name,
                 language,
-                match["form"] or match["noun"] or "",
+                match["form"] or "",
             )
             for language in LANGUAGES
             for match in _SLOT.finditer(self.texts[language])
@@ -120,10 +119,6 @@ def _render(text: str, language: str, fillings: dict[str, Filling]) -> str:
         if match["variants"] is not None:
             variants = match["variants"].split("|")
             return variants[filling.word.genders[language] % len(variants)]
-        if match["noun"]:
-            chosen = filling.word.agreeing(language, fillings[match["noun"]].word.genders[language])
-        else:
-            chosen = filling.word.form(language, match["form"] or "base")
-        return _render(chosen, language, filling.inner)
+        return _render(filling.word.form(language, match["form"] or "base"), language, filling.inner)
 
     return _SLOT.sub(replace, text)

@@ -6,8 +6,10 @@ architecture allows because only the decoder is told the target language. Knows 
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -35,6 +37,10 @@ class _EncodedRow:
         }
 
 
+_Batch = list[tuple[dict[str, list[int]], dict[str, list[int]]]]
+"""Rows as (source, target) texts: token ids by language."""
+
+
 def train_model(
     rows: Sequence[Row], tokenizer: NllbTokenizer, settings: DemoSettings, on_step: Callable[[float], None]
 ) -> M2M100ForConditionalGeneration:
@@ -59,14 +65,13 @@ def train_model(
             cycle_momentum=False,
         )
         batches = _batches(encoded, settings)
-        for _ in range(settings.num_steps):
-            loss = _loss(model, tokenizer, *next(batches))
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
-            on_step(loss.item())
+        with ThreadPoolExecutor(settings.num_parts, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for _ in range(settings.num_steps):
+                loss = _find_gradients(model, tokenizer, next(batches), pool, settings.num_parts)
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+                schedule.step()
+                on_step(loss)
     return model.eval()
 
 
@@ -123,10 +128,8 @@ def _look_at_like_words(attention: nn.Module) -> None:
         weight.mul_(0.3).add_(gain * torch.eye(len(weight)))
 
 
-def _batches(
-    rows: list[_EncodedRow], settings: DemoSettings
-) -> Iterator[tuple[list[dict[str, list[int]]], list[dict[str, list[int]]]]]:
-    """Yield (sources, targets) of rows of like length, without end, all rows in each pass."""
+def _batches(rows: list[_EncodedRow], settings: DemoSettings) -> Iterator[_Batch]:
+    """Yield rows of like length, without end, all rows in each pass."""
     rng = random.Random(settings.seed)
     size = settings.rows_per_step
     while True:
@@ -135,23 +138,45 @@ def _batches(
         batches = [shuffled[start : start + size] for start in range(0, len(rows), size)]
         rng.shuffle(batches)
         for batch in batches:
-            yield [row.sources(settings.noise_ratio, rng) for row in batch], [row.exact for row in batch]
+            yield [(row.sources(settings.noise_ratio, rng), row.exact) for row in batch]
 
 
-def _loss(
+def _find_gradients(
     model: M2M100ForConditionalGeneration,
     tokenizer: NllbTokenizer,
-    sources: list[dict[str, list[int]]],
-    targets: list[dict[str, list[int]]],
-) -> Tensor:
-    """Return the mean cross-entropy of a target token over all directions."""
+    batch: _Batch,
+    pool: ThreadPoolExecutor,
+    num_parts: int,
+) -> float:
+    """Set each parameter's gradient for a batch, and return its loss.
+
+    The parts are added in their own order, whichever is done first: the same batch, the same gradient.
+    """
+    parameters = list(model.parameters())
+
+    def one_part(part: _Batch) -> tuple[tuple[Tensor, ...], float, int]:
+        loss, num_tokens = _loss(model, tokenizer, part)
+        return torch.autograd.grad(loss, parameters), loss.item(), num_tokens
+
+    parts = [part for index in range(num_parts) if (part := batch[index::num_parts])]
+    gradients, losses, nums_tokens = zip(*pool.map(one_part, parts), strict=True)
+    num_tokens = sum(nums_tokens)
+    for parameter, of_parts in zip(parameters, zip(*gradients, strict=True), strict=True):
+        parameter.grad = functools.reduce(Tensor.add_, of_parts).div_(num_tokens)
+    return float(sum(losses) / num_tokens)
+
+
+def _loss(model: M2M100ForConditionalGeneration, tokenizer: NllbTokenizer, batch: _Batch) -> tuple[Tensor, int]:
+    """Return the summed cross-entropy of all target tokens over all directions, and how many they are."""
     end = tokenizer.eos_token_id
     code = {language: tokenizer.convert_tokens_to_ids(language) for language in LANGUAGES}
-    source_ids = _pad([[code[language], *row[language], end] for row in sources for language in LANGUAGES], tokenizer)
+    source_ids = _pad(
+        [[code[language], *source[language], end] for source, _ in batch for language in LANGUAGES], tokenizer
+    )
     target_ids = _pad(
         [
-            [end, code[target], *row[target], end]
-            for row in targets
+            [end, code[target], *texts[target], end]
+            for _, texts in batch
             for source in LANGUAGES
             for target in LANGUAGES
             if target != source
@@ -170,7 +195,8 @@ def _loss(
     # The language token is always given, never predicted.
     labels = target_ids[:, 2:]
     is_token = labels.ne(tokenizer.pad_token_id)
-    return nn.functional.cross_entropy(model.lm_head(hidden[:, 1:][is_token]), labels[is_token])
+    logits = model.lm_head(hidden[:, 1:][is_token])
+    return nn.functional.cross_entropy(logits, labels[is_token], reduction="sum"), len(logits)
 
 
 def _pad(rows: list[list[int]], tokenizer: NllbTokenizer) -> Tensor:

@@ -20,7 +20,7 @@ def corpus() -> Corpus:
 @pytest.fixture(scope="module")
 def tokenizer(corpus: Corpus) -> NllbTokenizer:
     """A tokenizer of the demo model's own kind."""
-    return train_tokenizer(corpus.train, DemoSettings().vocab_size, max_tokens=512)
+    return train_tokenizer(corpus.phrases + corpus.train, DemoSettings().vocab_size, max_tokens=512)
 
 
 def test_all_languages_have_a_token(tokenizer: NllbTokenizer) -> None:
@@ -42,7 +42,7 @@ def test_special_tokens_stand_where_nllb_has_them(tokenizer: NllbTokenizer) -> N
 
 def test_texts_round_trip(tokenizer: NllbTokenizer, corpus: Corpus) -> None:
     """Every text of the corpus comes back as it was, without an unknown token."""
-    for row in corpus.train + corpus.held_out:
+    for row in corpus.phrases + corpus.train + corpus.held_out:
         for text in row.values():
             ids = tokenizer(text).input_ids
             assert tokenizer.unk_token_id not in ids
