@@ -14,6 +14,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from ray import serve
 
 from configs.schema import Section, Settings
+from deployments.autoscaling import BACKLOG_TOKENS, TOKENS_PER_S
 from deployments.engine_metrics import EngineMetrics
 from deployments.reporting import Reporter
 from monitoring.recorder import Recorder
@@ -85,6 +86,11 @@ class TranslatorDeployment:
             "num_refused": self._station.backlog.num_refused,
             "padded_token_budget": self._budget,
         }
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Serve's hook: what `TokenBacklogPolicy` decides by."""
+        backlog = self._station.backlog
+        return {BACKLOG_TOKENS: backlog.tokens, TOKENS_PER_S: backlog.tokens_per_s or 0.0}
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Apply `user_config` (`TranslatorUserConfig`); what it leaves out is as configured at the start.
