@@ -14,7 +14,7 @@ import yaml
 
 _ROOT = Path(__file__).parents[2]
 _SCRIPTS = (".ci/run", "scripts/setup.sh", "scripts/setup_mac.sh")
-_TARGETS = {"help", "install", "format", "lint", "test", "serve", "clean"}
+_TARGETS = {"audit", "chaos", "clean", "format", "help", "install", "lint", "monitoring", "serve", "test"}
 
 
 @pytest.mark.parametrize("script", _SCRIPTS)
