@@ -66,6 +66,7 @@ def load_settings(
     environment: str | None = None,
     overrides: Mapping[str, Any] = _NOTHING,
     *,
+    file: Path | None = None,
     root: Path = ROOT,
     environ: Mapping[str, str] = os.environ,
 ) -> Settings:
@@ -74,19 +75,21 @@ def load_settings(
     Args:
         environment: Name of a file in `configs/environments`; None takes NLLB_ENV, then `dev`.
         overrides: Values that win over all others, by dotted key: `{"model.engine": "identity"}`.
+        file: One more YAML file with any sections, such as a user's own; it wins over the files of `configs/`.
         root: Folder that holds `configs/` and, maybe, `.env`.
         environ: Variables; those that begin with `NLLB__` are settings (`NLLB__CACHE__TYPE=redis`).
 
     Raises:
         ConfigError: Any key is unknown or any value is not accepted; the message lists all of them.
     """
-    return load_with_origins(environment, overrides, root=root, environ=environ).settings
+    return load_with_origins(environment, overrides, file=file, root=root, environ=environ).settings
 
 
 def load_with_origins(
     environment: str | None = None,
     overrides: Mapping[str, Any] = _NOTHING,
     *,
+    file: Path | None = None,
     root: Path = ROOT,
     environ: Mapping[str, str] = os.environ,
 ) -> Loaded:
@@ -97,6 +100,7 @@ def load_with_origins(
     layers = [
         *(read_yaml(root / file, file, sections) for file, sections in FILES.items()),
         overlay,
+        *([] if file is None else [read_yaml(file, str(file), tuple(Settings.model_fields))]),
         read_variables(in_env_file),
         read_variables(variables),
         read_overrides(overrides),

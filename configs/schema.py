@@ -428,8 +428,8 @@ class TrainingSettings(Section):
     """Training goes on with this many workers when the cluster has no room for more; null: all or none."""
     cpus_per_worker: PositiveFloat = 1
     """CPUs that Ray reserves for one worker; its number of threads."""
-    use_gpu: bool | None = None
-    """One GPU for each worker; null: if the cluster has enough of them."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Of the workers; auto gives each a GPU if the cluster has enough of them."""
     max_worker_failures: NonNegativeInt = 3
     """How often dead workers are replaced before training gives up; what is lost is the steps since a checkpoint."""
     output_dir: Name = "models/lora-adapters"

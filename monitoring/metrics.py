@@ -148,10 +148,19 @@ DEVICE_UTILIZATION = Gauge("nllb_device_utilization_ratio", "Share of time that 
 PROCESS_CPU = Gauge("nllb_process_cpu_ratio", "CPU cores that the replica's process keeps busy.")
 PROCESS_RESIDENT = Gauge("nllb_process_resident_bytes", "Memory of the replica's process.")
 
-# What training makes.
+# Training, as the process that started it sees it. A run is called like its output folder.
 
 TRAINING_GATE = Counter(
     "nllb_training_gate_total", "Adapters that were judged before they are published: passed, failed.", ("result",)
 )
+TRAINING_LOSS = Gauge("nllb_training_loss", "Mean loss per target token since the last record.", ("run",))
+TRAINING_TOKENS_PER_SECOND = Gauge(
+    "nllb_training_tokens_per_second", "Source and target tokens trained on, all workers.", ("run",)
+)
+TRAINING_LEARNING_RATE = Gauge("nllb_training_learning_rate", "Learning rate of the last step.", ("run",))
+TRAINING_GRADIENT_NORM = Gauge("nllb_training_gradient_norm", "Gradient norm of the last step, unbounded.", ("run",))
+TRAINING_PROGRESS = Gauge("nllb_training_progress_ratio", "Share of the run that is done.", ("run",))
+TRAINING_DEV_LOSS = Gauge("nllb_training_dev_loss", "Loss per target token on the dev set.", ("run",))
+TRAINING_DEV_CHRF = Gauge("nllb_training_dev_chrf", "chrF++ of a few dev sentences.", ("run",))
 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -40,6 +40,7 @@ class Role(IntEnum):
     LEFT_OUT = 0
     TRAIN = 1
     DEV = 2
+    SPARE = 3  # held out, beyond what is evaluated on: neither trained on nor looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ def check_data(
     dev_ratio: float,
     max_tokens: int,
     max_length_ratio: float,
+    max_dev_pairs: int | None = None,
     count_tokens: CountTokens | None = None,
 ) -> CheckedData:
     """Check every line.
@@ -105,12 +107,13 @@ def check_data(
         dev_ratio: Share that is held out where the source names no dev text.
         max_tokens: The longest side.
         max_length_ratio: How many times the median a pair's ratio of lengths may be, or its inverse.
+        max_dev_pairs: Of more held-out pairs than this, those with the lowest hashes are evaluated on.
         count_tokens: The model's tokenizer; None estimates tokens by characters.
 
     Raises:
         StartupError: There is nothing to read.
     """
-    return _Check(source, dev_ratio, max_tokens, max_length_ratio, count_tokens).run()
+    return _Check(source, dev_ratio, max_tokens, max_length_ratio, max_dev_pairs, count_tokens).run()
 
 
 class _Check:
@@ -120,12 +123,14 @@ class _Check:
         dev_ratio: float,
         max_tokens: int,
         max_length_ratio: float,
+        max_dev_pairs: int | None,
         count_tokens: CountTokens | None,
     ) -> None:
         self._source = source
         self._dev_ratio = dev_ratio
         self._max_tokens = max_tokens
         self._max_length_ratio = max_length_ratio
+        self._max_dev_pairs = max_dev_pairs
         self._count_tokens = count_tokens or _estimate_tokens
         self._length_unit = "tokens" if count_tokens else "characters"
         self._scripts = [_script_letters(code) for code in (source.source_lang, source.target_lang)]
@@ -143,6 +148,7 @@ class _Check:
             self._check_lines(step)
         roles = np.array(self._roles, dtype=np.uint8)
         self._check_all(roles)
+        self._bound_dev(roles)
         self._digest.update(roles.tobytes())
         report = DataReport(
             location=self._source.location,
@@ -223,6 +229,13 @@ class _Check:
             side = np.array(hashes, dtype=np.uint64)
             leaks |= train & np.isin(side, side[dev])
         return np.flatnonzero(leaks)
+
+    def _bound_dev(self, roles: npt.NDArray[np.uint8]) -> None:
+        if self._max_dev_pairs is None:
+            return
+        dev = np.flatnonzero(roles == Role.DEV)
+        by_hash = np.argsort(np.array(self._source_hashes, dtype=np.uint64)[dev], kind="stable")
+        roles[dev[by_hash[self._max_dev_pairs :]]] = Role.SPARE
 
     def _note(self, finding: Finding, line: Line) -> None:
         text = f"{line.source} | {line.target}" if line.target else line.source

@@ -38,9 +38,11 @@ class TokenizedPairs:
     def __init__(self, folder: Path, *, bidirectional: bool = False) -> None:
         self._ends = [np.load(folder / f"{side}.ends.npy") for side in _SIDES]
         self._tokens = [_mapped(folder / f"{side}.tokens") for side in _SIDES]
-        lengths = np.maximum(*(np.diff(ends, prepend=0) for ends in self._ends))
-        self._num_pairs = len(lengths)
-        self.lengths: npt.NDArray[np.int64] = np.concatenate([lengths, lengths]) if bidirectional else lengths
+        sources, targets = (np.diff(ends, prepend=0) for ends in self._ends)
+        self._num_pairs = len(sources)
+        self.target_lengths: npt.NDArray[np.int64] = np.concatenate([targets, sources]) if bidirectional else targets
+        longer = np.maximum(sources, targets)
+        self.lengths: npt.NDArray[np.int64] = np.concatenate([longer, longer]) if bidirectional else longer
 
     def __len__(self) -> int:
         return len(self.lengths)

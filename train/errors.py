@@ -1,0 +1,7 @@
+"""What can go wrong in training, once it has begun; what is refused before is a `StartupError`."""
+
+from __future__ import annotations
+
+
+class TrainingError(RuntimeError):
+    """Training failed, or its result cannot be used; the message says what to do."""

@@ -1,0 +1,128 @@
+"""The model that is trained: all of it, or LoRA layers on a frozen base. What it weighs, and how it is saved.
+
+Knows no data and no optimiser.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, prepare_model_for_kbit_training
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import BitsAndBytesConfig, M2M100ForConditionalGeneration
+
+from configs.schema import LoraSettings
+from pipelines.engine.checkpoint import DESCRIPTIVE_FILES
+from pipelines.errors import StartupError
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """How the model is trained.
+
+    Attributes:
+        lora: The adapter's shape; None trains every weight.
+        quantize: `4bit` keeps a frozen base in NF4 (QLoRA, Dettmers et al. 2023).
+        dtype: Of a frozen base's weights; weights that are trained are float32.
+        gradient_checkpointing: Compute activations twice to keep fewer of them.
+        seed: Of new weights.
+    """
+
+    lora: LoraSettings | None
+    quantize: str | None = None
+    dtype: torch.dtype = torch.float32
+    gradient_checkpointing: bool = False
+    seed: int = 0
+
+
+def load_trainable(checkpoint: Path, plan: ModelPlan) -> nn.Module:
+    """Load a checkpoint's model, ready to be trained on the device that it is moved to.
+
+    Raises:
+        StartupError: No layer has a name that the plan wants adapted.
+    """
+    options: dict[str, Any] = {"dtype": torch.float32 if plan.lora is None else plan.dtype}
+    if plan.quantize:
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=plan.dtype
+        )
+    # Dropping layers by chance would leave gradients missing on some workers and not on others.
+    model = M2M100ForConditionalGeneration.from_pretrained(
+        checkpoint, encoder_layerdrop=0.0, decoder_layerdrop=0.0, **options
+    )
+    if plan.quantize:
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    if plan.gradient_checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    if plan.lora is None:
+        return model
+    torch.manual_seed(plan.seed)
+    config = LoraConfig(
+        r=plan.lora.r,
+        lora_alpha=plan.lora.alpha,
+        lora_dropout=plan.lora.dropout,
+        target_modules=list(plan.lora.targets),
+        task_type="SEQ_2_SEQ_LM",
+    )
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise StartupError(
+            f"training.lora.targets = {', '.join(plan.lora.targets)}: {error}", field="training.lora.targets"
+        ) from None
+
+
+def base_model(model: nn.Module) -> Any:
+    """Return the M2M100 model, LoRA layers in it or not."""
+    return model.get_base_model() if hasattr(model, "peft_config") else model
+
+
+def trained_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return the weights that training changes, by name."""
+    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+@torch.no_grad()
+def set_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Set the trained weights to values that `trained_weights` had."""
+    for name, weight in trained_weights(model).items():
+        weight.copy_(weights[name])
+
+
+def save_weights(weights: dict[str, Tensor], file: Path) -> None:
+    """Write weights to a safetensors file."""
+    save_file({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}, file)
+
+
+def load_weights(file: Path) -> dict[str, Tensor]:
+    """Read what `save_weights` wrote."""
+    return load_file(file)
+
+
+def save_model(model: nn.Module, checkpoint: Path, folder: Path, *, base_name: str) -> None:
+    """Write what is served: an adapter in peft's form, or a whole checkpoint with its tokenizer.
+
+    Args:
+        model: After training.
+        checkpoint: The folder that it was loaded from.
+        folder: Is made.
+        base_name: What the checkpoint is called.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not hasattr(model, "peft_config"):
+        dtype = json.loads((checkpoint / "config.json").read_text(encoding="utf-8")).get("dtype") or "float32"
+        model.to(getattr(torch, dtype)).save_pretrained(folder)
+        for name in (*DESCRIPTIVE_FILES, "README.md"):
+            if name != "config.json" and (checkpoint / name).is_file():
+                shutil.copy(checkpoint / name, folder)
+        return
+    config = model.peft_config["default"]
+    config.base_model_name_or_path, config.inference_mode = base_name, True
+    config.save_pretrained(folder)
+    save_weights(get_peft_model_state_dict(model), folder / "adapter_model.safetensors")

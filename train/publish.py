@@ -1,0 +1,174 @@
+"""From a trained adapter to a version that the service may pick up: evaluate, pass the gate, publish, promote."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from importlib.metadata import version as library_version
+from pathlib import Path
+
+from rich.console import Console
+
+from configs.loader import ROOT
+from configs.schema import Settings
+from pipelines.adapters import AdapterRegistry, Manifest, ManifestDraft
+from pipelines.adapters.manifest import check_name, version_name
+from pipelines.errors import StartupError
+from train.data.check import CheckedData
+from train.dev_sets import domain_pairs, general_pairs
+from train.errors import TrainingError
+from train.evaluation import compare
+from train.gate import GateReport, decide
+from train.options import RunOptions
+from train.serving import ServingEngine
+
+GATE_FILE = "gate.json"
+_CANDIDATE = "candidate@1"
+
+
+def refuse_unpublishable(options: RunOptions, settings: Settings, languages: tuple[str, str]) -> None:
+    """Find before training what would stand in the way after it.
+
+    Raises:
+        StartupError: There is no registry, or no general dev set to judge by.
+        InvalidRequestError: The adapter cannot be called that.
+        UnavailableError: The registry cannot be read.
+    """
+    if options.publish is None:
+        return
+    check_name(options.publish)
+    if settings.model.engine != "inflight":
+        raise StartupError(
+            f"model.engine is {settings.model.engine!r}: adapters are served by 'inflight' alone", field="model.engine"
+        )
+    _registry(settings).alias(options.publish)
+    if not options.force and not general_pairs(languages, settings.training.gate):
+        raise StartupError(
+            f"--publish: the gate knows no general dev set for {'-'.join(languages)}: name parallel text of everyday "
+            "language with --gate-general-file, or --force",
+            field="training.gate.general_file",
+        )
+
+
+def publish_adapter(
+    folder: Path,
+    options: RunOptions,
+    settings: Settings,
+    checked: CheckedData,
+    languages: tuple[str, str],
+    console: Console,
+) -> Manifest:
+    """Let an adapter pass the gate, publish it, and let its name point to it.
+
+    Args:
+        folder: The run's output folder, with the adapter in it. The report is left there as `gate.json`.
+        options: What to call it, and whether failing the gate is overruled.
+        settings: The whole configuration.
+        checked: The data, with the dev split.
+        languages: FLORES-200 codes of source and target.
+        console: Where the report is shown.
+
+    Raises:
+        TrainingError: The adapter did not pass; nothing was published.
+        AdapterConflictError: Another version went live meanwhile; this one is published and its name points to that.
+    """
+    name, registry = str(options.publish), _registry(settings)
+    alias = registry.alias(name)
+    live = None if alias is None else alias.live
+    with console.status("Translating the dev sets with the serving engine ..."), ServingEngine(settings) as engine:
+        revision = engine.revision
+        report = _judge(engine, registry, live, folder / "adapter", options, settings, checked, languages)
+    console.print(report.as_text(), markup=False)
+    (folder / GATE_FILE).write_text(
+        json.dumps(report.as_json() | {"examples": report.domain.as_json()["examples"]}, ensure_ascii=False, indent=2)
+        + "\n",
+        encoding="utf-8",
+    )
+    if not report.passed and not report.forced:
+        raise TrainingError(
+            f"{name} was not published: {'; '.join(report.problems)}. The adapter stays in {folder / 'adapter'}; "
+            "--resume --publish with --force publishes it all the same"
+        )
+    manifest = registry.publish(
+        name, folder / "adapter", _draft(report, options, settings, checked, languages, revision)
+    )
+    console.print(f"Published {manifest.full_name} ({manifest.num_bytes / 1e6:.1f} MB) to {registry.uri}")
+    if not options.no_promote:
+        registry.promote(name, manifest.version, expected_live=live)
+        console.print(f"{name} now points to {manifest.full_name}; running services load it before they use it.")
+    return manifest
+
+
+def _registry(settings: Settings) -> AdapterRegistry:
+    if settings.adapters.registry is None:
+        raise StartupError("--publish needs a registry: set adapters.registry", field="adapters.registry")
+    return AdapterRegistry(settings.adapters.registry)
+
+
+def _judge(
+    engine: ServingEngine,
+    registry: AdapterRegistry,
+    live: int | None,
+    adapter: Path,
+    options: RunOptions,
+    settings: Settings,
+    checked: CheckedData,
+    languages: tuple[str, str],
+) -> GateReport:
+    gate = settings.training.gate
+    engine.load(_CANDIDATE, adapter)
+    baseline = None
+    if live is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            baseline = version_name(str(options.publish), live)
+            engine.load(baseline, registry.fetch(str(options.publish), live, Path(folder)))
+    domain = compare(
+        engine, domain_pairs(checked, gate), languages, dev_set="domain", baseline=baseline, candidate=_CANDIDATE
+    )
+    pairs = general_pairs(languages, gate)
+    general = None
+    if pairs:
+        general = compare(engine, pairs, languages, dev_set="general", baseline=baseline, candidate=_CANDIDATE)
+    return decide(domain, general, gate, forced=options.force)
+
+
+def _draft(
+    report: GateReport,
+    options: RunOptions,
+    settings: Settings,
+    checked: CheckedData,
+    languages: tuple[str, str],
+    revision: str,
+) -> ManifestDraft:
+    training = settings.training
+    pairs = ["-".join(languages), *(["-".join(reversed(languages))] if training.bidirectional else [])]
+    after = report.domain.after
+    scores = {} if after is None else {key: float(getattr(after, key)) for key in ("chrf", "bleu", "spbleu")}
+    if report.general is not None and report.general.after is not None:
+        scores["general_chrf"] = report.general.after.chrf
+    return ManifestDraft(
+        base_model=settings.model.name,
+        base_revision=revision,
+        language_pairs=tuple(pairs),
+        rank=training.lora.r,
+        alpha=training.lora.alpha,
+        targets=training.lora.targets,
+        scores=scores,
+        gate_report=report.as_json(),
+        data_fingerprint=checked.report.fingerprint,
+        seed=training.seed,
+        code_version=_code_version(),
+    )
+
+
+def _code_version() -> str:
+    """Return the commit of this checkout, or the release where there is none."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=10
+        )
+        commit = found.stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        commit = ""
+    return commit or library_version("nllb-ray")

@@ -1,0 +1,278 @@
+"""One training run, from the command's options to a model on disk, and on to the registry if that is asked for.
+
+Whatever can be refused is refused before any work begins, and said in one sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from configs.schema import Settings
+from pipelines.engine.checkpoint import Checkpoint, locate_checkpoint
+from pipelines.engine.device import pick_float
+from pipelines.engine.tokenize import SegmentTokenizer
+from pipelines.errors import StartupError, UnknownLanguageError
+from pipelines.text.languages import resolve_language
+from train.checkpoint import CheckpointStore
+from train.data.check import CheckedData, DataSource, check_data
+from train.data.tokens import count_tokens_of
+from train.errors import TrainingError
+from train.model import ModelPlan
+from train.options import RunOptions
+from train.progress import RunProgress
+from train.publish import publish_adapter, refuse_unpublishable
+
+RUN_FILE = "run.json"
+RESULTS = {"lora": "adapter", "full": "model"}
+# What may be different when a run is resumed: it does not bear on the result, or only on how much is done at a time.
+_FREE_SETTINGS = {
+    "num_workers", "min_workers", "cpus_per_worker", "device", "max_worker_failures", "output_dir", "gate",
+    "checkpoint_interval_steps", "num_checkpoints_kept", "checkpoint_uri", "log_interval_steps", "num_chrf_sentences",
+    "max_bad_line_ratio",
+}  # fmt: skip
+
+
+def run_training(options: RunOptions, settings: Settings, console: Console) -> Path:
+    """Check, train, and publish if asked; return the folder of the adapter or model.
+
+    Args:
+        options: What to do.
+        settings: The whole configuration.
+        console: Where progress is shown.
+
+    Raises:
+        TranslationError: Something was refused before training began; the message says what, and what is accepted.
+        TrainingError: Training failed, or the adapter did not pass the gate.
+    """
+    training = settings.training
+    languages = _languages(options)
+    _refuse_impossible(options, settings)
+    checkpoint = locate_checkpoint(
+        settings.model.name, revision=settings.model.revision, offline=settings.model.offline
+    )
+    _refuse_unknown_languages(checkpoint, languages)
+    refuse_unpublishable(options, settings, languages)
+    checked = _check_data(options, settings, checkpoint, languages, console)
+    folder = Path(training.output_dir).expanduser().absolute()
+    result = folder / RESULTS[options.kind]
+    record = _record(options, settings, checkpoint, checked)
+    if not _is_finished(folder, record, options.resume):
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_json(folder / RUN_FILE, record)
+        (folder / "data.json").write_text(
+            json.dumps(checked.report.as_json(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
+        )
+        _train(options, settings, checkpoint, checked, folder, console)
+        _write_json(folder / RUN_FILE, record | {"finished": True})
+    console.print(f"The {RESULTS[options.kind]} is in {result}")
+    if options.publish is not None:
+        publish_adapter(folder, options, settings, checked, languages, console)
+    return result
+
+
+def _languages(options: RunOptions) -> tuple[str, str]:
+    source = resolve_language(options.source_lang, field="source_lang").code
+    target = resolve_language(options.target_lang, field="target_lang").code
+    if source == target:
+        raise StartupError(f"--source-lang and --target-lang are both {source}", field="target_lang")
+    return source, target
+
+
+def _refuse_impossible(options: RunOptions, settings: Settings) -> None:
+    if options.kind == "full" and options.publish:
+        raise StartupError(
+            "--publish is for adapters; a whole model is served by `make serve MODEL=<output-dir>/model`",
+            field="publish",
+        )
+    if options.quantize:
+        if options.kind == "full":
+            raise StartupError(
+                "--quantize 4bit freezes the base model: it is for python -m train.lora", field="quantize"
+            )
+        from train.quantization import refuse_unusable_quantization
+
+        refuse_unusable_quantization()
+    if settings.model.engine == "identity":
+        raise StartupError("model.engine is 'identity': there is no model to train", field="model.engine")
+
+
+def _refuse_unknown_languages(checkpoint: Checkpoint, languages: tuple[str, str]) -> None:
+    known = SegmentTokenizer.from_checkpoint(checkpoint.path).languages
+    for field, language in zip(("source_lang", "target_lang"), languages, strict=True):
+        if language not in known:
+            raise UnknownLanguageError(f"{checkpoint.name} has no language {language}", field=field)
+
+
+def _check_data(
+    options: RunOptions, settings: Settings, checkpoint: Checkpoint, languages: tuple[str, str], console: Console
+) -> CheckedData:
+    training = settings.training
+    location = str(options.data_file)
+    if "://" not in location:  # workers run in other folders
+        location = str(Path(location).expanduser().absolute())
+    dev = options.dev_file
+    if dev is not None and "://" not in dev:
+        dev = str(Path(dev).expanduser().absolute())
+    count_tokens = count_tokens_of(checkpoint.path)
+    with console.status(f"Checking {options.data_file} ..."):
+        checked = check_data(
+            DataSource(location, *languages, dev_location=dev),
+            dev_ratio=training.dev_ratio,
+            max_tokens=training.max_source_tokens,
+            max_length_ratio=training.max_length_ratio,
+            max_dev_pairs=training.max_dev_pairs,
+            count_tokens=count_tokens,
+        )
+    report = checked.report
+    console.print(report.as_text(), markup=False)
+    if report.bad_ratio > training.max_bad_line_ratio:
+        raise StartupError(
+            f"{report.bad_ratio:.1%} of the lines are bad, training.max_bad_line_ratio accepts "
+            f"{training.max_bad_line_ratio:.1%}: mend them, or raise --max-bad-line-ratio",
+            field="data_file",
+        )
+    for number, what in ((report.num_train, "to train on"), (report.num_dev, "to evaluate on")):
+        if not number:
+            raise StartupError(
+                f"{options.data_file} leaves no pair {what}: it takes some hundred lines, or name a --dev-file",
+                field="data_file",
+            )
+    return checked
+
+
+def _record(options: RunOptions, settings: Settings, checkpoint: Checkpoint, checked: CheckedData) -> dict[str, Any]:
+    """Return all that decides the result; a run that is resumed must agree in it."""
+    chosen = settings.training.model_dump(mode="json", exclude=_FREE_SETTINGS)
+    return {
+        "kind": options.kind,
+        "base_model": checkpoint.name,
+        "base_revision": checkpoint.revision,
+        "language_pair": f"{checked.source.source_lang}-{checked.source.target_lang}",
+        "quantize": options.quantize,
+        "data_fingerprint": checked.report.fingerprint,
+        "settings": chosen,
+        "finished": False,
+    }
+
+
+def _is_finished(folder: Path, record: dict[str, Any], resume: bool) -> bool:
+    """Whether an earlier run did all of this already; refuses to mix two runs."""
+    file = folder / RUN_FILE
+    if not file.is_file():
+        return False
+    earlier = json.loads(file.read_text(encoding="utf-8"))
+    if not resume:
+        if earlier["finished"]:
+            return False  # its result is replaced, once the new one is there
+        raise StartupError(
+            f"{folder} holds a run that is not finished: --resume continues it; to start anew, delete the folder or "
+            "name another --output-dir",
+            field="output_dir",
+        )
+    for key, value in record.items():
+        if key != "finished" and earlier.get(key) != value:
+            raise StartupError(
+                f"--resume: the run in {folder} had {_difference(key, earlier.get(key), value)}: give what it had, or "
+                "name another --output-dir",
+                field=key,
+            )
+    return bool(earlier["finished"])
+
+
+def _difference(key: str, before: Any, now: Any) -> str:
+    if isinstance(before, dict) and isinstance(now, dict):
+        name = next(name for name in now if before.get(name) != now[name])
+        return f"{name} = {before.get(name)}, now it is {now[name]}"
+    return f"{key} = {before}, now it is {now}"
+
+
+def _train(
+    options: RunOptions,
+    settings: Settings,
+    checkpoint: Checkpoint,
+    checked: CheckedData,
+    folder: Path,
+    console: Console,
+) -> None:
+    from train.workers import TrainingJob, connected_to_ray, fit, result_store, runs_on_gpu
+
+    training = settings.training
+    location = training.checkpoint_uri or str(folder / "checkpoints")
+    if training.checkpoint_uri:
+        location = f"{training.checkpoint_uri.rstrip('/')}/{folder.name}"
+    store = CheckpointStore(location, training.num_checkpoints_kept)
+    if not options.resume:
+        store.delete()
+        for name in ("metrics.jsonl", "tensorboard"):
+            _remove(folder / name)
+    with console.status("Starting Ray ..."):
+        context = connected_to_ray(training)
+        context.__enter__()
+    try:
+        device = torch.device("cuda" if runs_on_gpu(training) else "cpu")
+        precision = _precision(training.precision, device)
+        job = TrainingJob(
+            settings=training,
+            plan=ModelPlan(
+                lora=training.lora if options.kind == "lora" else None,
+                quantize=options.quantize,
+                dtype=precision,
+                gradient_checkpointing=training.gradient_checkpointing,
+                seed=training.seed,
+            ),
+            peak_learning_rate=training.learning_rate if options.kind == "lora" else training.full_learning_rate,
+            data=checked.source,
+            report=checked.report,
+            model=str(checkpoint.path)
+            if checkpoint.name != "demo" and Path(checkpoint.name).exists()
+            else checkpoint.name,
+            model_revision=settings.model.revision,
+            offline=settings.model.offline,
+            precision=precision,
+            checkpoint_location=location,
+        )
+        with RunProgress(folder, folder.name, console) as progress:
+            fit(job, checked.roles, progress.show)
+    finally:
+        context.__exit__(None, None, None)
+    with result_store(location).newest() as files:
+        if files is None:
+            raise TrainingError(f"no result was found in {location}")
+        _replace(folder / RESULTS[options.kind], files)
+    store.delete()
+
+
+def _precision(requested: str, device: torch.device) -> torch.dtype:
+    if requested == "float16" and device.type == "cpu":
+        raise StartupError(
+            "training.precision = 'float16': CPUs train in float32 or bfloat16", field="training.precision"
+        )
+    return pick_float(requested, device)
+
+
+def _replace(target: Path, files: Path) -> None:
+    """Put a copy of a folder's files in the place of what was there."""
+    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    for file in files.iterdir():
+        if file.name != "complete.json":
+            shutil.copy(file, draft)
+    draft.chmod(0o755)
+    _remove(target)
+    draft.rename(target)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _write_json(file: Path, content: dict[str, Any]) -> None:
+    draft = file.with_suffix(".draft")
+    draft.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    draft.replace(file)
