@@ -530,7 +530,21 @@ TRAINING = Row(
             "How many trained adapters were good enough to be published, over the last hour?",
             "short",
             (Query("sum by (result) (increase(ray_nllb_training_gate_total[1h]))", "{{result}}"),),
-            width=24,
+        ),
+        Panel(
+            "Loss",
+            "Does training still learn, and does the dev set agree?",
+            "short",
+            (
+                Query("max by (run) (ray_nllb_training_loss)", "{{run}} training"),
+                Query("max by (run) (ray_nllb_training_dev_loss)", "{{run}} dev"),
+            ),
+        ),
+        Panel(
+            "Training speed",
+            "Source and target tokens a second, all workers of a run.",
+            "short",
+            (Query("max by (run) (ray_nllb_training_tokens_per_second)", "{{run}}"),),
         ),
     ),
 )

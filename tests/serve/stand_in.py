@@ -22,6 +22,13 @@ LABELS: dict[Metric, list[dict[str, str]]] = {
     metrics.CACHE_EVICTIONS: [{"tier": "memory"}],
     metrics.CIRCUIT_STATE: [{"dependency": "registry"}],
     metrics.TRAINING_GATE: [{"result": "passed"}, {"result": "failed"}],
+    metrics.TRAINING_LOSS: [{"run": "stand-in"}],
+    metrics.TRAINING_TOKENS_PER_SECOND: [{"run": "stand-in"}],
+    metrics.TRAINING_LEARNING_RATE: [{"run": "stand-in"}],
+    metrics.TRAINING_GRADIENT_NORM: [{"run": "stand-in"}],
+    metrics.TRAINING_PROGRESS: [{"run": "stand-in"}],
+    metrics.TRAINING_DEV_LOSS: [{"run": "stand-in"}],
+    metrics.TRAINING_DEV_CHRF: [{"run": "stand-in"}],
     metrics.ADAPTER_LOADS: [{"result": "loaded"}, {"result": "failed"}],
     metrics.ADAPTER_LOAD_SECONDS: [{}],
     metrics.ADAPTER_SHARE: [
