@@ -35,6 +35,7 @@ FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "decoding",
             "quality",
             "detection",
+            "glossaries",
             "limits",
             "warmup",
         ),

@@ -218,6 +218,27 @@ class QualitySettings(Section):
     """No n-gram of this size appears twice in the output of a second try; 0 switches it off."""
 
 
+class GlossarySettings(Section):
+    """Where glossaries are kept that requests name by `glossary_id`."""
+
+    store: Literal["sqlite", "redis"] = "sqlite"
+    """A file that the processes of one machine share, or a Redis; replicas on several nodes need Redis."""
+    sqlite_file: Name = "var/glossaries.sqlite3"
+    """Of `store: sqlite`; a relative path is taken from the checkout."""
+    redis_url: SecretStr | None = None
+    """Of `store: redis`: `redis://user:password@host:6379/1`, or `rediss://` for TLS."""
+    redis_timeout_ms: PositiveInt = 500
+    """Longest wait for one answer of Redis."""
+    max_terms: PositiveInt = 50_000
+    """Most terms of one glossary."""
+
+    @model_validator(mode="after")
+    def _redis_has_an_address(self) -> Self:
+        if self.store == "redis" and self.redis_url is None:
+            raise ValueError("glossaries.store = 'redis' needs glossaries.redis_url")
+        return self
+
+
 class DetectionSettings(Section):
     """How sure the detection of a source language must be."""
 
@@ -482,6 +503,7 @@ class Settings(Section):
     access: AccessSettings = AccessSettings()
     quality: QualitySettings = QualitySettings()
     detection: DetectionSettings = DetectionSettings()
+    glossaries: GlossarySettings = GlossarySettings()
     warmup: WarmupSettings = WarmupSettings()
     training: TrainingSettings = TrainingSettings()
     logging: LoggingSettings = LoggingSettings()

@@ -21,6 +21,7 @@ from deployments.access.guard import GuardMiddleware
 from deployments.access.headers import SecurityHeadersMiddleware
 from deployments.access.usage import usage_routes
 from deployments.cluster_metrics import MetricsPage
+from deployments.glossary_routes import glossary_routes
 from deployments.http_errors import error_detail, install_error_handlers, note_error, request_id_of, validation_error
 from deployments.middleware import BodyLimitMiddleware, RequestIdMiddleware
 from deployments.request_metrics import MetricsMiddleware
@@ -92,6 +93,7 @@ def create_api(
     api.add_middleware(RequestIdMiddleware)
     install_error_handlers(api)
     api.include_router(_translation_routes(service), prefix="/api/v1", tags=["translation"])
+    api.include_router(glossary_routes(service.glossaries), prefix="/api/v1", tags=["glossaries"], responses=_ERRORS)
     api.include_router(_catalog_routes(service), prefix="/api/v1", tags=["catalog"])
     api.include_router(_operation_routes(service), prefix="/api/v1", tags=["operation"])
     api.include_router(usage_routes(access.meter), prefix="/api/v1", tags=["access"])

@@ -26,6 +26,8 @@ STATUS: Mapping[type[errors.TranslationError], int] = MappingProxyType(
         errors.InvalidTextError: 400,
         errors.UnknownLanguageError: 400,
         errors.UndetectedLanguageError: 400,
+        errors.UnknownGlossaryError: 404,
+        errors.GlossaryExistsError: 409,
         errors.UnsupportedOptionError: 400,
         errors.UnknownAdapterError: 404,
         errors.InvalidAdapterError: 422,

@@ -8,12 +8,14 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from configs.loader import ROOT
 from configs.schema import LimitSettings, Settings
 from deployments.access.configured import configured_access
 from deployments.api import create_api
 from deployments.circuits import record_circuit
 from deployments.cluster_metrics import ClusterMetrics
 from deployments.fleet import RayFleet
+from deployments.glossaries import configured_glossaries
 from deployments.reporting import Reporter
 from deployments.request_metrics import MeasuredStation, RequestMetrics
 from deployments.service import TranslationService
@@ -63,6 +65,7 @@ class IngressDeployment:
             meter=self._access.meter,
             quality=settings.quality,
             detector=detector,
+            glossaries=configured_glossaries(settings.glossaries, ROOT),
         )
         Reporter(self._recorder, self._sample, interval_s=settings.metrics.report_interval_s).start()
 

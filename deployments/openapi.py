@@ -13,8 +13,8 @@ from deployments.service import TranslationService
 
 def api_document() -> dict[str, Any]:
     """Return the document that a running service serves at `/openapi.json`."""
-    # Routes are only declared here, never called; of the service nothing but its limits is read.
-    declared_only = cast(TranslationService, SimpleNamespace(limits=LimitSettings()))
+    # Routes are only declared here, never called; of the service nothing but its limits is used.
+    declared_only = cast(TranslationService, SimpleNamespace(limits=LimitSettings(), glossaries=None))
     return create_api(declared_only).openapi()
 
 

@@ -7,7 +7,7 @@ import time
 from configs.schema import DecodingSettings, LimitSettings, QualitySettings
 from deployments.access.meter import check_adapter
 from deployments.schemas import TranslateRequest
-from pipelines.errors import TooManyItemsError, UnsupportedOptionError
+from pipelines.errors import TooManyItemsError, TranslationError, UnsupportedOptionError
 from pipelines.stages.guarded import stronger
 from pipelines.text.glossary import Glossary
 from pipelines.types import BULK_PRIORITY, INTERACTIVE_PRIORITY, DecodingOptions, TranslationRequest
@@ -25,18 +25,27 @@ class RequestReader:
         self._decoding = decoding
         self._quality = quality
 
-    def read(self, request: TranslateRequest, limits: LimitSettings, prefix: str = "") -> TranslationRequest:
+    def read(
+        self,
+        request: TranslateRequest,
+        limits: LimitSettings,
+        prefix: str = "",
+        stored: Glossary | TranslationError | None = None,
+    ) -> TranslationRequest:
         """Return what the pipeline is asked.
 
         Args:
             request: Well-formed.
             limits: What one request may ask for.
             prefix: What precedes a field's name in an error, such as `items.3.`.
+            stored: The stored glossary that it names, or what is wrong with that.
 
         Raises:
             UnsupportedOptionError: An option is outside what is allowed; the message names the field.
             TooManyItemsError: A list is over its limit.
         """
+        if isinstance(stored, TranslationError):
+            raise stored
         _check_sizes(request, limits, prefix)
         check_adapter(request.adapter, f"{prefix}adapter")
         decoding = self._decoding_options(request, prefix)
@@ -52,7 +61,7 @@ class RequestReader:
             deadline_unix_s=time.time() + limits.request_timeout_s,
             priority=BULK_PRIORITY if prefix else INTERACTIVE_PRIORITY,
             field_prefix=prefix,
-            glossary=_glossary(request, prefix),
+            glossaries=tuple(each for each in (_inline_glossary(request, prefix), stored) if each is not None),
             keep_terms=tuple(request.do_not_translate),
             keep_patterns=tuple(request.protect_patterns),
             second_try=self._second_try(decoding),
@@ -107,7 +116,7 @@ def _pointers(pointers: list[str], field: str) -> tuple[str, ...]:
     return tuple(pointers)
 
 
-def _glossary(request: TranslateRequest, prefix: str) -> Glossary | None:
+def _inline_glossary(request: TranslateRequest, prefix: str) -> Glossary | None:
     if not request.glossary:
         return None
     options = request.glossary_options

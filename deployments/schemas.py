@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.types import Format
 
-_LANGUAGE = "FLORES-200 code (`eng_Latn`), or an ISO 639 or BCP-47 code (`en`, `zh-CN`, `pt-BR`)"
+LANGUAGE = "FLORES-200 code (`eng_Latn`), or an ISO 639 or BCP-47 code (`en`, `zh-CN`, `pt-BR`)"
 
 
 class WireModel(BaseModel):
@@ -36,8 +36,8 @@ class TranslateRequest(WireModel):
     )
 
     text: str = Field(description="Any text; line breaks and spacing come back as they were.")
-    source_lang: str = Field(description=f"{_LANGUAGE}; `auto` detects it, paragraph by paragraph.")
-    target_lang: str = Field(description=_LANGUAGE)
+    source_lang: str = Field(description=f"{LANGUAGE}; `auto` detects it, paragraph by paragraph.")
+    target_lang: str = Field(description=LANGUAGE)
     format: Format = Field(
         "text", description="What the text is. Everything that is not language comes back byte for byte."
     )
@@ -56,6 +56,9 @@ class TranslateRequest(WireModel):
         None,
         description="Wanted translations by source term: whole words, the longest first.",
         examples=[{"heart attack": "दिल का दौरा"}],
+    )
+    glossary_id: str | None = Field(
+        None, description="A stored glossary (`medical`), or a version of it (`medical@3`); terms of `glossary` win."
     )
     glossary_options: GlossaryOptions = Field(default_factory=lambda: GlossaryOptions.model_validate({}))
     do_not_translate: list[str] = Field(

@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
-from configs.schema import DecodingSettings, LimitSettings, QualitySettings
+from configs.loader import ROOT
+from configs.schema import DecodingSettings, GlossarySettings, LimitSettings, QualitySettings
 from deployments.access.meter import Meter
 from deployments.fleet import Fleet
+from deployments.glossaries import Glossaries, configured_glossaries
 from deployments.requests import RequestReader
 from deployments.schemas import TranslateRequest
 from pipelines.errors import (
@@ -45,6 +47,7 @@ class TranslationService:
         meter: Charges the caller's key for the characters; None charges nobody.
         quality: How suspicious sentences are decoded again; None takes the defaults.
         detector: Detects languages; None makes one.
+        glossaries: Those that are stored; None takes the defaults.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class TranslationService:
         meter: Meter | None = None,
         quality: QualitySettings | None = None,
         detector: LanguageDetector | None = None,
+        glossaries: Glossaries | None = None,
     ) -> None:
         self.limits = limits
         self.fleet = fleet
@@ -64,6 +68,7 @@ class TranslationService:
         self._meter = meter
         self._reader = RequestReader(decoding, quality or QualitySettings())
         self._detector = detector or LanguageDetector()
+        self.glossaries = glossaries or configured_glossaries(GlossarySettings(), ROOT)
         self._num_ongoing = 0
         self._started_s = time.monotonic()
         self._model_info: ModelInfo | None = None
@@ -81,7 +86,7 @@ class TranslationService:
         Raises:
             TranslationError: See `TranslationPipeline.translate`; also past the deadline or when overloaded.
         """
-        wanted = self._reader.read(request, self.limits)
+        wanted = self._reader.read(request, self.limits, stored=await self.glossaries.find(request))
         async with self._admitted([wanted]):
             return await self._pipeline.translate(wanted)
 
@@ -97,7 +102,7 @@ class TranslationService:
             raise TooManyItemsError(
                 f"items has {len(items)} items; at most {self.limits.max_batch_items} are accepted", field="items"
             )
-        checked = [self._to_request_or_error(item, f"items.{index}.") for index, item in enumerate(items)]
+        checked = [await self._to_request_or_error(item, f"items.{index}.") for index, item in enumerate(items)]
         requests = [item for item in checked if isinstance(item, TranslationRequest)]
         async with self._admitted(requests):
             done = iter(await self._pipeline.translate_many(requests))
@@ -109,7 +114,7 @@ class TranslationService:
         Raises:
             TranslationError: As `translate`.
         """
-        wanted = self._reader.read(request, self.limits)
+        wanted = self._reader.read(request, self.limits, stored=await self.glossaries.find(request))
         async with self._admitted([wanted]):
             async for progress in self._pipeline.stream(wanted):
                 yield progress
@@ -176,12 +181,12 @@ class TranslationService:
             return nullcontext()
         return self._meter.charge(sum(len(request.text) for request in requests))
 
-    def _to_request_or_error(
+    async def _to_request_or_error(
         self, item: TranslateRequest | TranslationError, prefix: str
     ) -> TranslationRequest | TranslationError:
         if isinstance(item, TranslationError):
             return item
         try:
-            return self._reader.read(item, self.limits, prefix)
+            return self._reader.read(item, self.limits, prefix, await self.glossaries.find(item, prefix))
         except TranslationError as error:
             return error

@@ -4,6 +4,8 @@ TranslationError
 |-- InvalidRequestError         the caller can mend it
 |   |-- InvalidTextError        text that is no valid Unicode
 |   |-- UnknownLanguageError    no such language code
+|   |-- UnknownGlossaryError    no glossary of that name or version
+|   |-- GlossaryExistsError     there is one of that name
 |   |-- UndetectedLanguageError  the language cannot be told from the text
 |   |-- UnsupportedOptionError  an option the model or the configuration does not allow
 |   |-- UnknownAdapterError     no adapter of that name or version
@@ -85,6 +87,18 @@ class UndetectedLanguageError(InvalidRequestError):
     """The language cannot be told from the text; the message names the candidates."""
 
     code = "undetected_language"
+
+
+class UnknownGlossaryError(InvalidRequestError):
+    """No glossary has this name or version."""
+
+    code = "unknown_glossary"
+
+
+class GlossaryExistsError(InvalidRequestError):
+    """There is a glossary of this name."""
+
+    code = "glossary_exists"
 
 
 class UnsupportedOptionError(InvalidRequestError):

@@ -173,7 +173,7 @@ class TranslationRequest:
         priority: Lower is served first.
         deadline_unix_s: See `Segment`.
         field_prefix: What precedes a field's name in error messages, such as `items.3.`.
-        glossary: Wanted translations of terms, or None.
+        glossaries: Wanted translations of terms; where two have a term, the first wins.
         format: What the text is: `text`, `html`, `xml`, `markdown`, `json`, `srt` or `vtt`.
         json_include: Of JSON: pointers (RFC 6901) of what is translated; none means all string values.
         json_exclude: Of JSON: pointers of what is left alone.
@@ -190,7 +190,7 @@ class TranslationRequest:
     priority: int = 0
     deadline_unix_s: float | None = None
     field_prefix: str = ""
-    glossary: Glossary | None = None
+    glossaries: tuple[Glossary, ...] = ()
     format: Format = "text"
     json_include: tuple[str, ...] = ()
     json_exclude: tuple[str, ...] = ()

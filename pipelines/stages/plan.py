@@ -183,7 +183,7 @@ class Planner:
             counts=scope.counts,
         )
         objects = [Span(tag.offset, tag.offset + 1, char) for char, tag in passage.objects.items()]
-        terms = request.glossary.find(passage.text) if request.glossary is not None else []
+        terms = merge_spans(*(glossary.find(passage.text) for glossary in request.glossaries))
         spans = merge_spans(objects, terms, _kept_spans(passage.text, request))
         pieces = split_text(passage.text, language, max_segment_chars=self._max_segment_chars, whole=spans)
         tags: dict[int | str, list[PlannedPart]] = {}

@@ -57,7 +57,7 @@ async def test_a_glossary_is_guaranteed() -> None:
     """The term is in the output by its mask, or because it was translated around."""
     glossary = Glossary({"heart attack": "infarto"})
     for station in (DictionaryStation({}), MangleStation()):
-        result = await _translate(station, "He had a heart attack today", glossary=glossary)
+        result = await _translate(station, "He had a heart attack today", glossaries=(glossary,))
         assert result.text == "HE HAD A infarto TODAY"
         assert _codes(result) == []
 

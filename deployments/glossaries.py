@@ -1,0 +1,166 @@
+"""Stored glossaries: what the routes do with the store, and how a request finds the glossary that it names."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from cachetools import LRUCache
+from redis.asyncio import Redis
+
+from configs.schema import GlossarySettings
+from deployments import glossary_schemas as schemas
+from deployments.schemas import TranslateRequest
+from pipelines.errors import (
+    GlossaryExistsError,
+    InvalidRequestError,
+    TooManyItemsError,
+    TranslationError,
+    UnknownGlossaryError,
+    UnsupportedOptionError,
+)
+from pipelines.glossaries.record import GlossaryVersion, check_glossary_id, split_name
+from pipelines.glossaries.redis_store import RedisGlossaryStore
+from pipelines.glossaries.store import GlossaryStore, SqliteGlossaryStore
+from pipelines.glossaries.tables import read_table
+from pipelines.stages.plan import AUTO
+from pipelines.text.glossary import Glossary
+from pipelines.text.languages import resolve_language
+
+_MAX_READY = 64
+
+
+class Glossaries:
+    """The glossaries of a service.
+
+    Args:
+        store: Keeps them.
+        max_terms: Most terms of one.
+    """
+
+    def __init__(self, store: GlossaryStore, *, max_terms: int) -> None:
+        self.store = store
+        self._max_terms = max_terms
+        # A version never changes, so what was made ready of it stays true.
+        self._ready: LRUCache[str, Glossary] = LRUCache(_MAX_READY)
+
+    async def create(self, body: schemas.GlossaryCreate) -> GlossaryVersion:
+        """Write the first version of a glossary.
+
+        Raises:
+            GlossaryExistsError: There is one of that name.
+            InvalidRequestError: Something of it is not accepted; the message names the field.
+        """
+        check_glossary_id(body.id, "id")
+        if await self.store.versions(body.id):
+            raise GlossaryExistsError(
+                f"id: there is a glossary {body.id!r}; PUT /glossaries/{body.id} writes a new version of it", field="id"
+            )
+        return await self.store.add(self._version(body.id, body))
+
+    async def replace(self, glossary_id: str, body: schemas.GlossaryBody) -> GlossaryVersion:
+        """Write a new version of a glossary.
+
+        Raises:
+            UnknownGlossaryError: There is none of that name.
+            InvalidRequestError: Something of it is not accepted.
+        """
+        await self.get(glossary_id)
+        return await self.store.add(self._version(glossary_id, body))
+
+    async def get(self, name: str, *, field: str = "glossary_id") -> GlossaryVersion:
+        """Return a version, or the newest of a glossary.
+
+        Raises:
+            UnknownGlossaryError: There is none of that name.
+        """
+        glossary_id, version = split_name(name, field)
+        found = await self.store.get(glossary_id, version)
+        if found is None:
+            versions = await self.store.versions(glossary_id)
+            known = f"its versions are {', '.join(map(str, versions))}" if versions else "GET /glossaries lists them"
+            raise UnknownGlossaryError(f"{field}: there is no glossary {name!r}; {known}", field=field)
+        return found
+
+    async def delete(self, glossary_id: str) -> int:
+        """Remove a glossary and return how many versions it had.
+
+        Raises:
+            UnknownGlossaryError: There is none of that name.
+        """
+        check_glossary_id(glossary_id, "glossary_id")
+        num_versions = await self.store.delete(glossary_id)
+        if not num_versions:
+            raise UnknownGlossaryError(f"there is no glossary {glossary_id!r}", field="glossary_id")
+        return num_versions
+
+    async def find(self, request: TranslateRequest, prefix: str = "") -> Glossary | TranslationError | None:
+        """Return the stored glossary that a request names, ready to be used, or what is wrong with it."""
+        if request.glossary_id is None:
+            return None
+        field = f"{prefix}glossary_id"
+        try:
+            found = await self.get(request.glossary_id, field=field)
+            _check_languages(found, request, field)
+        except TranslationError as error:
+            return error
+        ready = self._ready.get(found.name + str(found.created_unix_s))
+        if ready is None:
+            ready = Glossary(found.entries, match_case=found.match_case, match_inflections=found.match_inflections)
+            self._ready[found.name + str(found.created_unix_s)] = ready
+        return ready
+
+    def _version(self, glossary_id: str, body: schemas.GlossaryBody) -> GlossaryVersion:
+        entries = _entries(body)
+        if len(entries) > self._max_terms:
+            raise TooManyItemsError(
+                f"entries has {len(entries)} terms; at most {self._max_terms} are accepted", field="entries"
+            )
+        Glossary(entries, field="entries")
+        return GlossaryVersion(
+            id=glossary_id,
+            version=0,
+            source_lang=resolve_language(body.source_lang, field="source_lang").code,
+            target_lang=resolve_language(body.target_lang, field="target_lang").code,
+            entries=entries,
+            match_case=body.match_case,
+            match_inflections=body.match_inflections,
+            created_unix_s=time.time(),
+        )
+
+
+def configured_glossaries(settings: GlossarySettings, root: Path) -> Glossaries:
+    """Return what the settings describe; nothing is opened or connected before the first use.
+
+    Args:
+        settings: Where glossaries are kept.
+        root: What a relative path is relative to.
+    """
+    store: GlossaryStore = SqliteGlossaryStore(root / settings.sqlite_file)
+    if settings.store == "redis" and settings.redis_url is not None:
+        timeout_s = settings.redis_timeout_ms / 1000
+        url = settings.redis_url.get_secret_value()
+        store = RedisGlossaryStore(
+            Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, driver_info=None)
+        )
+    return Glossaries(store, max_terms=settings.max_terms)
+
+
+def _entries(body: schemas.GlossaryBody) -> dict[str, str]:
+    if (body.entries is None) == (body.content is None):
+        raise InvalidRequestError("either entries, or content with its format, is accepted", field="entries")
+    if body.entries is not None:
+        return dict(body.entries)
+    return read_table(body.content or "", body.format, field="content")
+
+
+def _check_languages(glossary: GlossaryVersion, request: TranslateRequest, field: str) -> None:
+    wanted = [(request.target_lang, glossary.target_lang)]
+    if request.source_lang.strip().lower() != AUTO:
+        wanted.append((request.source_lang, glossary.source_lang))
+    if any(resolve_language(asked).code != has for asked, has in wanted):
+        raise UnsupportedOptionError(
+            f"{field}: {glossary.name} is for {glossary.source_lang} to {glossary.target_lang}, the request is for "
+            f"{request.source_lang} to {request.target_lang}",
+            field=field,
+        )

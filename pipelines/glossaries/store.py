@@ -1,0 +1,100 @@
+"""Where glossaries are kept; by default in a file that the processes of one machine share."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from pipelines.errors import UnavailableError
+from pipelines.glossaries.record import GlossaryVersion
+
+_T = TypeVar("_T")
+_BUSY_TIMEOUT_S = 5.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS glossaries (
+    id TEXT NOT NULL, version INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (id, version)
+);
+"""
+
+
+class GlossaryStore(Protocol):
+    """Keeps versions of glossaries; a version is never changed. Every method may raise `UnavailableError`."""
+
+    async def add(self, glossary: GlossaryVersion) -> GlossaryVersion:
+        """Write a new version; its number is given here, whatever it says."""
+        ...
+
+    async def get(self, glossary_id: str, version: int | None = None) -> GlossaryVersion | None:
+        """Return a version, by default the newest."""
+        ...
+
+    async def versions(self, glossary_id: str) -> list[int]:
+        """Return the numbers of a glossary's versions, oldest first; none if there is no such glossary."""
+        ...
+
+    async def newest(self) -> list[GlossaryVersion]:
+        """Return the newest version of every glossary, by name."""
+        ...
+
+    async def delete(self, glossary_id: str) -> int:
+        """Remove a glossary and return how many versions it had."""
+        ...
+
+
+class SqliteGlossaryStore:
+    """A `GlossaryStore` in a file, which is made with the first glossary."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    async def add(self, glossary: GlossaryVersion) -> GlossaryVersion:
+        """See `GlossaryStore`."""
+
+        def work(db: sqlite3.Connection) -> GlossaryVersion:
+            db.execute("BEGIN IMMEDIATE")
+            row = db.execute("SELECT MAX(version) FROM glossaries WHERE id = ?", (glossary.id,)).fetchone()
+            numbered = replace(glossary, version=(row[0] or 0) + 1)
+            db.execute("INSERT INTO glossaries VALUES (?, ?, ?)", (numbered.id, numbered.version, numbered.to_json()))
+            return numbered
+
+        return await self._run(work)
+
+    async def get(self, glossary_id: str, version: int | None = None) -> GlossaryVersion | None:
+        """See `GlossaryStore`."""
+        where = "id = ?1 AND version = COALESCE(?2, (SELECT MAX(version) FROM glossaries WHERE id = ?1))"
+        command = f"SELECT record FROM glossaries WHERE {where}"
+        row = await self._run(lambda db: db.execute(command, (glossary_id, version)).fetchone())
+        return GlossaryVersion.from_json(row[0]) if row else None
+
+    async def versions(self, glossary_id: str) -> list[int]:
+        """See `GlossaryStore`."""
+        command = "SELECT version FROM glossaries WHERE id = ? ORDER BY version"
+        return [row[0] for row in await self._run(lambda db: db.execute(command, (glossary_id,)).fetchall())]
+
+    async def newest(self) -> list[GlossaryVersion]:
+        """See `GlossaryStore`."""
+        command = "SELECT record, MAX(version) FROM glossaries GROUP BY id ORDER BY id"
+        rows = await self._run(lambda db: db.execute(command).fetchall())
+        return [GlossaryVersion.from_json(row[0]) for row in rows]
+
+    async def delete(self, glossary_id: str) -> int:
+        """See `GlossaryStore`."""
+        command = "DELETE FROM glossaries WHERE id = ?"
+        return int(await self._run(lambda db: db.execute(command, (glossary_id,)).rowcount))
+
+    async def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        return await asyncio.to_thread(self._run_in_thread, work)
+
+    def _run_in_thread(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self._file, timeout=_BUSY_TIMEOUT_S)) as db, db:
+                db.executescript(_SCHEMA)
+                return work(db)
+        except (sqlite3.Error, OSError) as error:
+            raise UnavailableError("the store of the glossaries cannot be used") from error

@@ -1,0 +1,111 @@
+"""Stored glossaries over HTTP, and translations that name them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from configs.schema import DecodingSettings, LimitSettings
+from deployments.api import create_api
+from deployments.glossaries import Glossaries
+from deployments.service import TranslationService
+from pipelines.glossaries.store import SqliteGlossaryStore
+from pipelines.translate import TranslationPipeline
+from tests.fakes import FakeFleet, ShoutingStation
+
+MEDICAL = {"id": "medical", "source_lang": "en", "target_lang": "es", "entries": {"heart attack": "infarto"}}
+ASKED = {"text": "a heart attack today", "source_lang": "en", "target_lang": "es"}
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an API whose glossaries are in a file."""
+    service = TranslationService(
+        TranslationPipeline(ShoutingStation()),
+        FakeFleet(),
+        limits=LimitSettings(),
+        decoding=DecodingSettings(),
+        glossaries=Glossaries(SqliteGlossaryStore(tmp_path / "glossaries.sqlite3"), max_terms=3),
+    )
+    transport = httpx.ASGITransport(create_api(service), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
+        yield client
+
+
+async def test_a_glossary_lives_and_dies(client: httpx.AsyncClient) -> None:
+    """Created, listed, read, replaced by a new version, exported, deleted."""
+    created = await client.post("/glossaries", json=MEDICAL)
+    assert created.status_code == 201, created.text
+    assert (created.json()["id"], created.json()["version"], created.json()["source_lang"]) == (
+        "medical",
+        1,
+        "eng_Latn",
+    )
+    body = {"source_lang": "en", "target_lang": "es", "content": "heart attack\tataque al corazón\n"}
+    assert (await client.put("/glossaries/medical", json=body)).json()["version"] == 2
+    assert [each["version"] for each in (await client.get("/glossaries")).json()["glossaries"]] == [2]
+    assert (await client.get("/glossaries/medical@1")).json()["entries"] == {"heart attack": "infarto"}
+    exported = await client.get("/glossaries/medical/entries", params={"format": "csv"})
+    assert exported.text == "heart attack,ataque al corazón\n"
+    assert (await client.delete("/glossaries/medical")).json() == {"removed": 2}
+    assert (await client.get("/glossaries/medical")).status_code == 404
+
+
+async def test_a_translation_takes_the_newest_or_the_version_it_names(client: httpx.AsyncClient) -> None:
+    """A new version is in force at once, an old one stays what it was, and a term of the request wins."""
+    await client.post("/glossaries", json=MEDICAL)
+    new = {**MEDICAL, "entries": {"heart attack": "ataque"}}
+    del new["id"]
+    await client.put("/glossaries/medical", json=new)
+    for more, expected in (
+        ({"glossary_id": "medical"}, "A ataque TODAY"),
+        ({"glossary_id": "medical@1"}, "A infarto TODAY"),
+        ({"glossary_id": "medical", "glossary": {"heart attack": "IAM"}}, "A IAM TODAY"),
+    ):
+        response = await client.post("/translate", json={**ASKED, **more})
+        assert response.json()["translation"] == expected, response.text
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "says"),
+    [
+        ({**MEDICAL, "id": "A b"}, 400, "invalid_request", "beginning with a letter or digit"),
+        ({**MEDICAL, "entries": {"a": ""}}, 400, "unsupported_option", "neither empty"),
+        ({**MEDICAL, "content": "a\tb"}, 400, "invalid_request", "either entries, or content"),
+        ({**MEDICAL, "entries": {str(n): "x" for n in range(4)}}, 413, "too_many_items", "at most 3"),
+        ({**MEDICAL, "source_lang": "englsh"}, 400, "unknown_language", "eng_Latn"),
+        ({**MEDICAL, "entries": None, "content": "a"}, 400, "invalid_request", "line 1: 1 columns"),
+    ],
+)
+async def test_what_is_wrong_with_a_glossary_is_said(
+    client: httpx.AsyncClient, body: dict[str, object], status: int, code: str, says: str
+) -> None:
+    """One clear error; nothing is kept."""
+    response = await client.post("/glossaries", json=body)
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code), response.text
+    assert says in response.json()["error"]["message"]
+    assert (await client.get("/glossaries")).json() == {"glossaries": []}
+
+
+async def test_an_unknown_or_unfit_glossary_is_named(client: httpx.AsyncClient) -> None:
+    """Unknown name, unknown version, other languages; in a batch it fails its item alone."""
+    await client.post("/glossaries", json=MEDICAL)
+    assert (await client.post("/glossaries", json=MEDICAL)).status_code == 409
+    items = [
+        {**ASKED, "glossary_id": "legal"},
+        {**ASKED, "glossary_id": "medical@9"},
+        {**ASKED, "glossary_id": "medical", "target_lang": "fr"},
+        {**ASKED, "glossary_id": "medical"},
+    ]
+    results = (await client.post("/batch-translate", json={"items": items})).json()["results"]
+    assert [each["error"] and each["error"]["code"] for each in results] == [
+        "unknown_glossary",
+        "unknown_glossary",
+        "unsupported_option",
+        None,
+    ]
+    assert "its versions are 1" in results[1]["error"]["message"]
+    assert results[0]["error"]["field"] == "items.0.glossary_id"

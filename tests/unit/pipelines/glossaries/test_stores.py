@@ -1,0 +1,86 @@
+"""What is kept of glossaries, in a file and in a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from pipelines.errors import UnavailableError
+from pipelines.glossaries.record import GlossaryVersion
+from pipelines.glossaries.redis_store import RedisGlossaryStore
+from pipelines.glossaries.store import GlossaryStore, SqliteGlossaryStore
+from tests.redis_server import RedisServer
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real Redis."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[GlossaryStore]:
+    """An empty store of each kind."""
+    if request.param == "sqlite":
+        yield SqliteGlossaryStore(tmp_path / "var" / "glossaries.sqlite3")
+        return
+    server = request.getfixturevalue("redis_server")
+    client = Redis(port=server.port)
+    await client.flushdb()
+    yield RedisGlossaryStore(client)
+    await client.aclose()
+
+
+def _glossary(id: str = "medical", **entries: str) -> GlossaryVersion:
+    return GlossaryVersion(id, 0, "eng_Latn", "hin_Deva", entries or {"heart": "दिल"}, match_case=True)
+
+
+async def test_versions_are_numbered_and_stay(store: GlossaryStore) -> None:
+    """A new version does not change the one before it."""
+    first = await store.add(_glossary(heart="दिल"))
+    second = await store.add(_glossary(heart="हृदय"))
+    assert (first.version, second.version) == (1, 2)
+    assert await store.get("medical") == second
+    assert await store.get("medical", 1) == first
+    assert await store.versions("medical") == [1, 2]
+
+
+async def test_those_who_write_together_get_numbers_of_their_own(store: GlossaryStore) -> None:
+    """Ten writers, ten versions."""
+    written = await asyncio.gather(*(store.add(_glossary(term=str(n))) for n in range(10)))
+    assert sorted(each.version for each in written) == list(range(1, 11))
+    assert {each.entries["term"] for each in written} == set(map(str, range(10)))
+
+
+async def test_the_newest_of_all_are_listed(store: GlossaryStore) -> None:
+    """By name, each in its newest version."""
+    for name in ("b", "a", "a"):
+        await store.add(_glossary(name))
+    assert [each.name for each in await store.newest()] == ["a@2", "b@1"]
+
+
+async def test_what_is_not_there_is_not_there(store: GlossaryStore) -> None:
+    """Unknown names and versions are None; a deleted glossary is gone with all its versions."""
+    assert (await store.get("medical"), await store.versions("medical"), await store.delete("medical")) == (None, [], 0)
+    await store.add(_glossary())
+    await store.add(_glossary())
+    assert await store.get("medical", 7) is None
+    assert await store.delete("medical") == 2
+    assert (await store.get("medical"), await store.newest()) == (None, [])
+
+
+async def test_an_unusable_store_says_so(tmp_path: Path) -> None:
+    """A folder in the file's place, a Redis that is not there: unavailable, not a stack trace."""
+    with pytest.raises(UnavailableError, match="glossaries"):
+        await SqliteGlossaryStore(tmp_path).newest()
+    client = Redis(port=1, socket_connect_timeout=0.2)
+    with pytest.raises(UnavailableError, match="glossaries"):
+        await RedisGlossaryStore(client).newest()
+    await client.aclose()
