@@ -18,6 +18,7 @@ from pipelines.engine.device import pick_float
 from pipelines.errors import StartupError
 
 _SMALLEST_SCALE = 1e-12  # keeps a row of zeros from becoming 0 / 0
+_ROWS_AT_ONCE = 8192  # of a weight being rounded: the output layer in float32 alone takes a gigabyte
 
 
 class Linear(Protocol):
@@ -127,9 +128,14 @@ class Int8Backend:
 
     def prepare(self, weight: Tensor) -> dict[str, Tensor]:
         """Round to int8, symmetric, one scale per output feature."""
-        weight = weight.detach().to("cpu", torch.float32)
-        scale = weight.abs().amax(dim=1).div_(127).clamp_min_(_SMALLEST_SCALE)
-        return {"weight": (weight / scale[:, None]).round_().to(torch.int8), "scale": scale}
+        rounded = torch.empty(weight.shape, dtype=torch.int8)
+        scale = torch.empty(len(weight))
+        for first in range(0, len(weight), _ROWS_AT_ONCE):
+            block = slice(first, first + _ROWS_AT_ONCE)
+            rows = weight[block].detach().to("cpu", torch.float32)
+            scale[block] = rows.abs().amax(dim=1).div_(127).clamp_min_(_SMALLEST_SCALE)
+            rounded[block] = (rows / scale[block, None]).round_()
+        return {"weight": rounded, "scale": scale}
 
     def linear(self, stored: Mapping[str, Tensor], bias: Tensor | None, *, nonnegative_input: bool = False) -> Linear:
         """Build the layer over a packed weight."""

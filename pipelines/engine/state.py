@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from pipelines.engine.checkpoint import Checkpoint, cache_folder
@@ -26,8 +26,11 @@ from pipelines.engine.weights import prepare
 from pipelines.errors import StartupError
 
 _LOGGER = logging.getLogger(__name__)
-_FORMAT = 1  # of the cached files; raise it when `prepare` yields something else
+_FORMAT = 2  # of the cached files; raise it when `prepare` yields something else
 _TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I8": torch.int8}
+_NAMES = {dtype: name for name, dtype in _TYPES.items()}
+_HEADER_BYTES = 1 << 18  # 600M parameters need 80 KB
+_ALIGNMENT = 64
 _CACHED = ("int8",)  # other formats are as quickly read from the checkpoint
 
 
@@ -62,12 +65,12 @@ def load_prepared(checkpoint: Checkpoint, shape: ModelShape, backend: Backend) -
         return dict(prepare(TensorFiles(_weight_files(checkpoint.path)), shape, backend))
     file = cache_folder() / "weights" / f"{checkpoint.revision}-{backend.name}-{_FORMAT}.safetensors"
     if not file.is_file():
-        prepared = dict(prepare(TensorFiles(_weight_files(checkpoint.path)), shape, backend))
+        state = TensorFiles(_weight_files(checkpoint.path))
         try:
-            _save(prepared, file)
-        except OSError as error:  # a full disk costs time at the next start, not this one
+            _save(prepare(state, shape, backend), file)
+        except OSError as error:  # a full disk costs time and memory, now and at the next start
             _LOGGER.warning("quantized weights cannot be kept in %s: %s", file.parent, error)
-            return prepared
+            return dict(prepare(state, shape, backend))
     return TensorFiles([file])
 
 
@@ -109,15 +112,39 @@ def _weight_files(path: Path) -> list[Path]:
     raise StartupError(f"{path} has no weights", field="model.name")
 
 
-def _save(tensors: dict[str, Tensor], file: Path) -> None:
-    """Write beside the file and rename, so that no reader ever sees half of it."""
+def _save(tensors: Iterable[tuple[str, Tensor]], file: Path) -> None:
+    """Write tensors as they come, beside the file, and rename, so that no reader ever sees half of it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".draft", delete=False) as draft:
-        pass
-    try:
-        save_file(tensors, draft.name)
-        Path(draft.name).replace(file)
-    except BaseException:
-        with suppress(OSError):
-            Path(draft.name).unlink()
-        raise
+        try:
+            _write(tensors, draft)
+            draft.close()
+            Path(draft.name).replace(file)
+        except BaseException:
+            with suppress(OSError):
+                Path(draft.name).unlink()
+            raise
+
+
+def _write(tensors: Iterable[tuple[str, Tensor]], stream: IO[bytes]) -> None:
+    """Write the format of `_safetensors`: its header tells sizes, so room for it is left, and it is written last."""
+    entries: dict[str, Any] = {}
+    stream.seek(_HEADER_BYTES)
+    end = 0
+
+    def append(name: str, kind: str, shape: list[int], content: memoryview | bytes, num_bytes: int) -> None:
+        nonlocal end
+        stream.write(content)
+        entries[name] = {"dtype": kind, "shape": shape, "data_offsets": [end, end + num_bytes]}
+        end += num_bytes
+
+    for name, tensor in tensors:
+        data = tensor.contiguous().flatten().view(torch.uint8).numpy()
+        append(name, _NAMES[tensor.dtype], list(tensor.shape), data.data, data.nbytes)
+        if hole := -end % _ALIGNMENT:  # the format allows none, so it has a name
+            append(f"hole.{len(entries)}", "I8", [hole], bytes(hole), hole)
+    header = json.dumps(entries, separators=(",", ":")).encode().ljust(_HEADER_BYTES - 8)
+    if len(header) > _HEADER_BYTES - 8:
+        raise OSError(f"the names of {len(entries)} tensors take more than {_HEADER_BYTES} bytes")
+    stream.seek(0)
+    stream.write(len(header).to_bytes(8, "little") + header)
