@@ -1,98 +1,203 @@
-"""Target tokens per second of the engine against `transformers` and CTranslate2, same work, same threads.
+"""Target tokens per second of the engine against `transformers` and CTranslate2: same work, same threads.
 
-    python -m benchmarks.decode [--quick] [--json] [--threads 2] [--systems ours-int8,ctranslate2-int8]
+    python -m benchmarks.decode [--quick] [--json] [--threads 2] [--minutes 6] [--systems ours-int8,...] [--plot]
 
-The systems take turns within every repeat and medians are reported, because a shared machine changes its speed from
-minute to minute: read the ratios. Needs the `benchmark` extra (CTranslate2) and about 3 GB for the checkpoint it makes.
+First CTranslate2's formats and kernels compete, and the best two stay. Then the systems take turns within every
+repeat until the time is up, and medians are reported: a shared machine changes its speed from minute to minute, so
+read the ratios. `transformers`' slow formats are measured once. Load time and memory come first, in fresh processes.
+Needs the `benchmark` extra, 3 GB of disk for the checkpoint it makes, and 12 GB of memory (`--quick`: 5).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
+import math
 import statistics
-from importlib.metadata import version
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from benchmarks.synthetic import sources, synthetic_checkpoint
-from benchmarks.workers import SYSTEMS, Worker
+from benchmarks.machine import describe_machine
+from benchmarks.plot import plot_bars
+from benchmarks.synthetic import converted_checkpoint, sources, synthetic_checkpoint
+from benchmarks.workers import CTRANSLATE2_SWITCHES, SYSTEMS, Worker
 
-OURS = "ours-int8"
-PEERS = {"ct2": ("ctranslate2-int8", "ctranslate2-int8_float32"), "transformers_bf16": ("transformers-bfloat16",)}
-CASES = ((1, 1), (8, 1), (32, 1), (1, 4), (8, 4))  # sources, beams
-QUICK_SYSTEMS = (OURS, "ctranslate2-int8")
+Case = tuple[int, int]  # sources, beams
+Speeds = dict[Case, dict[str, float]]
 
-Speeds = dict[tuple[int, int], dict[str, float]]
+OURS, SCRIPT, BFLOAT16 = "ours-int8", "ours-int8-script", "transformers-bfloat16"
+SLOW = ("transformers-float32", "transformers-int8")
+CT2_FORMATS = ("ctranslate2-int8", "ctranslate2-int8_float32")
+CASES: tuple[Case, ...] = ((1, 1), (8, 1), (32, 1), (1, 4), (8, 4))
+CASES_OF = {SCRIPT: ((1, 1), (8, 1), (32, 1)), "transformers-float32": ((1, 1), (8, 1), (1, 4))}
+NUM_TOKENS = 32
+NUM_PROBE_TOKENS = 8
+TARGETS: dict[str, float] = {
+    "greedy_b1_vs_ct2": 1.8,
+    "greedy_b8_vs_ct2": 2.0,
+    "greedy_b32_vs_ct2": 1.5,
+    "beam4_b1_vs_ct2": 1.5,
+    "beam4_b8_vs_ct2": 1.3,
+    "greedy_b8_vs_transformers_bf16": 3.5,
+    "script_b8_vs_full": 1.4,
+}
+LIMITS: dict[str, float] = {"resident_gb": 1.6, "load_peak_vs_resident": 1.5}
 
 
 def main() -> None:
-    """Measure, print the table, and with `--json` the ratios as one last line."""
+    """Measure, print the tables, and with `--json` the claims as one last line."""
     options = _parse()
-    synthetic_checkpoint()
-    print(
-        f"{platform.processor() or platform.machine()}, {options.threads} threads;",
-        ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "ctranslate2")),
-    )
-    workers = [Worker(system, options.threads) for system in options.systems]
-    speeds = _measure(workers, repeats=2 if options.quick else 7, num_tokens=16 if options.quick else 32)
-    memory_bytes = {worker.system: worker.memory_bytes() for worker in workers}
-    load_s = {worker.system: worker.load_s for worker in workers}
-    for worker in workers:
-        worker.close()
-    _print_table(options.systems, speeds)
-    for system in options.systems:
-        resident, peak = memory_bytes[system]
-        print(f"{system}: ready in {load_s[system]:.1f} s, {resident / 1e9:.2f} GB resident, {peak / 1e9:.2f} GB peak")
+    synthetic_checkpoint(), converted_checkpoint()
+    print(describe_machine(options.threads, "torch", "transformers", "ctranslate2"), flush=True)
+    claims = _print_load(options.threads)
+    ct2 = [name for name in options.systems if name.startswith("ctranslate2")]
+    if options.systems_by_default:
+        ct2 = _best_of_ctranslate2(options.threads, quick=options.quick)
+    once = [name for name in options.systems if name in SLOW]
+    often = [name for name in options.systems if name not in {*once, *CT2_FORMATS}] + ct2
+    speeds = _measure(often, options.threads, minutes=options.minutes)
+    for name in once:
+        for case, measured in _measure([name], options.threads, minutes=0).items():
+            speeds[case] |= measured
+    names = sorted({name for speed in speeds.values() for name in speed}, key=lambda name: [*often, *once].index(name))
+    _print_speeds(names, speeds)
+    claims = _ratios(speeds, ct2) | claims
+    _print_claims(claims)
+    if options.plot:
+        print("plotted", plot_bars("decode", "600M shape, 32 tokens", "tokens/s", *_columns(names, speeds)))
     if options.json:
-        resident_gb = {f"{system}_resident_gb": resident / 1e9 for system, (resident, _) in memory_bytes.items()}
-        print(json.dumps({key: round(value, 3) for key, value in (_ratios(speeds) | resident_gb).items()}))
+        print(json.dumps({claim: round(value, 3) for claim, value in claims.items()}))
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two systems, short outputs, two repeats")
+    parser.add_argument("--quick", action="store_true", help="CTranslate2's int8 as it comes, and less time")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object, claim to ratio")
+    parser.add_argument("--plot", action="store_true", help="write docs/benchmarks/decode.svg")
     parser.add_argument("--threads", type=int, default=2, help="of each system")
+    parser.add_argument("--minutes", type=float, help="of the repeats; one is always made (default 4, quick 0.5)")
     parser.add_argument("--systems", help=f"comma-separated, of: {', '.join(SYSTEMS)}")
     options = parser.parse_args()
-    default = QUICK_SYSTEMS if options.quick else (OURS, *(system for peers in PEERS.values() for system in peers))
-    options.systems = options.systems.split(",") if options.systems else list(default)
+    options.systems_by_default = options.systems is None
+    default = [OURS, SCRIPT, BFLOAT16] if options.quick else [OURS, SCRIPT, BFLOAT16, *SLOW]
+    options.systems = options.systems.split(",") if options.systems else default
     unknown = set(options.systems) - set(SYSTEMS)
     if unknown:
         parser.error(f"no such system: {', '.join(sorted(unknown))}; accepted: {', '.join(SYSTEMS)}")
+    if options.minutes is None:
+        options.minutes = 0.5 if options.quick else 4.0
     return options
 
 
-def _measure(workers: list[Worker], *, repeats: int, num_tokens: int) -> Speeds:
-    speeds: Speeds = {}
-    for num_sources, num_beams in CASES:
-        work = sources(num_sources, seed=num_sources)
+def _print_load(num_threads: int) -> dict[str, float]:
+    """Start ours twice, and CTranslate2: the first start may have to round the weights, the second maps them."""
+    claims: dict[str, float] = {}
+    work = sources(8, seed=8)
+    for name in (OURS, OURS, CT2_FORMATS[0]):
+        with _workers([name], num_threads) as (worker,):
+            worker.tokens_per_s(work[:1], 1, 2)
+            resident, peak = worker.memory_bytes()
+            print(f"{name}: first tokens after {worker.load_s:.1f} s of loading, ", end="")
+            print(f"{resident / 1e9:.2f} GB resident, {peak / 1e9:.2f} GB at most", flush=True)
+            if name == OURS:
+                claims["load_peak_vs_resident"] = max(claims.get("load_peak_vs_resident", 0.0), peak / resident)
+                worker.tokens_per_s(work * 4, 1, 4)  # all the memory that a full batch takes
+                claims["resident_gb"] = worker.memory_bytes()[0] / 1e9
+                claims["load_s"] = worker.load_s
+    return claims
+
+
+def _best_of_ctranslate2(num_threads: int, *, quick: bool) -> list[str]:
+    """Return the two settings of the best speed over all sizes, as a geometric mean."""
+    if quick:
+        return [CT2_FORMATS[0]]
+    names = [f"{name}{switch}" for name in CT2_FORMATS for switch in CTRANSLATE2_SWITCHES]
+    speeds = {name: _probe(name, num_threads) for name in names}
+    ranked = sorted(names, key=lambda name: -statistics.geometric_mean(speeds[name]))
+    print("CTranslate2's settings, tokens/s of short runs of 1, 8 and 32 sources:")
+    for name in ranked:
+        print(f"  {name}:", ", ".join(f"{speed:.0f}" for speed in speeds[name]), flush=True)
+    return ranked[:2]
+
+
+def _probe(name: str, num_threads: int) -> list[float]:
+    with _workers([name], num_threads) as (worker,):
+        best = [0.0, 0.0, 0.0]
+        for _ in range(2):
+            for at, count in enumerate((1, 8, 32)):
+                speed = worker.tokens_per_s(sources(count, seed=count), 1, NUM_PROBE_TOKENS)
+                best[at] = max(best[at], speed)
+        return best
+
+
+@contextmanager
+def _workers(names: Sequence[str], num_threads: int) -> Iterator[list[Worker]]:
+    workers: list[Worker] = []
+    try:
+        workers += [Worker(name, num_threads) for name in names]
+        yield workers
+    finally:
         for worker in workers:
-            worker.tokens_per_s(work, num_beams, 2)  # the first use of a size allocates and tunes
-        runs: dict[str, list[float]] = {worker.system: [] for worker in workers}
-        for _ in range(repeats):
-            for worker in workers:
-                runs[worker.system].append(worker.tokens_per_s(work, num_beams, num_tokens))
-        speeds[num_sources, num_beams] = {system: statistics.median(each) for system, each in runs.items()}
+            worker.close()
+
+
+def _measure(names: Sequence[str], num_threads: int, *, minutes: float) -> Speeds:
+    """Let the systems take turns, case by case, until each case has had its share of the time."""
+    speeds: Speeds = {}
+    with _workers(names, num_threads) as workers:
+        for case in CASES:
+            num_sources, num_beams = case
+            taking_part = [each for each in workers if case in CASES_OF.get(each.system, CASES)]
+            if not taking_part:
+                continue
+            work = sources(num_sources, seed=num_sources)
+            for worker in taking_part:
+                worker.tokens_per_s(work, num_beams, 2)  # the first use of a size allocates and tunes
+            runs: dict[str, list[float]] = {worker.system: [] for worker in taking_part}
+            until = time.monotonic() + 60 * minutes / len(CASES)
+            while not all(runs.values()) or time.monotonic() < until:
+                for worker in taking_part:
+                    runs[worker.system].append(worker.tokens_per_s(work, num_beams, NUM_TOKENS))
+            speeds[case] = {system: statistics.median(each) for system, each in runs.items()}
+            measured = ", ".join(f"{system} {speed:.0f}" for system, speed in speeds[case].items())
+            print(f"{_name(*case)}, {len(runs[names[0]])} repeats: {measured}", flush=True)
     return speeds
 
 
-def _print_table(systems: list[str], speeds: Speeds) -> None:
-    print("| tokens/s |", " | ".join(_name(*case).replace("_", " ") for case in speeds), "|")
-    print("|---" * (len(speeds) + 1) + "|")
-    for system in systems:
-        print(f"| {system} |", " | ".join(f"{speed[system]:.1f}" for speed in speeds.values()), "|")
-
-
-def _ratios(speeds: Speeds) -> dict[str, float]:
+def _ratios(speeds: Speeds, ct2: Sequence[str]) -> dict[str, float]:
     """Return ours over the best of each peer's settings, where both were measured."""
     ratios = {}
     for case, speed in speeds.items():
-        for peer, settings in PEERS.items():
+        for peer, settings in (("ct2", ct2), ("transformers_bf16", [BFLOAT16])):
             measured = [speed[system] for system in settings if system in speed]
             if OURS in speed and measured:
                 ratios[f"{_name(*case)}_vs_{peer}"] = speed[OURS] / max(measured)
+        if OURS in speed and SCRIPT in speed:
+            ratios[f"script_b{case[0]}_vs_full"] = speed[SCRIPT] / speed[OURS]
     return ratios
+
+
+def _print_speeds(names: Sequence[str], speeds: Speeds) -> None:
+    groups, series = _columns(names, speeds)
+    print("\n| tokens/s |", " | ".join(groups), "|")
+    print("|---" * (len(groups) + 1) + "|")
+    for name in names:
+        print(f"| {name} |", " | ".join("-" if value is None else f"{value:.1f}" for value in series[name]), "|")
+
+
+def _columns(names: Sequence[str], speeds: Speeds) -> tuple[list[str], dict[str, list[float | None]]]:
+    groups = [_name(*case).replace("_b", ", batch ") for case in speeds]
+    return groups, {name: [speed.get(name) for speed in speeds.values()] for name in names}
+
+
+def _print_claims(claims: dict[str, float]) -> None:
+    print("\n| Claim | Measured | Target |\n|---|---|---|")
+    for claim, value in claims.items():
+        target = f"at least {TARGETS[claim]}" if claim in TARGETS else ""
+        target = f"at most {LIMITS[claim]}" if claim in LIMITS else target
+        met = TARGETS.get(claim, -math.inf) <= value <= LIMITS.get(claim, math.inf)
+        print(f"| {claim} | {value:.2f} | {target}{'' if met else ': missed'} |")
 
 
 def _name(num_sources: int, num_beams: int) -> str:

@@ -12,11 +12,14 @@ import torch
 from transformers import GenerationConfig, M2M100Config, M2M100ForConditionalGeneration
 
 from pipelines.engine.checkpoint import cache_folder
+from pipelines.engine.vocabulary import Vocabulary
 from tests.tiny_model import make_tiny_checkpoint
 
 VOCAB_SIZE = 256206
 LANGUAGE_ID = 256047
 EOS_ID = 2
+DEVANAGARI_TOKENS = 32_000
+"""An assumption, meant to be too large: one in eight of NLLB-200's pieces, `</s>` included."""
 
 
 def synthetic_checkpoint() -> Path:
@@ -43,6 +46,29 @@ def synthetic_checkpoint() -> Path:
     )
     model.save_pretrained(path)
     return path
+
+
+def converted_checkpoint() -> Path:
+    """Return the folder of the same checkpoint as CTranslate2 reads it, int8, made at the first call (0.6 GB)."""
+    path = synthetic_checkpoint()
+    converted = path.with_name(f"{path.name}-ct2-int8")
+    if not (converted / "model.bin").is_file():
+        from ctranslate2.converters import TransformersConverter
+
+        TransformersConverter(str(path)).convert(str(converted), quantization="int8", force=True)
+    return converted
+
+
+def script_vocabulary() -> Vocabulary:
+    """Return the restriction of a Devanagari target.
+
+    NLLB-200's tokenizer is not at hand here; the number of tokens is what its script's list has (see
+    `DEVANAGARI_TOKENS`), and their ids are as scattered. Sources copy their own tokens, as in service.
+    """
+    listed = random.Random(0).sample(range(4, 250_000), DEVANAGARI_TOKENS - 1)
+    return Vocabulary(
+        {"Deva": [EOS_ID, *listed]}, {LANGUAGE_ID + 1: "Deva"}, [0, 1, 2, 3, *range(LANGUAGE_ID - 1, VOCAB_SIZE)]
+    )
 
 
 def sources(count: int, seed: int = 0, shortest: int = 8, longest: int = 64) -> list[list[int]]:

@@ -26,20 +26,21 @@ class Worker:
     """A running worker process.
 
     Args:
-        system: One of `SYSTEMS`.
+        system: One of `SYSTEMS`, CTranslate2's with one of `CTRANSLATE2_SWITCHES` behind it.
         num_threads: Of one operation.
-        environment: Variables that choose the system's kernels.
     """
 
-    def __init__(self, system: str, num_threads: int, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, system: str, num_threads: int) -> None:
         self.system = system
+        base = next(name for name in sorted(SYSTEMS, key=len, reverse=True) if system.startswith(name))
+        environment = CTRANSLATE2_SWITCHES[system.removeprefix(base)]
         started = time.perf_counter()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.workers", system],
+            [sys.executable, "-m", "benchmarks.workers", base],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(num_threads), **(environment or {})},
+            env={**os.environ, "OMP_NUM_THREADS": str(num_threads), **environment},
         )
         self._read()
         self.load_s = time.perf_counter() - started
@@ -50,7 +51,7 @@ class Worker:
         return float(reply["tokens"] / reply["seconds"])
 
     def memory_bytes(self) -> tuple[int, int]:
-        """Return resident and peak memory."""
+        """Return resident and peak memory, so far."""
         reply = self._ask({})
         return reply["resident"], reply["peak"]
 
@@ -71,16 +72,17 @@ class Worker:
         return dict(json.loads(line))
 
 
-def _ours(dtype: str) -> Run:
+def _ours(dtype: str, vocabulary: str = "full") -> Run:
     import torch
     from transformers import M2M100Config
 
-    from benchmarks.synthetic import LANGUAGE_ID, synthetic_checkpoint
+    from benchmarks.synthetic import LANGUAGE_ID, script_vocabulary, synthetic_checkpoint
     from pipelines.engine.batch import Request, RunningBatch
     from pipelines.engine.checkpoint import locate_checkpoint
     from pipelines.engine.linear import choose_backend
     from pipelines.engine.shape import ModelShape
     from pipelines.engine.state import load_prepared
+    from pipelines.engine.vocabulary import Vocabulary
     from pipelines.engine.weights import assemble
     from pipelines.types import DecodingOptions
 
@@ -88,9 +90,9 @@ def _ours(dtype: str) -> Run:
     checkpoint = locate_checkpoint(str(synthetic_checkpoint()))
     shape = ModelShape.from_config(M2M100Config.from_pretrained(checkpoint.path))
     backend = choose_backend(dtype, torch.device("cpu"))
-    batch = RunningBatch(
-        assemble(load_prepared(checkpoint, shape, backend), shape, backend), shape, backend.compute_dtype
-    )
+    weights = assemble(load_prepared(checkpoint, shape, backend), shape, backend)
+    lists = script_vocabulary() if vocabulary == "script" else Vocabulary()
+    batch = RunningBatch(weights, shape, backend.compute_dtype, lists)
 
     def run(sources: list[list[int]], num_beams: int, num_tokens: int) -> int:
         options = DecodingOptions(num_beams=num_beams, min_new_tokens=num_tokens)
@@ -137,16 +139,10 @@ def _transformers(dtype: str) -> Run:
 
 def _ctranslate2(compute_type: str) -> Run:
     import ctranslate2
-    import torch
-    from ctranslate2.converters import TransformersConverter
 
-    from benchmarks.synthetic import LANGUAGE_ID, VOCAB_SIZE, synthetic_checkpoint
+    from benchmarks.synthetic import LANGUAGE_ID, VOCAB_SIZE, converted_checkpoint
 
-    path = synthetic_checkpoint()
-    converted = path.with_name(f"{path.name}-ct2-int8")
-    if not (converted / "model.bin").is_file():
-        torch.set_num_threads(NUM_THREADS)
-        TransformersConverter(str(path)).convert(str(converted), quantization="int8", force=True)
+    converted = converted_checkpoint()
     translator = ctranslate2.Translator(
         str(converted), device="cpu", compute_type=compute_type, inter_threads=1, intra_threads=NUM_THREADS
     )
@@ -168,6 +164,7 @@ def _ctranslate2(compute_type: str) -> Run:
 
 SYSTEMS: dict[str, Callable[[], Run]] = {
     "ours-int8": lambda: _ours("int8"),
+    "ours-int8-script": lambda: _ours("int8", "script"),
     "ours-bfloat16": lambda: _ours("bfloat16"),
     "ours-float32": lambda: _ours("float32"),
     "transformers-float32": lambda: _transformers("float32"),
@@ -176,6 +173,13 @@ SYSTEMS: dict[str, Callable[[], Run]] = {
     "ctranslate2-int8": lambda: _ctranslate2("int8"),
     "ctranslate2-int8_float32": lambda: _ctranslate2("int8_float32"),
 }
+CTRANSLATE2_SWITCHES: dict[str, dict[str, str]] = {
+    "": {},
+    "-mkl": {"CT2_USE_MKL": "1"},
+    "-no-mkl": {"CT2_USE_MKL": "0"},
+    "-avx2": {"CT2_FORCE_CPU_ISA": "AVX2"},
+}
+"""What chooses its kernels, https://opennmt.net/CTranslate2/environment_variables.html; empty is its own choice."""
 
 
 def main() -> None:

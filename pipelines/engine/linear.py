@@ -59,9 +59,7 @@ def choose_backend(dtype: str, device: torch.device) -> Backend:
     """
     if dtype == "auto":
         dtype = str(pick_float("auto", device)).removeprefix("torch.")
-    accepted = ["float32", "bfloat16", "float16"]
-    if device.type == "cpu" and "fbgemm" in torch.backends.quantized.supported_engines:
-        accepted.append("int8")
+    accepted = accepted_formats(device)
     if dtype not in accepted:
         raise StartupError(
             f"model.dtype = {dtype!r}: on {device} accepted are auto, {', '.join(accepted)}", field="model.dtype"
@@ -71,6 +69,14 @@ def choose_backend(dtype: str, device: torch.device) -> Backend:
     if dtype == "bfloat16" and device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return PackedBfloat16Backend()
     return DenseBackend(dtype, device)
+
+
+def accepted_formats(device: torch.device) -> list[str]:
+    """Return the number formats that `choose_backend` has for the device."""
+    accepted = ["float32", "bfloat16", "float16"]
+    if device.type == "cpu" and "fbgemm" in torch.backends.quantized.supported_engines:
+        accepted.append("int8")
+    return accepted
 
 
 class DenseBackend:
