@@ -47,6 +47,14 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
+_EVENT = {
+    "type": "object",
+    "description": "One server-sent event; `data` is JSON.",
+    "properties": {"event": {"enum": ["segment", "done", "error"]}, "data": {"type": "string"}},
+    "required": ["event", "data"],
+}
+
+
 def create_api(
     service: TranslationService,
     recorder: Recorder | None = None,
@@ -128,7 +136,7 @@ def _translation_routes(service: TranslationService) -> APIRouter:
         description="Server-sent events: `segment` for each finished piece in order (`index`, `text`, `cached`), then "
         "`done` with the whole answer of `/translate`, or `error`. The texts of the pieces follow each other.",
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+        responses={200: {"content": {"text/event-stream": {"schema": _EVENT}}}},
     )
     async def translate_stream(body: schemas.TranslateRequest, request: Request) -> StreamingResponse:
         started_s = time.perf_counter()
