@@ -38,6 +38,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         403: "The API key does not allow this",
         404: "Unknown adapter",
         408: "The body did not arrive in time",
+        409: "The name is taken, or the adapter does not fit the model",
         413: "Text, batch or body over the limit",
         422: "A field is missing or has the wrong type",
         429: "Over a rate limit or the key's quota; see Retry-After",
