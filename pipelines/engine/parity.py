@@ -136,9 +136,7 @@ def compare(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", required=True, help="a text file in the source language, one sentence a line")
-    parser.add_argument(
-        "--pair", action="append", required=True, help="eng_Latn-hin_Deva; may be given several times"
-    )
+    parser.add_argument("--pair", action="append", required=True, help="eng_Latn-hin_Deva; may be given several times")
     parser.add_argument("--model", default="demo", help="demo, a name on the model hub, or a local path")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--dtypes", help="comma-separated formats; all that the device has if left out")
