@@ -242,7 +242,7 @@ class GlossarySettings(Section):
 class DetectionSettings(Section):
     """How sure the detection of a source language must be."""
 
-    min_confidence: Ratio = 0.5
+    min_confidence: Ratio = 0.4
     """Below it a request with `source_lang: auto` gets an error that names the candidates."""
 
 

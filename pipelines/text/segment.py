@@ -39,8 +39,15 @@ _CLAUSE_END = regex.compile(r"(?:[,;:\u2013](?=\s)|[—،؛၊፣፤፥；，：
 # Digit groups stay together.
 _WORD_END = regex.compile(r"(?=(?<!\d)\s|\s+(?!\d)\S)(?<!\s)")
 _INSIDE_NUMBER = regex.compile(r"\d[\d.,'\u2019\u066b\u066c]*\d")
-# The sentence splitter (1.0.32) does not know the end of a Khmer sentence.
-_KHMER_END = regex.compile(rf"(?<=[\u17d4\u17d5]\s)(?!\s|{_EXTENDS})", regex.V1)
+# What the sentence splitter (1.0.32) does not know: the ends of Khmer and Tibetan sentences,
+_MISSED_END = regex.compile(rf"(?<=[\u17d4\u17d5\u0f0d\u0f0e]\s)(?!\s|{_EXTENDS})", regex.V1)
+# and where a sentence goes on: behind an ordinal, speech or a quotation, and behind some abbreviations.
+_GOES_ON = (
+    (regex.compile(r"\d\.\s*\Z"), regex.compile(r"\p{Ll}")),
+    (regex.compile(r"[»”\"']\s*\Z"), regex.compile(r"[—–-]\s*\p{Ll}")),
+    (regex.compile(r"[」』]\Z"), regex.compile(r"[とって]")),
+    (regex.compile(r"(?<!\S)(?:M|MM|Mme|Mlle|डॉ|प्रो|श्री)\.\s*\Z"), regex.compile(r"\p{L}")),
+)
 # A clause shorter than this share of the limit is no better than a cut at a space: it only makes more pieces.
 _MIN_CLAUSE_SHARE = 0.25
 # Longer than any sentence. A longer line is cut before the sentence splitter reads it, so that an endless one costs
@@ -144,11 +151,17 @@ def _sentences(block: str, tag: str) -> Iterator[str]:
         start = end = 0
         for sentence in found:
             end += len(sentence)
-            if end == len(chunk) or _starts_grapheme(chunk, end):
-                yield from _KHMER_END.split(chunk[start:end])
+            if end == len(chunk) or (_starts_grapheme(chunk, end) and not _goes_on(chunk, start, end)):
+                yield from _MISSED_END.split(chunk[start:end])
                 start = end
         if start < len(chunk):
-            yield from _KHMER_END.split(chunk[start:])
+            yield from _MISSED_END.split(chunk[start:])
+
+
+def _goes_on(chunk: str, start: int, end: int) -> bool:
+    """Whether the sentence that begins at `start` is not over at `end`."""
+    before = chunk[max(start, end - 20) : end]
+    return any(left.search(before) and right.match(chunk, end) for left, right in _GOES_ON)
 
 
 def _content(text: str) -> tuple[int, int]:
