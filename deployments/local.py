@@ -24,6 +24,8 @@ from typing import Any
 # Ray reads these when it is imported. Loopback only, but a web page can reach loopback: Ray asks for its token.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# Serve kills a proxy that has not started within 5 s, and with it the deployment; a busy laptop may take longer.
+os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
 
 import ray
 import yaml
