@@ -13,10 +13,10 @@ PROMETHEUS_PORT ?= 9090
 GRAFANA_PORT ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help install format lint test audit chaos serve monitoring clean
+.PHONY: help install format lint test audit chaos serve demo-adapter monitoring clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: ## Make .venv with the pinned dependencies [PYTHON=python3.12]
 	@PYTHON='$(PYTHON)' scripts/setup.sh
@@ -44,6 +44,9 @@ chaos: install ## Kill processes, nodes and Redis under load, on the demo model 
 
 serve: install ## Start the service on this machine [MODEL=name-or-path] [PORT=8000]
 	@$(if $(MODEL),NLLB__MODEL__NAME='$(MODEL)') PORT='$(PORT)' exec $(BIN)/python -m deployments.local
+
+demo-adapter: install ## Teach the running demo model a domain and see it served [PORT=8000]
+	@PORT='$(PORT)' $(BIN)/python -m train.demo_adapter
 
 monitoring: install ## Start Prometheus and Grafana beside the service [PROMETHEUS_PORT=9090] [GRAFANA_PORT=3000]
 	@PROMETHEUS_PORT='$(PROMETHEUS_PORT)' GRAFANA_PORT='$(GRAFANA_PORT)' exec $(BIN)/python -m monitoring.local

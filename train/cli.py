@@ -6,6 +6,7 @@ Flags win over `--config`, which wins over the files of `configs/`, which win ov
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ def main(kind: Literal["lora", "full"], description: str, arguments: Sequence[st
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         options, settings = parse(kind, description, arguments)
+        # On its import it says that it would download kernels; it trains without them.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         from train.run import run_training  # Ray and torch take seconds, which `--help` need not wait for
 
         run_training(options, settings, console)

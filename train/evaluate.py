@@ -16,7 +16,7 @@ from pathlib import Path
 from configs.errors import ConfigError
 from configs.loader import load_settings
 from configs.schema import Settings
-from pipelines.adapters import AdapterRegistry
+from pipelines.adapters.configured import open_registry
 from pipelines.adapters.manifest import split_version
 from pipelines.errors import StartupError, TranslationError
 from pipelines.text.languages import resolve_language
@@ -78,10 +78,11 @@ def _load(engine: ServingEngine, settings: Settings, name: str | None, role: str
         engine.load(role, Path(name))
         return role
     adapter, version = split_version(name)
-    if version is None or settings.adapters.registry is None:
+    registry = open_registry(settings.adapters)
+    if version is None or registry is None:
         raise StartupError(f"{name!r} is neither a folder nor a version such as medical@3", field="adapter")
     with tempfile.TemporaryDirectory() as folder:
-        engine.load(name, AdapterRegistry(settings.adapters.registry).fetch(adapter, version, Path(folder)))
+        engine.load(name, registry.fetch(adapter, version, Path(folder)))
     return name
 
 

@@ -25,7 +25,7 @@ from train.checkpoint import CheckpointStore
 from train.data.batches import BatchPlan, Rows
 from train.data.tokens import TokenizedPairs
 from train.loss import IGNORED, PairLoss
-from train.model import base_model, load_weights, save_weights, set_weights, trained_weights
+from train.model import base_model, load_weights, save_weights, set_evaluating, set_weights, trained_weights
 from train.schedule import learning_rate_factor
 
 _BETAS = (0.9, 0.98)  # as M2M100 was trained (Fan et al. 2021)
@@ -299,7 +299,7 @@ class TrainingLoop:
 
     @torch.no_grad()
     def _dev_loss(self) -> float:
-        self._loss.eval()
+        set_evaluating(self._loss)
         loss_of = getattr(self._loss, "module", self._loss)
         total = torch.zeros(2, dtype=torch.float64)
         for index in range(self._rank, self._dev_plan.batches_per_epoch, self._num_workers):

@@ -83,6 +83,15 @@ def base_model(model: nn.Module) -> Any:
     return model.get_base_model() if hasattr(model, "peft_config") else model
 
 
+def set_evaluating(model: nn.Module) -> None:
+    """Switch dropout off."""
+    model.eval()
+    for module in model.modules():
+        # bitsandbytes repacks a layer that is evaluated on a CPU, and what is repacked cannot be trained any more.
+        if type(module).__module__.startswith("bitsandbytes"):
+            module.training = True
+
+
 def trained_weights(model: nn.Module) -> dict[str, Tensor]:
     """Return the weights that training changes, by name."""
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
@@ -125,4 +134,6 @@ def save_model(model: nn.Module, checkpoint: Path, folder: Path, *, base_name: s
     config = model.peft_config["default"]
     config.base_model_name_or_path, config.inference_mode = base_name, True
     config.save_pretrained(folder)
-    save_weights(get_peft_model_state_dict(model), folder / "adapter_model.safetensors")
+    # False: otherwise peft asks the model hub for the base model's vocabulary, to see whether it was changed.
+    weights = get_peft_model_state_dict(model, save_embedding_layers=False)
+    save_weights(weights, folder / "adapter_model.safetensors")

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 
-from configs.schema import Settings
+from configs.schema import Settings, TrainingSettings
 from pipelines.engine.checkpoint import Checkpoint, locate_checkpoint
 from pipelines.engine.device import pick_float
 from pipelines.engine.tokenize import SegmentTokenizer
@@ -28,8 +29,9 @@ from train.model import ModelPlan
 from train.options import RunOptions
 from train.progress import RunProgress
 from train.publish import publish_adapter, refuse_unpublishable
+from train.workers import TrainingJob, connected_to_ray, fit, result_store, runs_on_gpu
 
-RUN_FILE = "run.json"
+RUN_FILE, DATA_FILE = "run.json", "data.json"
 RESULTS = {"lora": "adapter", "full": "model"}
 # What may be different when a run is resumed: it does not bear on the result, or only on how much is done at a time.
 _FREE_SETTINGS = {
@@ -63,17 +65,19 @@ def run_training(options: RunOptions, settings: Settings, console: Console) -> P
     folder = Path(training.output_dir).expanduser().absolute()
     result = folder / RESULTS[options.kind]
     record = _record(options, settings, checkpoint, checked)
-    if not _is_finished(folder, record, options.resume):
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_json(folder / RUN_FILE, record)
-        (folder / "data.json").write_text(
-            json.dumps(checked.report.as_json(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
-        )
-        _train(options, settings, checkpoint, checked, folder, console)
-        _write_json(folder / RUN_FILE, record | {"finished": True})
-    console.print(f"The {RESULTS[options.kind]} is in {result}")
-    if options.publish is not None:
-        publish_adapter(folder, options, settings, checked, languages, console)
+    with ExitStack() as session:
+        if not _is_finished(folder, record, options.resume):
+            with console.status("Starting Ray ..."):
+                session.enter_context(connected_to_ray(training))
+            precision = _precision(training)
+            folder.mkdir(parents=True, exist_ok=True)
+            _write_json(folder / RUN_FILE, record)
+            _write_json(folder / DATA_FILE, checked.report.as_json())
+            _train(options, settings, checkpoint, checked, folder, precision, console)
+            _write_json(folder / RUN_FILE, record | {"finished": True})
+        console.print(f"The {RESULTS[options.kind]} is in {result}")
+        if options.publish is not None:
+            publish_adapter(folder, options, settings, checked, languages, console)
     return result
 
 
@@ -199,10 +203,9 @@ def _train(
     checkpoint: Checkpoint,
     checked: CheckedData,
     folder: Path,
+    precision: torch.dtype,
     console: Console,
 ) -> None:
-    from train.workers import TrainingJob, connected_to_ray, fit, result_store, runs_on_gpu
-
     training = settings.training
     location = training.checkpoint_uri or str(folder / "checkpoints")
     if training.checkpoint_uri:
@@ -212,36 +215,27 @@ def _train(
         store.delete()
         for name in ("metrics.jsonl", "tensorboard"):
             _remove(folder / name)
-    with console.status("Starting Ray ..."):
-        context = connected_to_ray(training)
-        context.__enter__()
-    try:
-        device = torch.device("cuda" if runs_on_gpu(training) else "cpu")
-        precision = _precision(training.precision, device)
-        job = TrainingJob(
-            settings=training,
-            plan=ModelPlan(
-                lora=training.lora if options.kind == "lora" else None,
-                quantize=options.quantize,
-                dtype=precision,
-                gradient_checkpointing=training.gradient_checkpointing,
-                seed=training.seed,
-            ),
-            peak_learning_rate=training.learning_rate if options.kind == "lora" else training.full_learning_rate,
-            data=checked.source,
-            report=checked.report,
-            model=str(checkpoint.path)
-            if checkpoint.name != "demo" and Path(checkpoint.name).exists()
-            else checkpoint.name,
-            model_revision=settings.model.revision,
-            offline=settings.model.offline,
-            precision=precision,
-            checkpoint_location=location,
-        )
-        with RunProgress(folder, folder.name, console) as progress:
-            fit(job, checked.roles, progress.show)
-    finally:
-        context.__exit__(None, None, None)
+    job = TrainingJob(
+        settings=training,
+        plan=ModelPlan(
+            lora=training.lora if options.kind == "lora" else None,
+            quantize=options.quantize,
+            dtype=precision,
+            gradient_checkpointing=training.gradient_checkpointing,
+            seed=training.seed,
+        ),
+        peak_learning_rate=training.learning_rate if options.kind == "lora" else training.full_learning_rate,
+        data=checked.source,
+        report=checked.report,
+        # Workers run in other folders.
+        model=str(checkpoint.path) if Path(checkpoint.name).is_dir() else checkpoint.name,
+        model_revision=settings.model.revision,
+        offline=settings.model.offline,
+        precision=precision,
+        checkpoint_location=location,
+    )
+    with RunProgress(folder, folder.name, console) as progress:
+        fit(job, checked.roles, progress.show)
     with result_store(location).newest() as files:
         if files is None:
             raise TrainingError(f"no result was found in {location}")
@@ -249,12 +243,13 @@ def _train(
     store.delete()
 
 
-def _precision(requested: str, device: torch.device) -> torch.dtype:
-    if requested == "float16" and device.type == "cpu":
+def _precision(training: TrainingSettings) -> torch.dtype:
+    device = torch.device("cuda" if runs_on_gpu(training) else "cpu")
+    if training.precision == "float16" and device.type == "cpu":
         raise StartupError(
             "training.precision = 'float16': CPUs train in float32 or bfloat16", field="training.precision"
         )
-    return pick_float(requested, device)
+    return pick_float(training.precision, device)
 
 
 def _replace(target: Path, files: Path) -> None:

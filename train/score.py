@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pipelines.engine.tokenize import SegmentTokenizer
 from train.data.tokens import TokenizedPairs, Tokens
-from train.model import base_model
+from train.model import base_model, set_evaluating
 
 _MAX_LENGTH_RATIO = 2
 _EXTRA_TOKENS = 8
@@ -41,8 +41,9 @@ class QuickScore:
 
     @torch.no_grad()
     def chrf(self, model: nn.Module) -> float:
-        """Return chrF++ (0 to 100) of a model in evaluation mode."""
-        translator: Any = base_model(model).eval()
+        """Return chrF++ (0 to 100) of a model; it is left in evaluation mode."""
+        set_evaluating(model)
+        translator: Any = base_model(model)
         source_ids = self._padded(self._sources).to(translator.device)
         output = translator.generate(
             input_ids=source_ids,

@@ -24,8 +24,8 @@ def test_links_lead_somewhere(name: str) -> None:
 @pytest.mark.parametrize("name", _DOCUMENTS)
 def test_make_targets_exist(name: str) -> None:
     """Each `make target` in a block or in a sentence is one."""
-    targets = set(re.findall(r"^([a-z]+):", (_ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = re.findall(r"(?:`|^|&& |: )make ([a-z]+)", (_ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+    targets = set(re.findall(r"^([a-z-]+):", (_ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = re.findall(r"(?:`|^|&& |: )make ([a-z-]+)", (_ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
     assert set(named) <= targets
 
 
