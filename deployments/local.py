@@ -37,6 +37,7 @@ from configs.loader import ROOT, load_settings
 from configs.schema import Settings
 from pipelines.errors import StartupError
 
+_LOGGER = logging.getLogger(__name__)
 _CONFIG = ROOT / "serve_config.yaml"
 _HOST = "127.0.0.1"
 _START_TIMEOUT_S = 1800.0
@@ -63,6 +64,7 @@ def main(port: int = 8000) -> int:
                 _announce(port, dashboard_url, settings, console)
                 stop.wait()
             console.print("Stopping ...")
+            _drain(dashboard_url, settings.limits.request_timeout_s)
     except (StartupError, ConfigError) as error:
         console.print(f"[red]Cannot start:[/red] {error}")
         return 1
@@ -137,6 +139,18 @@ def _deploy(dashboard_url: str, port: int, console: Console, stop: threading.Eve
                 return
             if time.monotonic() > deadline_s:
                 raise StartupError(f"the application is still {details.get('status')} after {_START_TIMEOUT_S:g} s")
+
+
+def _drain(dashboard_url: str, longest_s: float) -> None:
+    """Let the replicas finish what they have; new requests are refused meanwhile."""
+    client = ServeSubmissionClient(dashboard_url)
+    give_up_s = time.monotonic() + longest_s
+    try:
+        client.delete_applications()
+        while client.get_serve_details()["applications"] and time.monotonic() < give_up_s:
+            time.sleep(0.2)
+    except (OSError, RuntimeError) as error:  # Ray is ending by itself
+        _LOGGER.warning("what was in flight could not be waited for: %s", error)
 
 
 def _reason(details: dict[str, Any]) -> str:

@@ -51,14 +51,23 @@ class EngineStation:
         engine: What runs the model.
         admit: Forms encoder batches; None takes a `TurnBatcher` of one encoder batch per turn of the loop.
         observer: Who is told of the stages; None is nobody.
+        clock_unix_s: The clock of the deadlines.
     """
 
-    def __init__(self, engine: Engine, admit: Admit | None = None, observer: StationObserver | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        admit: Admit | None = None,
+        observer: StationObserver | None = None,
+        *,
+        clock_unix_s: Callable[[], float] = time.time,
+    ) -> None:
         self._engine = engine
         self._observer = observer
         self._admit = admit or TurnBatcher(engine).admit
         self._gate = AdmissionGate(engine.room, engine.max_rows)
-        self.backlog = Backlog()
+        self._clock_unix_s = clock_unix_s
+        self.backlog = Backlog(clock_unix_s=clock_unix_s)
         """What is under way here."""
 
     @property
@@ -98,7 +107,7 @@ class EngineStation:
         if isinstance(row, Failure):
             return row
         deadline_unix_s = row.segment.deadline_unix_s
-        time_left_s = None if deadline_unix_s is None else deadline_unix_s - time.time()
+        time_left_s = None if deadline_unix_s is None else deadline_unix_s - self._clock_unix_s()
         try:
             async with asyncio.timeout(time_left_s):
                 outcome = await self._translate_in_time(row)

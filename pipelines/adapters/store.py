@@ -16,9 +16,12 @@ from typing import Any, TypeVar
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from pipelines.breaker import CircuitBreaker
 from pipelines.errors import StartupError, UnavailableError
+from pipelines.retry import retry_blocking
 
 T = TypeVar("T")
+_MAX_READS = 3
 _HOW_TO_INSTALL = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 
 
@@ -46,6 +49,8 @@ class CreateOnlyStore:
             ) from None
         self._filesystem: Any = filesystem
         self._root = str(root).rstrip("/")
+        self.breaker = CircuitBreaker()
+        """Leaves the store alone while it does not answer."""
 
     def create(self, path: str, content: bytes) -> None:
         """Make a whole file, or none.
@@ -68,7 +73,7 @@ class CreateOnlyStore:
             UnavailableError: The store cannot be read.
         """
         where = f"{self._root}/{path}"
-        content: bytes = self._ask(lambda: self._filesystem.cat_file(where, start=0, end=max_bytes + 1))
+        content: bytes = self._ask_again(lambda: self._filesystem.cat_file(where, start=0, end=max_bytes + 1))
         if len(content) > max_bytes:
             raise ValueError(f"{path} has over {max_bytes} bytes")
         return content
@@ -81,21 +86,31 @@ class CreateOnlyStore:
         """
         where = f"{self._root}/{folder}".rstrip("/")
         try:
-            found: Sequence[str] = self._ask(lambda: self._filesystem.find(where))
+            found: Sequence[str] = self._ask_again(lambda: self._filesystem.find(where))
         except FileNotFoundError:
             return []
         relative = [path[len(self._root) :].lstrip("/") for path in found]
         return sorted(path for path in relative if not path.rpartition("/")[2].startswith("."))
 
+    def _ask_again(self, question: Callable[[], T]) -> T:
+        """Ask up to three times; reading twice does no harm, and creating twice would find its own file."""
+        return retry_blocking(lambda: self._ask(question), on=UnavailableError, max_attempts=_MAX_READS)
+
     def _ask(self, question: Callable[[], T]) -> T:
+        if not self.breaker.admit():
+            raise UnavailableError(f"the adapter registry {self.uri} did not answer a moment ago", retry_after_s=5.0)
         try:
-            return question()
+            answer = question()
         except (FileNotFoundError, FileExistsError):
+            self.breaker.succeeded()
             raise
         except Exception as error:  # each protocol has its own errors
+            self.breaker.failed()
             raise UnavailableError(
                 f"the adapter registry {self.uri} cannot be reached: {type(error).__name__}: {error}", retry_after_s=5.0
             ) from error
+        self.breaker.succeeded()
+        return answer
 
     def _put_new(self, where: str, content: bytes) -> None:
         try:

@@ -13,6 +13,7 @@ from pipelines.gate import AdmissionGate
 from pipelines.station import EngineStation
 from pipelines.types import Failure, Segment, Translation
 from tests.fakes import ManualEngine
+from tests.unit.pipelines.cache.fakes import Clock
 
 
 def _segments(*texts: str, **more: object) -> list[Segment]:
@@ -149,4 +150,19 @@ async def test_a_call_that_cannot_be_done_in_time_is_refused_whole_and_at_once()
     assert engine.batches == [["busy"]]
     engine.finish(1)
     assert await first == [Translation("BUSY")]
+    assert station.backlog.tokens == 0
+
+
+async def test_a_clock_that_jumps_fails_what_it_makes_late_and_nothing_after() -> None:
+    """Forward by an hour, back by three: what had a minute left is late; the next, by the new clock, is not."""
+    engine, clock = ManualEngine(max_rows=2), Clock()
+    station = EngineStation(engine, clock_unix_s=clock)
+    for clock.now_s in (0.0, 3600.0, -7200.0):
+        task = asyncio.create_task(station.translate(_segments("next", deadline_unix_s=clock.now_s + 60)))
+        await _until(lambda: any(not future.cancelled() for _, future in engine.rows))
+        engine.finish(2)
+        assert await task == [Translation("NEXT")]
+        (late,) = await station.translate(_segments("from before the jump", deadline_unix_s=clock.now_s - 3540))
+        assert isinstance(late, Failure)
+        assert isinstance(late.error, DeadlineExceededError)
     assert station.backlog.tokens == 0

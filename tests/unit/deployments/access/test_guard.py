@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -256,3 +258,22 @@ async def test_usage_without_a_key_is_nobodys(settings: AccessSettings) -> None:
     async with open_api(settings.model_copy(update={"keys": "optional"})) as client:
         usage = (await client.get("/usage")).json()
     assert (usage["key"], usage["characters"]) == (None, 0)
+
+
+async def test_a_full_disk_costs_no_request(settings: AccessSettings) -> None:
+    """Usage that cannot be written is added when there is room again."""
+    headers = await _key(settings)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    async with open_api(settings) as client:
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+            full = await client.post("/translate", json=GOOD, headers=headers)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            signal.signal(signal.SIGXFSZ, handler)
+        assert full.status_code == 200
+        usage = (await client.get("/usage", headers=headers)).json()
+        assert usage["characters"] == 0
+        assert (await client.post("/translate", json=GOOD, headers=headers)).status_code == 200
+        assert (await client.get("/usage", headers=headers)).json()["characters"] == 12
