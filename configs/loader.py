@@ -42,7 +42,7 @@ FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "configs/access_config.yaml": ("access",),
         "configs/training_config.yaml": ("training",),
         "configs/logging_config.yaml": ("logging",),
-        "configs/monitoring_config.yaml": ("metrics",),
+        "configs/monitoring_config.yaml": ("metrics", "tracing"),
     }
 )
 _NOTHING: Mapping[str, Any] = MappingProxyType({})

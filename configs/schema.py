@@ -472,6 +472,10 @@ class LoggingSettings(Section):
     """The least severe messages that are written."""
     format: Literal["json", "text"] = "json"
     """One JSON object per line for machines, or text for a terminal."""
+    calls: bool = True
+    """One line for each request, each of its texts, and each call of a station: who, what, how long."""
+    texts: bool = False
+    """Put sources and translations into those lines. They are your users' words: for debugging alone."""
 
 
 class MetricsSettings(Section):
@@ -491,6 +495,19 @@ class MetricsSettings(Section):
     """Bearer token that `GET /metrics` asks for; null lets everyone read. Set NLLB__METRICS__TOKEN, never a file."""
 
 
+class TracingSettings(Section):
+    """Whether and where spans of requests go."""
+
+    endpoint: Name | None = None
+    """OTLP over HTTP, such as http://collector:4318/v1/traces; null makes no spans."""
+    headers: Mapping[Name, SecretStr] = {}
+    """Sent along with each export, such as a token; set NLLB__TRACING__HEADERS, never a file."""
+    sampling_ratio: Ratio = 1.0
+    """Share of the traces that begin here which are recorded; what a client's `traceparent` says is kept."""
+    service_name: Name = "nllb"
+    """What the collector calls this service."""
+
+
 class Settings(Section):
     """The whole configuration."""
 
@@ -508,6 +525,7 @@ class Settings(Section):
     training: TrainingSettings = TrainingSettings()
     logging: LoggingSettings = LoggingSettings()
     metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @model_validator(mode="after")
     def _widest_beam_fits_a_batch(self) -> Self:

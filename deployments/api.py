@@ -24,8 +24,10 @@ from deployments.cluster_metrics import MetricsPage
 from deployments.glossary_routes import glossary_routes
 from deployments.http_errors import error_detail, install_error_handlers, note_error, request_id_of, validation_error
 from deployments.middleware import BodyLimitMiddleware, RequestIdMiddleware
+from deployments.request_log import TraceMiddleware
 from deployments.request_metrics import MetricsMiddleware
 from deployments.service import TranslationService
+from deployments.telemetry import Telemetry
 from monitoring.recorder import Recorder
 from pipelines.errors import EngineError, TranslationError, UnauthenticatedError, UnavailableError
 from pipelines.types import ModelInfo, SegmentProgress, TranslationResult
@@ -61,6 +63,7 @@ def create_api(
     recorder: Recorder | None = None,
     access: Access | None = None,
     *,
+    telemetry: Telemetry | None = None,
     metrics_page: MetricsPage | None = None,
     metrics_token: SecretStr | None = None,
 ) -> FastAPI:
@@ -70,6 +73,7 @@ def create_api(
         service: Does the work.
         recorder: Of what it does; None keeps it to itself.
         access: Who may ask for it; None lets everybody.
+        telemetry: Of spans and the log's lines; None makes none.
         metrics_page: Behind `GET /metrics`; None answers that there is none.
         metrics_token: What `GET /metrics` asks for as a bearer token; None asks for nothing.
     """
@@ -99,6 +103,8 @@ def create_api(
         )
     api.add_middleware(SecurityHeadersMiddleware)
     api.add_middleware(MetricsMiddleware, recorder=recorder)
+    if telemetry is not None:
+        api.add_middleware(TraceMiddleware, telemetry=telemetry)
     api.add_middleware(RequestIdMiddleware)
     install_error_handlers(api)
     api.include_router(_translation_routes(service), prefix="/api/v1", tags=["translation"])

@@ -42,9 +42,7 @@ def build_app(args: AppArgs) -> Application:
     )
     cache = None
     if settings.cache.enabled:
-        cache = _deployment(CacheDeployment, settings).bind(
-            settings.cache, model_revision, translator, settings.metrics
-        )
+        cache = _deployment(CacheDeployment, settings).bind(settings, model_revision, translator)
     return _deployment(IngressDeployment, settings).bind(settings, translator, cache)
 
 
@@ -52,7 +50,13 @@ def _deployment(decorated: Any, settings: Settings) -> Deployment:
     # Ray's annotations say that its decorator returns the class.
     deployment = cast(Deployment, decorated)
     encoding = "JSON" if settings.logging.format == "json" else "TEXT"
-    return deployment.options(logging_config={"encoding": encoding, "log_level": settings.logging.level})
+    logging_config = {
+        "encoding": encoding,
+        "log_level": settings.logging.level,
+        # Its lines say less than ours; see `deployments.telemetry`.
+        "enable_access_log": False,
+    }
+    return deployment.options(logging_config=logging_config)
 
 
 def _translator_resources(settings: Settings) -> dict[str, float]:

@@ -14,10 +14,10 @@ from ray.serve._private.utils import generate_request_id
 from ray.serve.context import _get_serve_request_context, _serve_request_context
 from ray.serve.handle import DeploymentHandle
 
-from configs.schema import CacheSettings, MetricsSettings
+from configs.schema import CacheSettings, Settings
 from deployments.circuits import record_circuit
-from deployments.reporting import Reporter
 from deployments.stations import HandleStation
+from deployments.telemetry import Telemetry
 from monitoring import metrics
 from monitoring.recorder import Recorder
 from pipelines.cache.memory import MemoryStore
@@ -34,34 +34,27 @@ _RAY_TASK_VARIABLES = frozenset({"async_task_id", "async_task_name", "async_task
 class CacheDeployment:
     """One station of the serving graph; an ill Redis makes it slower, never wrong and never down."""
 
-    def __init__(
-        self,
-        settings: CacheSettings,
-        model_revision: str,
-        translator: DeploymentHandle[Any],
-        metrics_settings: MetricsSettings,
-    ) -> None:
+    def __init__(self, settings: Settings, model_revision: str, translator: DeploymentHandle[Any]) -> None:
         """Put a cache in front of the translator.
 
         Args:
-            settings: Where entries are kept.
+            settings: The whole configuration.
             model_revision: Names everything of the base model that decides its output (see `ReadThroughCache`).
             translator: Handle of the translator deployment.
-            metrics_settings: How figures are reported.
         """
-        self._recorder = Recorder()
-        self._store = build_store(settings)
+        self._telemetry = Telemetry(settings, "cache")
+        self._store = build_store(settings.cache)
         self._cache = ReadThroughCache(
             self._store,
-            HandleStation(translator, "translator", self._recorder),
+            HandleStation(translator, "translator", self._telemetry.recorder),
             model_revision,
             trip_context=detached_context,
         )
-        Reporter(self._recorder, self._sample, interval_s=metrics_settings.report_interval_s).start()
+        self._telemetry.start(self._sample)
 
-    async def translate(self, segments: list[Segment]) -> list[Outcome]:
-        """See `SegmentTranslator`."""
-        return await self._cache.translate(segments)
+    async def translate(self, segments: list[Segment], traceparent: str | None = None) -> list[Outcome]:
+        """See `SegmentTranslator`; `traceparent` is the caller's place in the request's trace."""
+        return await self._telemetry.call(segments, traceparent, self._cache.translate)
 
     async def stats(self) -> CacheStats:
         """Return the statistics of this replica."""
@@ -82,9 +75,9 @@ class CacheDeployment:
         await self._cache.stats()
 
     async def _sample(self) -> None:
-        record_cache(self._recorder, await self._cache.stats())
+        record_cache(self._telemetry.recorder, await self._cache.stats())
         if isinstance(self._store, RedisStore):
-            record_circuit(self._recorder, "cache_redis", self._store.breaker)
+            record_circuit(self._telemetry.recorder, "cache_redis", self._store.breaker)
 
 
 def record_cache(recorder: Recorder, stats: CacheStats) -> None:

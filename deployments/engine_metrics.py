@@ -1,27 +1,28 @@
-"""Turns what a translator's station and engine do into metrics."""
+"""Turns what a translator's station and engine do into metrics, spans, and figures of the call's line in the log."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from deployments.telemetry import Telemetry, current_call
 from monitoring import metrics
-from monitoring.recorder import Recorder
 from pipelines.engine.usage import device_usage
 from pipelines.protocols import EncodedSegment, Engine
 from pipelines.station import padded_tokens
-from pipelines.types import Outcome, Segment, Translation
+from pipelines.types import Failure, Outcome, Segment
 
 
 class EngineMetrics:
     """A `StationObserver` that records, and samples the engine.
 
     Args:
-        recorder: Of this process.
+        telemetry: Of this replica.
         engine: Of this replica.
     """
 
-    def __init__(self, recorder: Recorder, engine: Engine) -> None:
-        self._recorder = recorder
+    def __init__(self, telemetry: Telemetry, engine: Engine) -> None:
+        self._recorder = telemetry.recorder
+        self._tracing = telemetry.tracing
         self._engine = engine
 
     def started(self, *, load_s: float, warmup_s: float) -> None:
@@ -31,17 +32,32 @@ class EngineMetrics:
         self._recorder.set(metrics.DECODE_SLOTS, self._engine.max_rows)
 
     def encoded(self, num_segments: int, duration_s: float) -> None:
-        """See `StationObserver`; nothing is recorded of it."""
+        """See `StationObserver`."""
+        self._stage("encode", duration_s, num_segments=num_segments)
 
     def queued(self, segment: Segment, duration_s: float) -> None:
         """See `StationObserver`."""
         self._recorder.observe(metrics.TIME_IN_QUEUE, duration_s)
+        self._stage("queue", duration_s)
 
     def decoded(self, segment: Segment, outcome: Outcome, duration_s: float) -> None:
         """See `StationObserver`."""
-        if isinstance(outcome, Translation):
-            self._recorder.count(metrics.TOKENS, outcome.num_source_tokens, direction="source")
-            self._recorder.count(metrics.TOKENS, outcome.num_target_tokens, direction="target")
+        if isinstance(outcome, Failure):
+            self._stage("decode", duration_s, error_code=outcome.error.code)
+            return
+        num_source, num_target = outcome.num_source_tokens, outcome.num_target_tokens
+        self._recorder.count(metrics.TOKENS, num_source, direction="source")
+        self._recorder.count(metrics.TOKENS, num_target, direction="target")
+        self._stage("decode", duration_s, num_source_tokens=num_source, num_target_tokens=num_target)
+
+    def _stage(self, name: str, duration_s: float, **attributes: str | int) -> None:
+        self._tracing.stage(f"engine.{name}", duration_s, **attributes)
+        call = current_call.get()
+        if call is not None:
+            call.stage(name, duration_s)
+            for attribute, amount in attributes.items():
+                if isinstance(amount, int) and attribute.endswith("_tokens"):
+                    call.add(attribute, amount)
 
     def submitted(self, rows: Sequence[EncodedSegment]) -> None:
         """Record an encoder batch."""

@@ -16,11 +16,11 @@ from deployments.circuits import record_circuit
 from deployments.cluster_metrics import ClusterMetrics
 from deployments.fleet import RayFleet
 from deployments.glossaries import configured_glossaries
-from deployments.reporting import Reporter
+from deployments.request_log import TextLog
 from deployments.request_metrics import MeasuredStation, RequestMetrics
 from deployments.service import TranslationService
 from deployments.stations import FallbackStation, HandleStation
-from monitoring.recorder import Recorder
+from deployments.telemetry import Telemetry
 from pipelines.protocols import SegmentTranslator
 from pipelines.text.detect import LanguageDetector
 from pipelines.translate import TranslationPipeline
@@ -41,19 +41,20 @@ class IngressDeployment:
         self, settings: Settings, translator: DeploymentHandle[Any], cache: DeploymentHandle[Any] | None
     ) -> None:
         self._settings = settings
-        self._recorder = Recorder()
-        direct = HandleStation(translator, "translator", self._recorder)
+        self._telemetry = Telemetry(settings, "ingress")
+        recorder = self._telemetry.recorder
+        direct = HandleStation(translator, "translator", recorder)
         station: SegmentTranslator = direct
         if cache is not None:
-            station = FallbackStation(HandleStation(cache, "cache", self._recorder, max_attempts=2), direct)
+            station = FallbackStation(HandleStation(cache, "cache", recorder, max_attempts=2), direct)
         detector = LanguageDetector(min_confidence=settings.detection.min_confidence)
         detector.load()
         pipeline = TranslationPipeline(
-            MeasuredStation(station, self._recorder),
+            MeasuredStation(station, recorder),
             max_text_chars=settings.limits.max_text_chars,
             max_segment_chars=settings.limits.max_segment_chars,
             detector=detector,
-            observer=RequestMetrics(self._recorder, settings.metrics),
+            observers=(RequestMetrics(recorder, settings.metrics), TextLog(self._telemetry)),
         )
         fleet = RayFleet(direct, translator, cache)
         self._access = configured_access(settings.access, slot_lease_s=settings.limits.request_timeout_s)
@@ -67,21 +68,22 @@ class IngressDeployment:
             detector=detector,
             glossaries=configured_glossaries(settings.glossaries, ROOT),
         )
-        Reporter(self._recorder, self._sample, interval_s=settings.metrics.report_interval_s).start()
+        self._telemetry.start(self._sample)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Serve's hook: the application, made in the replica because it needs the handles."""
         return create_api(
             self._service,
-            self._recorder,
+            self._telemetry.recorder,
             self._access,
+            telemetry=self._telemetry,
             metrics_page=ClusterMetrics(cache_s=self._settings.metrics.scrape_cache_s),
             metrics_token=self._settings.metrics.token,
         )
 
     async def _sample(self) -> None:
         if self._access.breaker is not None:
-            record_circuit(self._recorder, "access_redis", self._access.breaker)
+            record_circuit(self._telemetry.recorder, "access_redis", self._access.breaker)
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Apply `user_config` of `serve_config.yaml`: any of `configs.schema.LimitSettings`, without a restart.

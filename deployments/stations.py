@@ -12,6 +12,7 @@ from ray.serve.handle import DeploymentHandle
 
 from monitoring import metrics
 from monitoring.recorder import Recorder
+from monitoring.tracing import current_traceparent
 from pipelines.errors import EngineError, OverloadedError, TranslationError, UnavailableError
 from pipelines.protocols import SegmentTranslator
 from pipelines.retry import retry
@@ -81,7 +82,7 @@ class HandleStation:
         deadlines = [segment.deadline_unix_s for segment in segments if segment.deadline_unix_s is not None]
 
         async def attempt() -> list[Outcome]:
-            outcomes: list[Outcome] = await call(self._handle.translate.remote(segments))
+            outcomes: list[Outcome] = await call(self._handle.translate.remote(segments, current_traceparent()))
             return outcomes
 
         return await retry(

@@ -16,8 +16,7 @@ from ray import serve
 from configs.schema import Section, Settings
 from deployments.autoscaling import BACKLOG_TOKENS, TOKENS_PER_S
 from deployments.engine_metrics import EngineMetrics
-from deployments.reporting import Reporter
-from monitoring.recorder import Recorder
+from deployments.telemetry import Telemetry
 from pipelines.engine.configured import load_configured_engine, warm_up_configured
 from pipelines.errors import UnavailableError
 from pipelines.protocols import EncodedSegment
@@ -51,23 +50,23 @@ class TranslatorDeployment:
 
     def __init__(self, settings: Settings, model_revision: str) -> None:
         self._settings = settings
-        recorder = Recorder()
+        self._telemetry = Telemetry(settings, "translator")
         started_s = time.perf_counter()
         self._engine = load_configured_engine(settings, expected_revision=model_revision)
         loaded_s = time.perf_counter()
         self._warmup = warm_up_configured(self._engine, settings)
-        self._metrics = EngineMetrics(recorder, self._engine)
+        self._metrics = EngineMetrics(self._telemetry, self._engine)
         self._metrics.started(load_s=loaded_s - started_s, warmup_s=time.perf_counter() - loaded_s)
         _LOGGER.info("warm-up done", extra={"warmup": self._warmup_report()})
         self._station = EngineStation(self._engine, self._admit, self._metrics)
         self._set_batching(None, None)
         self._num_batches = 0
         self._num_rows = 0
-        Reporter(recorder, self._sample, interval_s=settings.metrics.report_interval_s).start()
+        self._telemetry.start(self._sample)
 
-    async def translate(self, segments: list[Segment]) -> list[Outcome]:
-        """See `SegmentTranslator.translate`."""
-        return await self._station.translate(segments)
+    async def translate(self, segments: list[Segment], traceparent: str | None = None) -> list[Outcome]:
+        """See `SegmentTranslator.translate`; `traceparent` is the caller's place in the request's trace."""
+        return await self._telemetry.call(segments, traceparent, self._station.translate)
 
     async def info(self) -> ModelInfo:
         """Return what is loaded."""

@@ -56,10 +56,10 @@ class TranslationPipeline:
         max_segment_chars: int = 500,
         adapters: AdapterCatalog | None = None,
         detector: LanguageDetector | None = None,
-        observer: PipelineObserver | None = None,
+        observers: Sequence[PipelineObserver] = (),
     ) -> None:
         self._station = station
-        self._observer = observer
+        self._observers = tuple(observers)
         self._planner = Planner(
             max_text_chars=max_text_chars,
             max_segment_chars=max_segment_chars,
@@ -165,9 +165,9 @@ class TranslationPipeline:
         plan: Plan | TranslationError,
         started_s: float,
     ) -> None:
-        if self._observer is not None:
-            adapter = plan.adapter if isinstance(plan, Plan) else None
-            self._observer.finished(request, result, adapter, time.perf_counter() - started_s)
+        adapter = plan.adapter if isinstance(plan, Plan) else None
+        for observer in self._observers:
+            observer.finished(request, result, adapter, time.perf_counter() - started_s)
 
     async def _plan_all(self, requests: Sequence[TranslationRequest]) -> list[Plan | TranslationError]:
         if sum(len(request.text) for request in requests) <= _PLAN_INLINE_CHARS:

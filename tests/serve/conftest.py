@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.otlp_collector import OtlpCollector
 from tests.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
@@ -30,17 +31,20 @@ class Service:
         dashboard_url: Of Ray, where `serve deploy` goes.
         port: Of the HTTP API.
         redis: Behind its cache.
+        collector: Gets its spans.
     """
 
     url: str
     dashboard_url: str
     port: int
     redis: RedisServer
+    collector: OtlpCollector
 
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path) -> Iterator[Service]:
     """The application of `serve_config.yaml` on single-node Ray; stopped as a user stops it."""
+    collector = OtlpCollector()
     redis = RedisServer(tmp_path_factory.mktemp("redis"))
     redis.start()
     with socket.socket() as probe:
@@ -57,6 +61,9 @@ def service(tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path) -> 
         "RAY_metrics_report_interval_ms": "1000",
         "NLLB__METRICS__REPORT_INTERVAL_S": "0.5",
         "NLLB__METRICS__SCRAPE_CACHE_S": "0.3",
+        "NLLB__LOGGING__FORMAT": "json",
+        "NLLB__TRACING__ENDPOINT": collector.endpoint,
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "deployments.local"],
@@ -76,12 +83,13 @@ def service(tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path) -> 
     drain.start()
     dashboard = re.search(r"Ray dashboard: (\S+)", said)
     assert dashboard is not None, said
-    yield Service(f"http://127.0.0.1:{port}", dashboard.group(1), port, redis)
+    yield Service(f"http://127.0.0.1:{port}", dashboard.group(1), port, redis, collector)
     process.send_signal(signal.SIGINT)
     process.wait(timeout=60)
     drain.join(timeout=10)
     process.stderr.close()
     redis.kill()
+    collector.close()
     assert process.returncode == 0
 
 

@@ -156,7 +156,8 @@ class TestUnknownKeys:
     def test_without_a_near_one_lists_what_is_accepted(self, folder):
         """A key that resembles none gets the list of its section."""
         assert folder.problems(environ={"NLLB__LOGGING__XYZ": "1"}) == (
-            "variable NLLB__LOGGING__XYZ: logging.xyz: unknown key; accepted: logging.format, logging.level",
+            "variable NLLB__LOGGING__XYZ: logging.xyz: unknown key; accepted: logging.calls, "
+            "logging.format, logging.level, logging.texts",
         )
 
     def test_a_section_is_no_value(self, folder):

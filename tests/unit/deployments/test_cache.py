@@ -15,7 +15,7 @@ from ray._raylet import (  # type: ignore[attr-defined]  # compiled
 )
 from ray.serve.context import _get_serve_request_context, _RequestContext, _serve_request_context
 
-from configs.schema import CacheSettings, MemoryCacheSettings, MetricsSettings, RedisCacheSettings
+from configs.schema import CacheSettings, MemoryCacheSettings, RedisCacheSettings, Settings
 from deployments.cache import CacheDeployment, build_store, detached_context, record_cache
 from monitoring import metrics
 from monitoring.recorder import Recorder
@@ -29,9 +29,10 @@ SEGMENT = Segment(text="hello", source_lang="eng_Latn", target_lang="fra_Latn")
 
 
 def _deployment(settings: CacheSettings) -> Any:
-    handle = SimpleNamespace(translate=SimpleNamespace(remote=ShoutingStation().translate))
+    translator = ShoutingStation()
+    handle = SimpleNamespace(translate=SimpleNamespace(remote=lambda segments, _: translator.translate(segments)))
     deployment: Any = CacheDeployment
-    return deployment.func_or_class(settings, "0f3a", handle, MetricsSettings())
+    return deployment.func_or_class(Settings(cache=settings), "0f3a", handle)
 
 
 async def test_it_answers_again_from_memory_until_cleared() -> None:

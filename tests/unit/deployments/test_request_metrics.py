@@ -7,11 +7,12 @@ import asyncio
 import httpx
 import pytest
 
-from configs.schema import DecodingSettings, LimitSettings, MetricsSettings
+from configs.schema import DecodingSettings, LimitSettings, MetricsSettings, Settings
 from deployments.api import create_api
 from deployments.engine_metrics import EngineMetrics
 from deployments.request_metrics import MeasuredStation, RequestMetrics
 from deployments.service import TranslationService
+from deployments.telemetry import Telemetry
 from monitoring import metrics
 from monitoring.recorder import Recorder
 from pipelines.engine.identity import IdentityEngine
@@ -33,7 +34,7 @@ def _client(recorder: Recorder, settings: MetricsSettings | None = None) -> http
     limits = LimitSettings(max_body_bytes=2000)
     pipeline = TranslationPipeline(
         MeasuredStation(ShoutingStation(), recorder),
-        observer=RequestMetrics(recorder, settings or MetricsSettings()),
+        observers=[RequestMetrics(recorder, settings or MetricsSettings())],
     )
     service = TranslationService(pipeline, FakeFleet(), limits=limits, decoding=DecodingSettings())
     transport = httpx.ASGITransport(create_api(service, recorder), raise_app_exceptions=False)
@@ -116,10 +117,11 @@ async def test_notices_are_counted_by_code(recorder: Recorder) -> None:
     assert recorder.total(metrics.QUALITY_GUARDS, guard="same_language") == 1
 
 
-async def test_the_station_and_its_engine_are_measured(recorder: Recorder) -> None:
+async def test_the_station_and_its_engine_are_measured() -> None:
     """Waits, tokens, batches with their padding, steps, the device."""
     engine = IdentityEngine()
-    figures = EngineMetrics(recorder, engine)
+    telemetry = Telemetry(Settings(), "translator")
+    recorder, figures = telemetry.recorder, EngineMetrics(telemetry, engine)
     figures.started(load_s=1.5, warmup_s=0.5)
     station = EngineStation(engine, observer=figures)
     segments = [Segment(text, "eng_Latn", "fra_Latn") for text in ("ab", "abcd")]

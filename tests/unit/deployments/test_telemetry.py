@@ -1,0 +1,184 @@
+"""A request can be followed by its ids through every station's log and spans; texts stay out unless asked for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from configs.schema import DecodingSettings, LimitSettings, LoggingSettings, Settings, TracingSettings
+from deployments.api import create_api
+from deployments.engine_metrics import EngineMetrics
+from deployments.request_log import TextLog
+from deployments.service import TranslationService
+from deployments.telemetry import Telemetry
+from monitoring.logs import PACKAGES, TraceFilter, route_to_serve
+from monitoring.tracing import current_traceparent
+from pipelines.engine.identity import IdentityEngine
+from pipelines.station import EngineStation
+from pipelines.translate import TranslationPipeline
+from pipelines.types import Outcome, Segment
+from tests.fakes import FakeFleet
+from tests.otlp_collector import OtlpCollector
+
+CLIENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+TRACE_ID = CLIENT.split("-")[1]
+SECRET = "Zwiebelkuchen."
+
+
+class Records(logging.Handler):
+    """Keeps what is logged, as the formatter would see it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addFilter(TraceFilter())
+        self.records: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        self.records.append({**vars(record), "said": record.getMessage()})
+
+
+@pytest.fixture
+def records() -> Any:
+    """What the project's loggers write, as if this were a replica."""
+    handler = Records()
+    serve = logging.getLogger("ray.serve")
+    before = serve.handlers
+    serve.handlers = [handler]
+    yield handler.records
+    serve.handlers = before
+    for package in PACKAGES:
+        logger = logging.getLogger(package)
+        logger.handlers, logger.propagate = [], True
+        logger.setLevel(logging.NOTSET)
+
+
+class _Replica:
+    """A translator behind its telemetry, called as a handle is."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.telemetry = Telemetry(settings, "translator")
+        engine = IdentityEngine(fail_on="boom")
+        self._station = EngineStation(engine, observer=EngineMetrics(self.telemetry, engine))
+
+    async def translate(self, segments: list[Segment]) -> list[Outcome]:
+        """See `SegmentTranslator`; hands over the trace as `HandleStation` does."""
+        return await self.telemetry.call(segments, current_traceparent(), self._station.translate)
+
+
+def _client(settings: Settings) -> tuple[httpx.AsyncClient, list[Telemetry]]:
+    telemetry, replica = Telemetry(settings, "ingress"), _Replica(settings)
+    pipeline = TranslationPipeline(replica, observers=[TextLog(telemetry)])
+    service = TranslationService(pipeline, FakeFleet(), limits=LimitSettings(), decoding=DecodingSettings())
+    api = create_api(service, telemetry.recorder, telemetry=telemetry)
+    transport = httpx.ASGITransport(api, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://test/api/v1"), [telemetry, replica.telemetry]
+
+
+def _body(text: str = SECRET) -> dict[str, str]:
+    return {"text": text, "source_lang": "en", "target_lang": "es"}
+
+
+async def test_a_request_is_followed_by_its_trace(records: list[dict[str, Any]]) -> None:
+    """Ingress, text and translator write a line each: the trace, what was asked, how long it took."""
+    client, _ = _client(Settings())
+    async with client:
+        answer = await client.post("/translate", json=_body(), headers={"traceparent": CLIENT, "X-Request-ID": "r-1"})
+    lines = {(record["station"], record["funcName"]): record for record in records if "station" in record}
+    request, text, call = lines["ingress", "_log"], lines["ingress", "finished"], lines["translator", "_log"]
+    assert {record["trace_id"] for record in (request, text, call)} == {TRACE_ID}
+    assert answer.headers["traceparent"].split("-")[1] == TRACE_ID
+    assert answer.headers["x-request-id"] == "r-1"
+    assert (request["endpoint"], request["status"], request["error_codes"]) == ("/api/v1/translate", 200, [])
+    assert (text["language_pair"], text["adapter"], text["num_characters"]) == (
+        "eng_Latn-spa_Latn",
+        "none",
+        len(SECRET),
+    )
+    assert (call["language_pair"], call["num_segments"], call["num_failed"]) == ("eng_Latn-spa_Latn", 1, 0)
+    assert call["num_source_tokens"] == len(SECRET) + 2
+    assert {"duration_ms", "encode_ms", "queue_ms", "decode_ms"} <= set(call)
+
+
+async def test_errors_are_in_the_lines_by_code(records: list[dict[str, Any]]) -> None:
+    """A failure of a text, of the request, and one that nobody foresaw."""
+
+    class Broken(FakeFleet):
+        async def clear_cache(self) -> int:
+            raise ZeroDivisionError
+
+    client, (telemetry, _) = _client(Settings())
+    async with client:
+        await client.post("/translate", json=_body("boom"))
+    service = TranslationService(
+        TranslationPipeline(_Replica(Settings())), Broken(), limits=LimitSettings(), decoding=DecodingSettings()
+    )
+    transport = httpx.ASGITransport(create_api(service, telemetry=telemetry), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
+        await client.delete("/cache")
+    requests = [record for record in records if "endpoint" in record]
+    assert [(record["status"], record["error_codes"]) for record in requests] == [
+        (500, ["engine_failed"]),
+        (500, ["internal"]),
+    ]
+    assert [record["error_code"] for record in records if "error_code" in record] == ["engine_failed"]
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+async def test_texts_are_logged_only_when_asked_for(records: list[dict[str, Any]], wanted: bool) -> None:
+    """Neither source nor translation nor what is wrong about them, in any line of any station."""
+    client, _ = _client(Settings(logging=LoggingSettings(texts=wanted, level="DEBUG")))
+    async with client:
+        await client.post("/translate", json=_body())
+        await client.post("/batch-translate", json={"items": [_body(), _body(SECRET + " boom")]})
+    assert any(SECRET[:-1] in str(record) for record in records) == wanted
+
+
+async def test_lines_can_be_switched_off(records: list[dict[str, Any]]) -> None:
+    """A service of many requests that has no use for them."""
+    client, _ = _client(Settings(logging=LoggingSettings(calls=False)))
+    async with client:
+        await client.post("/translate", json=_body())
+    assert not [record for record in records if "station" in record]
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[OtlpCollector]:
+    """A collector that listens."""
+    collector = OtlpCollector()
+    yield collector
+    collector.close()
+
+
+async def test_stations_and_stages_are_spans(collector: OtlpCollector) -> None:
+    """The request, its text, the translator's call, and encoding, waiting and decoding within it."""
+    client, telemetries = _client(Settings(tracing=TracingSettings(endpoint=collector.endpoint)))
+    async with client:
+        await client.post("/translate", json=_body(), headers={"traceparent": CLIENT})
+    for telemetry in telemetries:
+        telemetry.tracing.close()
+    spans = {span.name: span for span in collector.of_trace(TRACE_ID)}
+    request, call = spans["POST /api/v1/translate"], spans["translator"]
+    assert set(spans) == {request.name, "text", "translator", "engine.encode", "engine.queue", "engine.decode"}
+    assert call.parent_id == request.span_id
+    assert {spans[f"engine.{stage}"].parent_id for stage in ("encode", "queue", "decode")} == {call.span_id}
+    assert request.attributes["http.response.status_code"] == 200
+    assert call.resource["nllb.station"] == "translator"
+    assert SECRET not in str(spans)
+
+
+def test_without_serve_the_loggers_are_left_alone() -> None:
+    """In a library's process nobody's handlers are changed."""
+    serve = logging.getLogger("ray.serve")
+    before, serve.handlers = serve.handlers, []
+    try:
+        route_to_serve("INFO")
+        assert all(logging.getLogger(package).propagate for package in PACKAGES)
+    finally:
+        serve.handlers = before
+        for package in PACKAGES:
+            logging.getLogger(package).setLevel(logging.NOTSET)
