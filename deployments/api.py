@@ -7,9 +7,9 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import SecretStr, ValidationError
 from starlette.middleware.cors import CORSMiddleware
@@ -112,6 +112,7 @@ def create_api(
     api.include_router(_catalog_routes(service), prefix="/api/v1", tags=["catalog"])
     api.include_router(_operation_routes(service), prefix="/api/v1", tags=["operation"])
     api.include_router(usage_routes(access.meter), prefix="/api/v1", tags=["access"])
+    api.include_router(_admin_routes(service), prefix="/api/v1", tags=["operation"])
     api.include_router(_metrics_route(metrics_page, metrics_token), tags=["operation"])
     return api
 
@@ -246,6 +247,38 @@ def _operation_routes(service: TranslationService) -> APIRouter:
         if not probe["ok"]:
             raise UnavailableError(f"no translation comes back: {probe['error']}", retry_after_s=1.0)
         return schemas.StatusResponse(status="ready")
+
+    return router
+
+
+def _admin_routes(service: TranslationService) -> APIRouter:
+    router = APIRouter()
+
+    @router.post(
+        "/admin/profile",
+        summary="Record a translator at its work",
+        description="For so many seconds. A zip archive with PyTorch's operators (`trace.json.gz`, for "
+        "https://ui.perfetto.dev; `operators.txt`) and Python's stacks (`flame_graph.svg`). The replica goes on "
+        "translating, slower. Needs a key with the scope `admin` where keys are asked for.",
+        response_class=StreamingResponse,
+        responses={
+            200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}},
+            422: {"model": schemas.ErrorResponse, "description": "seconds is out of range"},
+            503: _ERRORS[503],
+        },
+    )
+    async def profile(seconds: Annotated[float, Query(ge=0.1, le=30)] = 5.0) -> StreamingResponse:
+        parts = service.fleet.profile(seconds)
+        # What is wrong is known before the first part, and is an ordinary error.
+        first = await anext(parts)
+
+        async def archive() -> AsyncIterator[bytes]:
+            yield first
+            async for part in parts:
+                yield part
+
+        headers = {"Content-Disposition": 'attachment; filename="profile.zip"'}
+        return StreamingResponse(archive(), media_type="application/zip", headers=headers)
 
     return router
 

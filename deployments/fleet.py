@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -49,6 +50,14 @@ class Fleet(Protocol):
 
     async def batching(self) -> dict[str, Any]:
         """How one translator replica batches; see `TranslatorDeployment.stats`."""
+        ...
+
+    def profile(self, seconds: float) -> AsyncIterator[bytes]:
+        """Record one translator replica for so long; yields a zip archive in parts, see `pipelines.engine.profile`.
+
+        Raises:
+            UnavailableError: It is being recorded already, or no translator can be reached.
+        """
         ...
 
     async def probe(self) -> dict[str, Any]:
@@ -100,6 +109,17 @@ class RayFleet:
         """See `Fleet`."""
         stats: dict[str, Any] = await call(self._translator_handle.stats.remote())
         return stats
+
+    async def profile(self, seconds: float) -> AsyncIterator[bytes]:
+        """See `Fleet`."""
+        # In parts: one message between replicas is 4 MiB at most where they talk by gRPC.
+        parts = self._translator_handle.options(stream=True).profile.remote(seconds)
+        while True:
+            try:
+                part = await call(anext(parts))
+            except StopAsyncIteration:
+                return
+            yield part
 
     async def probe(self) -> dict[str, Any]:
         """See `Fleet`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict
 from typing import Any
@@ -18,6 +18,7 @@ from deployments.autoscaling import BACKLOG_TOKENS, TOKENS_PER_S
 from deployments.engine_metrics import EngineMetrics
 from deployments.telemetry import Telemetry
 from pipelines.engine.configured import load_configured_engine, warm_up_configured
+from pipelines.engine.profile import record
 from pipelines.errors import UnavailableError
 from pipelines.protocols import EncodedSegment
 from pipelines.station import EngineStation, padded_tokens
@@ -25,6 +26,7 @@ from pipelines.types import PROBE_PRIORITY, Failure, ModelInfo, Outcome, Segment
 
 _LOGGER = logging.getLogger(__name__)
 _PROBE_TIMEOUT_S = 20.0
+_PART_BYTES = 2**20
 # Without a warm-up nothing was measured: 32 rows of two dozen words.
 _UNMEASURED_BUDGET_TOKENS = 1024
 
@@ -62,6 +64,7 @@ class TranslatorDeployment:
         self._set_batching(None, None)
         self._num_batches = 0
         self._num_rows = 0
+        self._is_profiled = False
         self._telemetry.start(self._sample)
 
     async def translate(self, segments: list[Segment], traceparent: str | None = None) -> list[Outcome]:
@@ -90,6 +93,23 @@ class TranslatorDeployment:
         """Serve's hook: what `TokenBacklogPolicy` decides by."""
         backlog = self._station.backlog
         return {BACKLOG_TOKENS: backlog.tokens, TOKENS_PER_S: backlog.tokens_per_s or 0.0}
+
+    async def profile(self, seconds: float) -> AsyncIterator[bytes]:
+        """Record this replica at its work for so long, and yield a zip archive in parts.
+
+        Raises:
+            UnavailableError: A recording is under way.
+        """
+        if self._is_profiled:
+            raise UnavailableError("this replica is being profiled already", retry_after_s=seconds)
+        self._is_profiled = True
+        try:
+            recorded = await asyncio.to_thread(record, seconds)
+            archive = await asyncio.to_thread(recorded.zipped)
+        finally:
+            self._is_profiled = False
+        for start in range(0, len(archive), _PART_BYTES):
+            yield archive[start : start + _PART_BYTES]
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Apply `user_config` (`TranslatorUserConfig`); what it leaves out is as configured at the start.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -147,6 +148,13 @@ class FakeFleet:
     async def batching(self) -> dict[str, Any]:
         """See `Fleet`."""
         return {"num_batches": 2, "num_rows": 6}
+
+    async def profile(self, seconds: float) -> AsyncIterator[bytes]:
+        """See `Fleet`."""
+        if not self.healthy:
+            raise UnavailableError("this replica is being profiled already", retry_after_s=seconds)
+        for part in (b"PK", b"archive"):
+            yield part
 
     async def probe(self) -> dict[str, Any]:
         """See `Fleet`."""

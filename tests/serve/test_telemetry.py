@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import io
 import json
 import secrets
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +67,26 @@ async def test_a_request_without_ids_gets_them(service: Service) -> None:
             async with asyncio.timeout(30):
                 while not [line for line in _lines(request_id) if line.get("endpoint") == "/api/v1/translate"]:
                     await asyncio.sleep(0.1)
+
+
+async def test_a_replica_is_profiled_at_its_work(service: Service) -> None:
+    """The archive of the real translator: the engine's operators and its thread's stacks, while it translates."""
+    stop = asyncio.Event()
+
+    async def translate(client: httpx.AsyncClient) -> None:
+        while not stop.is_set():
+            text = f"The ticket to Rome costs {secrets.randbelow(1000)} euros."
+            body = {"text": text, "source_lang": "en", "target_lang": "es"}
+            assert (await client.post("/translate", json=body)).status_code == 200
+
+    async with httpx.AsyncClient(base_url=f"{service.url}/api/v1", timeout=120) as client:
+        work = asyncio.create_task(translate(client))
+        answer = await client.post("/admin/profile", params={"seconds": 0.5})
+        stop.set()
+        await work
+    assert answer.status_code == 200, answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        events = json.loads(gzip.decompress(archive.read("trace.json.gz")))["traceEvents"]
+        flames = archive.read("flame_graph.svg").decode()
+    assert any(event.get("cat") == "cpu_op" for event in events)
+    assert "inflight-engine" in flames

@@ -182,3 +182,18 @@ def test_without_serve_the_loggers_are_left_alone() -> None:
         serve.handlers = before
         for package in PACKAGES:
             logging.getLogger(package).setLevel(logging.NOTSET)
+
+
+async def test_a_profile_is_an_archive_or_an_ordinary_error() -> None:
+    """Its parts follow each other; seconds out of range are refused, and a replica that cannot is a 503."""
+    fleet = FakeFleet()
+    service = TranslationService(
+        TranslationPipeline(_Replica(Settings())), fleet, limits=LimitSettings(), decoding=DecodingSettings()
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(create_api(service)), base_url="http://test") as client:
+        answer = await client.post("/api/v1/admin/profile", params={"seconds": 0.5})
+        assert (answer.content, answer.headers["content-type"]) == (b"PKarchive", "application/zip")
+        refused = await client.post("/api/v1/admin/profile", params={"seconds": 3600})
+        assert (refused.status_code, refused.json()["error"]["field"]) == (422, "query.seconds")
+        fleet.healthy = False
+        assert (await client.post("/api/v1/admin/profile")).status_code == 503
