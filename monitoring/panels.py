@@ -546,6 +546,34 @@ TRAINING = Row(
             "short",
             (Query("max by (run) (ray_nllb_training_tokens_per_second)", "{{run}}"),),
         ),
+        Panel(
+            "Progress",
+            "How much of a run is done?",
+            "percentunit",
+            (Query("max by (run) (ray_nllb_training_progress_ratio)", "{{run}}"),),
+            width=6,
+        ),
+        Panel(
+            "Quality on dev sentences",
+            "Does chrF++ rise?",
+            "short",
+            (Query("max by (run) (ray_nllb_training_dev_chrf)", "{{run}}"),),
+            width=6,
+        ),
+        Panel(
+            "Learning rate",
+            "Where in its schedule is a run?",
+            "short",
+            (Query("max by (run) (ray_nllb_training_learning_rate)", "{{run}}"),),
+            width=6,
+        ),
+        Panel(
+            "Gradient norm",
+            "Is a run stable?",
+            "short",
+            (Query("max by (run) (ray_nllb_training_gradient_norm)", "{{run}}"),),
+            width=6,
+        ),
     ),
 )
 

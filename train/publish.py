@@ -25,6 +25,7 @@ from train.evaluation import compare
 from train.gate import GateReport, decide
 from train.options import RunOptions
 from train.serving import ServingEngine
+from train.verdict import tell_cluster
 
 GATE_FILE = "gate.json"
 _CANDIDATE = "candidate@1"
@@ -89,6 +90,7 @@ def publish_adapter(
         + "\n",
         encoding="utf-8",
     )
+    tell_cluster(report.passed, settings.training)
     if not report.passed and not report.forced:
         raise TrainingError(
             f"{name} was not published: {'; '.join(report.problems)}. The adapter stays in {folder / 'adapter'}; "
