@@ -18,7 +18,6 @@ from deployments.autoscaling import BACKLOG_TOKENS, TOKENS_PER_S
 from deployments.engine_metrics import EngineMetrics
 from deployments.telemetry import Telemetry
 from pipelines.engine.configured import load_configured_engine, warm_up_configured
-from pipelines.engine.profile import record
 from pipelines.errors import UnavailableError
 from pipelines.protocols import EncodedSegment
 from pipelines.station import EngineStation, padded_tokens
@@ -100,6 +99,9 @@ class TranslatorDeployment:
         Raises:
             UnavailableError: A recording is under way.
         """
+        # It brings torch, which a replica has and `deployments.app` must not load.
+        from pipelines.engine.profile import record
+
         if self._is_profiled:
             raise UnavailableError("this replica is being profiled already", retry_after_s=seconds)
         self._is_profiled = True
