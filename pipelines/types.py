@@ -32,7 +32,12 @@ class DecodingOptions:
         num_beams: Beam width; 1 is greedy search.
         max_new_tokens: Upper bound of generated tokens, language token excluded and `</s>` included;
             None takes the engine's bound for the source length.
+        max_length_ratio: Upper bound of generated tokens as a multiple of the source's, on top of the engine's extra
+            tokens; None takes the engine's ratio. `max_new_tokens` wins over it.
         min_new_tokens: `</s>` is not allowed before this many generated tokens.
+        min_length_ratio: Nor before this multiple of the source's tokens; the upper bound wins over both.
+        target_prefix: What the output begins with; the model continues it. Its tokens count as generated nowhere.
+        align: Also tell which source token each generated one attends to most (`Translation.alignment`).
         length_penalty: Exponent of the length that divides a beam's summed log-probability.
         no_repeat_ngram_size: No n-gram of this size appears twice in the output; 0 switches it off.
         repetition_penalty: Divisor of positive (multiplier of negative) scores of tokens generated before
@@ -42,7 +47,11 @@ class DecodingOptions:
 
     num_beams: int = 1
     max_new_tokens: int | None = None
+    max_length_ratio: float | None = None
     min_new_tokens: int = 0
+    min_length_ratio: float = 0.0
+    target_prefix: str = ""
+    align: bool = False
     length_penalty: float = 1.0
     no_repeat_ngram_size: int = 0
     repetition_penalty: float = 1.0
@@ -94,6 +103,8 @@ class Translation:
         alternatives: The best hypotheses, best first, when more than one was asked for.
         unknown_spans: Characters `(start, end)` of the segment's text that the vocabulary cannot spell: the model did
             not read them.
+        alignment: For each generated token the source token (0 is the language) it attends to most, if
+            `DecodingOptions.align` asked for it and the engine can tell.
     """
 
     text: str
@@ -104,6 +115,7 @@ class Translation:
     cached: bool = False
     alternatives: tuple[Hypothesis, ...] = ()
     unknown_spans: tuple[tuple[int, int], ...] = ()
+    alignment: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import json
 
 from pipelines.types import Hypothesis, Translation
 
-_FORMAT_VERSION = 2
+_FORMAT_VERSION = 3
 
 
 def encode(key: str, translation: Translation) -> bytes:
@@ -25,6 +25,7 @@ def encode(key: str, translation: Translation) -> bytes:
         translation.finish,
         [[hypothesis.text, hypothesis.score] for hypothesis in translation.alternatives],
         [[start, end] for start, end in translation.unknown_spans],
+        list(translation.alignment),
     ]
     return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
@@ -46,10 +47,12 @@ def decode(key: str, entry: bytes) -> Translation | None:
             "stop" | "length" as finish,
             [*pairs],
             [*spans],
+            [*alignment],
         ] if version == _FORMAT_VERSION and owner == key:
             alternatives = tuple(_hypothesis(pair) for pair in pairs)
             unknown_spans = tuple(_span(pair) for pair in spans)
-            if None in alternatives or None in unknown_spans:
+            aligned = all(isinstance(source, int) for source in alignment)
+            if None in alternatives or None in unknown_spans or not aligned:
                 return None
             return Translation(
                 text=text,
@@ -60,6 +63,7 @@ def decode(key: str, entry: bytes) -> Translation | None:
                 cached=True,
                 alternatives=tuple(h for h in alternatives if h is not None),
                 unknown_spans=tuple(span for span in unknown_spans if span is not None),
+                alignment=tuple(alignment),
             )
     return None
 

@@ -54,6 +54,25 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, lengths: Lengths) -> Ten
     return out.transpose(1, 2).flatten(2)
 
 
+def most_attended(query: Tensor, keys: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Return which token each query attends to most, on the mean over the heads, `[sequences, queries]`.
+
+    A source's first and last token are its language and `</s>`: between them, if there is anything between.
+
+    Args:
+        query: `[sequences, heads, queries, head_dim]`.
+        keys: `[sequences, heads, capacity, head_dim]`.
+        lengths: Tokens of each source.
+    """
+    scores = torch.matmul(query, keys[:, :, : max(lengths)].transpose(-1, -2)).float() * query.shape[-1] ** -0.5
+    positions = torch.arange(max(lengths))[None, :]
+    ends = torch.tensor(lengths)[:, None]
+    beyond = (positions >= ends).to(scores.device)
+    special = ((positions == 0) | (positions == ends - 1)) & (ends > 2)
+    shares = scores.masked_fill(beyond[:, None, None, :], -torch.inf).softmax(-1).mean(1)
+    return shares.masked_fill((special.to(scores.device) | beyond)[:, None, :], -1.0).argmax(-1)
+
+
 def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
     if query.device.type != "cpu":
         return functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)

@@ -37,6 +37,7 @@ class Request:
         max_new_tokens: Bound of generated tokens, at least 1.
         options: The rest of the decoding.
         adapter: Of all its rows, to its end; None is the base model.
+        forced: Tokens behind the target language that the output begins with; not generated.
     """
 
     key: int
@@ -45,6 +46,7 @@ class Request:
     max_new_tokens: int
     options: DecodingOptions
     adapter: Adapter | None = None
+    forced: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,9 @@ class RunningBatch:
         """
         tokens = list(chain.from_iterable(live.next_tokens() for live in self._live))
         adapters = [live.request.adapter for live in self._live for _ in live.search.rows]
-        hidden = self._decoder.step(tokens, self._cache, adapters)
+        attended: list[int] = []
+        align = any(live.request.options.align for live in self._live)
+        hidden = self._decoder.step(tokens, self._cache, adapters, attended=attended if align else None)
         selecting: list[tuple[_Live, int]] = []  # and its first row
         first = 0
         for live in self._live:
@@ -114,7 +118,7 @@ class RunningBatch:
         self._cache.advance()
         for live in self._live:
             live.num_fed += 1
-        return self._take(selecting, totals, chosen)
+        return self._take(selecting, totals, chosen, attended)
 
     @torch.inference_mode()
     def drop(self, keys: set[int]) -> None:
@@ -152,7 +156,11 @@ class RunningBatch:
         return totals, tokens
 
     def _take(
-        self, selecting: Sequence[tuple[_Live, int]], totals: list[list[float]], tokens: list[list[int]]
+        self,
+        selecting: Sequence[tuple[_Live, int]],
+        totals: list[list[float]],
+        tokens: list[list[int]],
+        attended: list[int],
     ) -> list[Finished]:
         """Advance every search by its share of the continuations."""
         finished, sources, targets, offset = [], [], [], 0
@@ -163,7 +171,8 @@ class RunningBatch:
             if not best > -torch.inf:  # also true of NaN
                 finished.append(Finished(live.request.key, ()))
                 continue
-            for source, target in live.search.advance(totals[own], tokens[own]):
+            seen = attended[first_row : first_row + live.search.width] if live.request.options.align else []
+            for source, target in live.search.advance(totals[own], tokens[own], seen):
                 sources.append(first_row + source)
                 targets.append(first_row + target)
             if live.search.outputs:
@@ -178,7 +187,7 @@ class _Live:
 
     def __init__(self, request: Request, shape: ModelShape, projection: Projection) -> None:
         self.request = request
-        self.prefix = (shape.decoder_start_id, request.target_lang_id)
+        self.prefix = (shape.decoder_start_id, request.target_lang_id, *request.forced)
         self.search = start_search(self.prefix, request.options, request.max_new_tokens, shape.eos_id)
         self.num_fed = 0
         self.constrained = is_constrained(request.options)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.engine.attention import Lengths, attend
+from pipelines.engine.attention import Lengths, attend, most_attended
 from pipelines.engine.encoder import embed
 from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.lora import Adapter, adapt_layers
@@ -41,7 +41,14 @@ class Decoder:
         keys_values = [layer.cross_kv(encoded).view(len(encoded), 2, -1) for layer in layers]
         return torch.stack(keys_values).transpose(1, 2)
 
-    def step(self, tokens: Sequence[int], cache: KeyValueCache, adapters: Sequence[Adapter | None]) -> Tensor:
+    def step(
+        self,
+        tokens: Sequence[int],
+        cache: KeyValueCache,
+        adapters: Sequence[Adapter | None],
+        *,
+        attended: list[int] | None = None,
+    ) -> Tensor:
         """Feed one token to every row and write its keys and values.
 
         A step that raised may be repeated: nothing counts until `cache.advance()`.
@@ -50,12 +57,13 @@ class Decoder:
             tokens: One id per row, in the cache's order.
             cache: The rows' memory, at least one row.
             adapters: One per row.
+            attended: Filled, if given, with the source token that each row attends to most.
 
         Returns:
             `[rows, d_model]`, normalised, ready for the output projection.
         """
         cache.make_space()
-        step = _Step(cache, self._shape)
+        step = _Step(cache, self._shape, attended)
         hidden = embed(self._weights, self._shape, *step.ids_and_positions(tokens))
         for index, layer in enumerate(adapt_layers(self._weights.decoder, "decoder", adapters)):
             hidden = hidden + layer.self_out(self._self_attention(layer, index, hidden, step))
@@ -76,14 +84,19 @@ class Decoder:
         groups, width, _ = query.shape
         query = query.view(groups, width, self._shape.num_decoder_heads, -1).transpose(1, 2)
         memory = step.cache.cross_kv[index]
+        if step.attended is not None and index == max(0, self._shape.num_decoder_layers - 2):
+            # The last layer but one aligns best (Garg et al. 2019, "Jointly Learning to Align and Translate").
+            most = most_attended(query, memory[0, :groups], step.cache.source_lengths)
+            step.attended += step.to_rows(most[..., None]).flatten().tolist()
         return step.to_rows(attend(query, memory[0, :groups], memory[1, :groups], step.cross_lengths))
 
 
 class _Step:
     """What all layers of one step share: positions, lengths, and how rows lie in groups."""
 
-    def __init__(self, cache: KeyValueCache, shape: ModelShape) -> None:
+    def __init__(self, cache: KeyValueCache, shape: ModelShape, attended: list[int] | None) -> None:
         self.cache = cache
+        self.attended = attended
         self._shape = shape
         self._device = cache.self_kv.device
         self._dtype = cache.self_kv.dtype

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, M2M100ForConditionalGeneration, StoppingCriteria, StoppingCriteriaList
 
-from pipelines.engine.length import LengthBound
+from pipelines.engine.length import LengthBound, least_new_tokens
 from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.protocols import EncodedSegment
 from pipelines.types import DecodingOptions, Hypothesis, Translation
@@ -20,7 +20,13 @@ PREFIX_LENGTH = 2  # `</s>` and the target language
 
 def shared_settings(row: EncodedSegment) -> DecodingOptions:
     """Return what all rows of one batch must have in common; the bound of the length is each row's own."""
-    return replace(row.segment.decoding, max_new_tokens=None)
+    return replace(
+        row.segment.decoding,
+        max_new_tokens=None,
+        max_length_ratio=None,
+        min_new_tokens=least_new_tokens(row),
+        min_length_ratio=0.0,
+    )
 
 
 class Generator:

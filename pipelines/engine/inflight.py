@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from pipelines.engine.adapter_weights import read_adapter
 from pipelines.engine.batch import Finished, Request, RunningBatch
 from pipelines.engine.checkpoint import Checkpoint
 from pipelines.engine.device import decoding_memory_bytes
-from pipelines.engine.length import LengthBound
+from pipelines.engine.length import LengthBound, least_new_tokens
 from pipelines.engine.linear import choose_backend
 from pipelines.engine.lora import Adapter
 from pipelines.engine.residents import ResidentAdapters
@@ -41,6 +41,7 @@ from pipelines.errors import (
     UnsupportedOptionError,
 )
 from pipelines.protocols import EncodedSegment, EngineStats
+from pipelines.text.validity import check_text
 from pipelines.types import (
     DecodingOptions,
     Failure,
@@ -244,16 +245,31 @@ class InflightEngine:
         _refuse_impossible(segment.decoding, self._max_rows)
         target_lang_id = self._tokenizer.target_prefix(segment.target_lang)[1]
         version, num_rows = segment.adapter, segment.decoding.num_beams
+        forced = self._forced(segment.decoding.target_prefix)
         self._next_key += 1
         request = Request(
             key=self._next_key,
             source=encoded.token_ids,
             target_lang_id=target_lang_id,
-            max_new_tokens=self._bound.of(encoded),
-            options=segment.decoding,
+            max_new_tokens=min(self._bound.of(encoded), self._bound.max_tokens - len(forced)),
+            options=replace(segment.decoding, min_new_tokens=least_new_tokens(encoded)),
+            forced=forced,
             adapter=None if version is None else self._adapters.acquire(version, num_rows),
         )
         return _Row(encoded, request, future)
+
+    def _forced(self, target_prefix: str) -> tuple[int, ...]:
+        """Return the tokens of what an output begins with."""
+        if not target_prefix:
+            return ()
+        check_text(target_prefix, "target_prefix")
+        (tokens,) = self._tokenizer.encode_target([target_prefix])
+        if len(tokens) >= self._bound.max_tokens:
+            raise UnsupportedOptionError(
+                f"target_prefix has {len(tokens)} tokens; accepted are fewer than {self._bound.max_tokens}",
+                field="target_prefix",
+            )
+        return tuple(tokens)
 
     # What follows runs in the engine's thread.
 
@@ -340,7 +356,7 @@ class InflightEngine:
             key=request.key,
             num_rows=row.num_rows,
             num_source_tokens=len(request.source),
-            num_cached_tokens=len(request.source) + row.num_rows * (request.max_new_tokens + 1),
+            num_cached_tokens=len(request.source) + row.num_rows * (len(request.forced) + request.max_new_tokens + 1),
             priority=segment.priority,
             deadline=math.inf if segment.deadline_unix_s is None else segment.deadline_unix_s,
         )
@@ -348,9 +364,10 @@ class InflightEngine:
     def _outcome(self, finished: Finished) -> Outcome:
         if not finished.outputs:
             return Failure(EngineError("the model returned no usable numbers for this segment"))
-        texts = self._tokenizer.decode([output.tokens for output in finished.outputs])
+        row = self._rows[finished.key]
+        texts = self._tokenizer.decode([[*row.request.forced, *output.tokens] for output in finished.outputs])
         best = finished.outputs[0]
-        encoded = self._rows[finished.key].encoded
+        encoded = row.encoded
         hypotheses = tuple(
             Hypothesis(text, _score(output)) for text, output in zip(texts, finished.outputs, strict=True)
         )
@@ -362,6 +379,7 @@ class InflightEngine:
             finish=best.finish,
             alternatives=hypotheses if len(hypotheses) > 1 else (),
             unknown_spans=encoded.unknown_spans,
+            alignment=best.attended,
         )
 
 

@@ -1,7 +1,8 @@
-"""How many tokens may a row's output have?"""
+"""How many tokens may, and must, a row's output have?"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from pipelines.protocols import EncodedSegment
@@ -23,7 +24,15 @@ class LengthBound:
 
     def of(self, row: EncodedSegment) -> int:
         """Return the bound of one row, at least 1."""
-        wanted = row.segment.decoding.max_new_tokens
+        decoding = row.segment.decoding
+        wanted = decoding.max_new_tokens
         if wanted is None:
-            wanted = int(self.ratio * row.num_tokens) + self.extra_tokens
+            ratio = self.ratio if decoding.max_length_ratio is None else decoding.max_length_ratio
+            wanted = int(ratio * row.num_tokens) + self.extra_tokens
         return max(1, min(wanted, self.max_tokens))
+
+
+def least_new_tokens(row: EncodedSegment) -> int:
+    """Return how many tokens a row generates before it may end, whatever the bound allows."""
+    decoding = row.segment.decoding
+    return max(decoding.min_new_tokens, math.ceil(decoding.min_length_ratio * row.num_tokens))

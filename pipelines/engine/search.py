@@ -23,11 +23,13 @@ class Output:
     Attributes:
         tokens: Generated ids, forced prefix excluded, `</s>` included if the model ended the output itself.
         log_prob: Sum over `tokens`.
+        attended: For each of `tokens` the source token it attends to most, if `advance` was told.
     """
 
     tokens: tuple[int, ...]
     log_prob: float
     finish: Literal["stop", "length"]
+    attended: tuple[int, ...] = ()
 
 
 class Search(Protocol):
@@ -47,12 +49,15 @@ class Search(Protocol):
     scores: list[float]
     outputs: tuple[Output, ...]
 
-    def advance(self, totals: Sequence[Sequence[float]], tokens: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
+    def advance(
+        self, totals: Sequence[Sequence[float]], tokens: Sequence[Sequence[int]], attended: Sequence[int] = ()
+    ) -> list[tuple[int, int]]:
         """Take one step.
 
         Args:
             totals: For each row its best continuations' summed log-probabilities, best first.
             tokens: Their ids.
+            attended: The source token that each row attended to most, if it is wanted in the outputs.
 
         Returns:
             Pairs (from, to) of rows whose memory must be copied, all at once, before the next step.
@@ -89,16 +94,21 @@ class GreedySearch:
         self._prefix_length = len(prefix)
         self._max_length = len(prefix) + max_new_tokens
         self._eos_id = eos_id
+        self._attended: list[int] = []
 
-    def advance(self, totals: Sequence[Sequence[float]], tokens: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
+    def advance(
+        self, totals: Sequence[Sequence[float]], tokens: Sequence[Sequence[int]], attended: Sequence[int] = ()
+    ) -> list[tuple[int, int]]:
         """Append the best token."""
         (row,) = self.rows
         row.append(tokens[0][0])
+        self._attended += attended
         self.scores = [totals[0][0]]
         stopped = row[-1] == self._eos_id
         if stopped or len(row) == self._max_length:
             generated = tuple(row[self._prefix_length :])
-            self.outputs = (Output(generated, self.scores[0], "stop" if stopped else "length"),)
+            finish: Literal["stop", "length"] = "stop" if stopped else "length"
+            self.outputs = (Output(generated, self.scores[0], finish, tuple(self._attended)),)
         return []
 
 
@@ -118,9 +128,14 @@ class BeamSearch:
         self._max_length = len(prefix) + max_new_tokens
         self._eos_id = eos_id
         self._finished: list[tuple[float, Output]] = []  # best first, with length-penalised scores
+        self._attended: list[tuple[int, ...]] = [()] * self.width  # of each row
 
-    def advance(self, totals: Sequence[Sequence[float]], tokens: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
+    def advance(
+        self, totals: Sequence[Sequence[float]], tokens: Sequence[Sequence[int]], attended: Sequence[int] = ()
+    ) -> list[tuple[int, int]]:
         """Keep the best open beams and the best finished outputs."""
+        if attended:
+            self._attended = [(*row, latest) for row, latest in zip(self._attended, attended, strict=True)]
         candidates = [
             (total, row, token)
             for row in range(self.width)
@@ -132,7 +147,7 @@ class BeamSearch:
         at_bound = length == self._max_length
         for total, row, token in candidates[: self.width]:
             if token == self._eos_id or at_bound:
-                self._finish(total, [*self.rows[row], token])
+                self._finish(total, [*self.rows[row], token], self._attended[row])
         if at_bound:
             self.outputs = self._best_outputs()
             return []
@@ -142,9 +157,9 @@ class BeamSearch:
             return []
         return self._continue(open_beams)
 
-    def _finish(self, total: float, row: list[int]) -> None:
+    def _finish(self, total: float, row: list[int], attended: tuple[int, ...]) -> None:
         finish: Literal["stop", "length"] = "stop" if row[-1] == self._eos_id else "length"
-        output = Output(tuple(row[self._prefix_length :]), total, finish)
+        output = Output(tuple(row[self._prefix_length :]), total, finish, attended)
         self._finished.append((self._penalised(total, len(row)), output))
         self._finished.sort(key=lambda scored: -scored[0])
         del self._finished[self.width :]
@@ -160,7 +175,7 @@ class BeamSearch:
         """Give every beam a row: its parent's own if that is free, so that few rows are copied."""
         parents = {parent for _, parent, _ in open_beams}
         free = [row for row in range(self.width) if row not in parents]
-        rows, scores, copies = list(self.rows), list(self.scores), []
+        rows, scores, attended, copies = list(self.rows), list(self.scores), list(self._attended), []
         for total, parent, token in open_beams:
             if parent in parents:
                 parents.remove(parent)
@@ -170,5 +185,6 @@ class BeamSearch:
                 copies.append((parent, row))
             rows[row] = [*self.rows[parent], token]
             scores[row] = total
-        self.rows, self.scores = rows, scores
+            attended[row] = self._attended[parent]
+        self.rows, self.scores, self._attended = rows, scores, attended
         return copies

@@ -126,7 +126,7 @@ class TransformersEngine:
         return self._tokenizer.encode(segments)
 
     def submit(self, rows: Sequence[EncodedSegment]) -> list[Future[Outcome]]:
-        """See `Engine.submit`. A row with an adapter is a `Failure(UnsupportedOptionError)`."""
+        """See `Engine.submit`. A row with an adapter or a prefix is a `Failure(UnsupportedOptionError)`."""
         futures: list[Future[Outcome]] = [Future() for _ in rows]
         with self._changed:
             for row, future in zip(rows, futures, strict=True):
@@ -134,6 +134,8 @@ class TransformersEngine:
                     future.set_result(_closed())
                 elif row.segment.adapter is not None:
                     future.set_result(Failure(_no_adapters()))
+                elif row.segment.decoding.target_prefix:
+                    future.set_result(Failure(_no_prefixes()))
                 else:
                     self._waiting.append((row, future))
             self._changed.notify()
@@ -241,6 +243,12 @@ def _closed() -> Failure:
 
 def _too_late() -> Failure:
     return Failure(DeadlineExceededError("the segment's turn came after its deadline"))
+
+
+def _no_prefixes() -> UnsupportedOptionError:
+    return UnsupportedOptionError(
+        "target_prefix needs model.engine = 'inflight', not 'transformers'", field="target_prefix"
+    )
 
 
 def _no_adapters() -> UnsupportedOptionError:

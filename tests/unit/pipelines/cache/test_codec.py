@@ -23,6 +23,7 @@ translations = st.builds(
     cached=st.booleans(),
     alternatives=st.lists(st.builds(Hypothesis, text=any_text, score=scores), max_size=4).map(tuple),
     unknown_spans=st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), max_size=3).map(tuple),
+    alignment=st.lists(st.integers(0, 500), max_size=5).map(tuple),
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=9)

@@ -39,12 +39,12 @@ def generate(model: M2M100ForConditionalGeneration, request: Request) -> list[tu
     options = request.options
     result = model.generate(
         input_ids=torch.tensor([request.source]),
-        decoder_input_ids=torch.tensor([[2, request.target_lang_id]]),
+        decoder_input_ids=torch.tensor([[2, request.target_lang_id, *request.forced]]),
         do_sample=False,
         num_beams=options.num_beams,
         num_return_sequences=options.num_hypotheses,
         max_new_tokens=request.max_new_tokens,
-        min_new_tokens=options.min_new_tokens,
+        min_new_tokens=min(options.min_new_tokens, request.max_new_tokens),  # more means the same, with a warning
         length_penalty=options.length_penalty,
         no_repeat_ngram_size=options.no_repeat_ngram_size,
         repetition_penalty=options.repetition_penalty,
@@ -54,7 +54,8 @@ def generate(model: M2M100ForConditionalGeneration, request: Request) -> list[tu
     eos_id = model.config.eos_token_id
     expected: list[tuple[tuple[int, ...], float | None]] = []
     for index, sequence in enumerate(result.sequences.tolist()):
-        tokens = sequence[2 : 2 + request.max_new_tokens]
+        first = 2 + len(request.forced)
+        tokens = sequence[first : first + request.max_new_tokens]
         if eos_id in tokens:
             tokens = tokens[: tokens.index(eos_id) + 1]
         score = None

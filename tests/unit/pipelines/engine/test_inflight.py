@@ -166,6 +166,35 @@ def test_impossible_options_are_refused(engine: InflightEngine, options: Decodin
     assert isinstance(kept, Translation)
 
 
+def test_an_output_begins_with_its_prefix(engine: InflightEngine) -> None:
+    """The model continues what was given; a prefix that leaves it no room fails that row alone."""
+    rows = [
+        encode(engine, decoding=DecodingOptions(target_prefix=prefix, num_beams=beams, max_new_tokens=9))
+        for prefix in ("Où est", "la gare", "")
+        for beams in (1, 3)
+    ]
+    rows.append(encode(engine, decoding=DecodingOptions(target_prefix="gare " * 60)))
+    *outcomes, refused = translate(engine, *rows)
+    for row, outcome in zip(rows, outcomes, strict=False):
+        assert isinstance(outcome, Translation)
+        assert outcome.text.startswith(row.segment.decoding.target_prefix)
+        assert 1 <= outcome.num_target_tokens <= 9
+    assert isinstance(refused, Failure)
+    assert isinstance(refused.error, UnsupportedOptionError)
+    assert refused.error.field == "target_prefix"
+
+
+def test_bounds_follow_the_source(engine: InflightEngine) -> None:
+    """An output is no shorter and no longer than the shares of its source that were asked for."""
+    options = DecodingOptions(min_length_ratio=1.5, max_length_ratio=2.0, align=True)
+    rows = [encode(engine, text, decoding=options) for text in ("dog", "how much is it", "the lazy dog")]
+    for row, outcome in zip(rows, translate(engine, *rows), strict=True):
+        assert isinstance(outcome, Translation)
+        assert 1.5 * row.num_tokens <= outcome.num_target_tokens <= 2 * row.num_tokens + 32
+        assert len(outcome.alignment) == outcome.num_target_tokens
+        assert all(0 < source < row.num_tokens - 1 for source in outcome.alignment)
+
+
 def test_a_row_past_its_deadline_is_dropped(engine: InflightEngine) -> None:
     """Nobody waits for it any more."""
     (outcome,) = translate(engine, encode(engine, deadline_unix_s=1.0))

@@ -43,6 +43,12 @@ def test_memory() -> None:
     assert 0 < decoding_memory_bytes(torch.device("cpu")) < 2**44
 
 
+def test_length_bound_of_a_segment() -> None:
+    """A segment's own ratio takes the place of the engine's."""
+    segment = Segment("dog", "eng_Latn", "fra_Latn", decoding=DecodingOptions(max_length_ratio=1.5))
+    assert LengthBound(ratio=2.0, extra_tokens=5, max_tokens=30).of(EncodedSegment(segment, (9,) * 10)) == 20
+
+
 @pytest.mark.parametrize(("max_new_tokens", "bound"), [(None, 2 * 10 + 5), (7, 7), (100, 30), (0, 1)])
 def test_length_bound(max_new_tokens: int | None, bound: int) -> None:
     """The segment's own bound wins over the ratio, and the model's positions over both."""
