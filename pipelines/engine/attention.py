@@ -70,7 +70,8 @@ def most_attended(query: Tensor, keys: Tensor, lengths: Sequence[int]) -> Tensor
     beyond = (positions >= ends).to(scores.device)
     special = ((positions == 0) | (positions == ends - 1)) & (ends > 2)
     shares = scores.masked_fill(beyond[:, None, None, :], -torch.inf).softmax(-1).mean(1)
-    return shares.masked_fill((special.to(scores.device) | beyond)[:, None, :], -1.0).argmax(-1)
+    most: Tensor = shares.masked_fill((special.to(scores.device) | beyond)[:, None, :], -1.0).argmax(-1)
+    return most
 
 
 def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:

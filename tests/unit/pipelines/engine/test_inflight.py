@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,33 @@ class FailingBatch:
         self.keys = []
 
 
+class GatedBatch:
+    """A running batch whose rows never end, and whose every step waits until the test lets it through."""
+
+    def __init__(self) -> None:
+        self.keys: list[int] = []
+        self.gate = threading.Semaphore(0)
+        self.steps: queue.Queue[list[int]] = queue.Queue()
+
+    def join(self, requests: Sequence[Request]) -> None:
+        """Add requests."""
+        self.keys += [request.key for request in requests]
+
+    def step(self) -> list[Finished]:
+        """Tell whose rows are decoded, and wait."""
+        self.steps.put(list(self.keys))
+        self.gate.acquire(timeout=WAIT_S)
+        return []
+
+    def drop(self, keys: set[int]) -> None:
+        """Remove requests."""
+        self.keys = [key for key in self.keys if key not in keys]
+
+    def clear(self) -> None:
+        """Remove all."""
+        self.keys = []
+
+
 def test_rows_come_back_in_order_with_all_their_facts(engine: InflightEngine) -> None:
     """A translation tells its text, score, lengths and end."""
     rows = [encode(engine, text) for text in ("good morning", "how much is it", "hello my friend")]
@@ -145,6 +173,21 @@ def test_a_cancelled_row_makes_room_and_harms_nobody(engine: InflightEngine) -> 
     assert isinstance(kept.result(WAIT_S), Translation)
     translate(engine, encode(engine))
     assert engine.room() == engine.max_rows
+
+
+def test_a_cancelled_row_is_gone_at_the_next_step(folder: Path) -> None:
+    """Cancelling while a step runs, that step is the row's last one."""
+    batch: Any = GatedBatch()
+    engine = InflightEngine(batch, **engine_parts(folder))
+    futures = engine.submit([encode(engine)] * 3)
+    assert batch.steps.get(timeout=WAIT_S) == [1, 2, 3]
+    assert futures[1].cancel()
+    batch.gate.release()
+    assert batch.steps.get(timeout=WAIT_S) == [1, 3]
+    assert engine.room() == engine.max_rows - 2
+    batch.gate.release()
+    batch.gate.release()
+    engine.close()
 
 
 def test_room_counts_beams(engine: InflightEngine) -> None:
