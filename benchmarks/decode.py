@@ -59,7 +59,7 @@ def main() -> None:
     speeds = _measure(often, options.threads, minutes=options.minutes)
     for name in once:
         for case, measured in _measure([name], options.threads, minutes=0).items():
-            speeds[case] |= measured
+            speeds.setdefault(case, {}).update(measured)
     names = sorted({name for speed in speeds.values() for name in speed}, key=lambda name: [*often, *once].index(name))
     _print_speeds(names, speeds)
     claims = _ratios(speeds, ct2) | claims
@@ -113,8 +113,13 @@ def _best_of_ctranslate2(num_threads: int, *, quick: bool) -> list[str]:
     if quick:
         return [CT2_FORMATS[0]]
     names = [f"{name}{switch}" for name in CT2_FORMATS for switch in CTRANSLATE2_SWITCHES]
-    speeds = {name: _probe(name, num_threads) for name in names}
-    ranked = sorted(names, key=lambda name: -statistics.geometric_mean(speeds[name]))
+    speeds: dict[str, list[float]] = {}
+    for name in names:
+        try:
+            speeds[name] = _probe(name, num_threads)
+        except RuntimeError as error:  # this machine has no such kernels
+            print(f"{name} does not run here: {error}")
+    ranked = sorted(speeds, key=lambda name: -statistics.geometric_mean(speeds[name]))
     print("CTranslate2's settings, tokens/s of short runs of 1, 8 and 32 sources:")
     for name in ranked:
         print(f"  {name}:", ", ".join(f"{speed:.0f}" for speed in speeds[name]), flush=True)
@@ -135,7 +140,8 @@ def _probe(name: str, num_threads: int) -> list[float]:
 def _workers(names: Sequence[str], num_threads: int) -> Iterator[list[Worker]]:
     workers: list[Worker] = []
     try:
-        workers += [Worker(name, num_threads) for name in names]
+        for name in names:
+            workers.append(Worker(name, num_threads))
         yield workers
     finally:
         for worker in workers:
@@ -161,7 +167,7 @@ def _measure(names: Sequence[str], num_threads: int, *, minutes: float) -> Speed
                     runs[worker.system].append(worker.tokens_per_s(work, num_beams, NUM_TOKENS))
             speeds[case] = {system: statistics.median(each) for system, each in runs.items()}
             measured = ", ".join(f"{system} {speed:.0f}" for system, speed in speeds[case].items())
-            print(f"{_name(*case)}, {len(runs[names[0]])} repeats: {measured}", flush=True)
+            print(f"{_name(*case)}, {min(map(len, runs.values()))} repeats: {measured}", flush=True)
     return speeds
 
 
