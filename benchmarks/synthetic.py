@@ -1,14 +1,17 @@
-"""A checkpoint of the size of NLLB-200-distilled-600M with random weights, and work for it.
+"""A checkpoint of the size of NLLB-200-distilled-600M with random weights, adapters and work for it.
 
 Speed does not depend on what the weights say, as long as every system computes the same number of tokens.
 """
 
 from __future__ import annotations
 
+import json
 import random
+from itertools import product
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from transformers import GenerationConfig, M2M100Config, M2M100ForConditionalGeneration
 
 from pipelines.engine.checkpoint import cache_folder
@@ -69,6 +72,39 @@ def script_vocabulary() -> Vocabulary:
     return Vocabulary(
         {"Deva": [EOS_ID, *listed]}, {LANGUAGE_ID + 1: "Deva"}, [0, 1, 2, 3, *range(LANGUAGE_ID - 1, VOCAB_SIZE)]
     )
+
+
+def synthetic_adapters(count: int, rank: int = 16) -> list[Path]:
+    """Return folders of adapters in peft's format for all attention projections of that checkpoint, likewise kept.
+
+    Their weights are small, so that even in bfloat16 all numbers stay finite.
+    """
+    root = synthetic_checkpoint().with_name(f"adapters-r{rank}")
+    folders = [root / str(index) for index in range(count)]
+    for seed, folder in enumerate(folders):
+        if not (folder / "adapter_model.safetensors").is_file():
+            _make_adapter(folder, rank, torch.Generator().manual_seed(seed))
+    return folders
+
+
+def _make_adapter(folder: Path, rank: int, generator: torch.Generator) -> None:
+    config = M2M100Config.from_pretrained(synthetic_checkpoint())
+    projections = ("q_proj", "k_proj", "v_proj", "out_proj")
+    tensors = {}
+    for side, layers, attentions in (
+        ("encoder", config.encoder_layers, ("self_attn",)),
+        ("decoder", config.decoder_layers, ("self_attn", "encoder_attn")),
+    ):
+        for layer, attention, projection in product(range(layers), attentions, projections):
+            name = f"base_model.model.model.{side}.layers.{layer}.{attention}.{projection}"
+            for factor, size in (("A", (rank, config.d_model)), ("B", (config.d_model, rank))):
+                draft = torch.randn(size, generator=generator).mul_(config.d_model**-0.5)
+                tensors[f"{name}.lora_{factor}.weight"] = draft.to(torch.bfloat16)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {"peft_type": "LORA", "task_type": "SEQ_2_SEQ_LM", "r": rank, "lora_alpha": rank}
+    settings |= {"target_modules": projections, "base_model_name_or_path": str(synthetic_checkpoint())}
+    (folder / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    save_file(tensors, folder / "adapter_model.safetensors")
 
 
 def sources(count: int, seed: int = 0, shortest: int = 8, longest: int = 64) -> list[list[int]]:

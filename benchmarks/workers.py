@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 NUM_THREADS = int(os.environ.get("OMP_NUM_THREADS", "2"))
-Run = Callable[[list[list[int]], int, int], int]
-"""Decodes sources with a number of beams to a number of tokens each; returns the tokens generated."""
+Run = Callable[..., int]
+"""Decodes `sources` with `num_beams` to `num_tokens` tokens each; returns the tokens generated."""
 
 
 class Worker:
@@ -28,15 +28,16 @@ class Worker:
     Args:
         system: One of `SYSTEMS`, CTranslate2's with one of `CTRANSLATE2_SWITCHES` behind it.
         num_threads: Of one operation.
+        module: Whose `main` serves the system.
     """
 
-    def __init__(self, system: str, num_threads: int) -> None:
+    def __init__(self, system: str, num_threads: int, module: str = "benchmarks.workers") -> None:
         self.system = system
-        base = next(name for name in sorted(SYSTEMS, key=len, reverse=True) if system.startswith(name))
+        base = next((name for name in sorted(SYSTEMS, key=len, reverse=True) if system.startswith(name)), system)
         environment = CTRANSLATE2_SWITCHES[system.removeprefix(base)]
         started = time.perf_counter()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.workers", base],
+            [sys.executable, "-m", module, base],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -45,9 +46,9 @@ class Worker:
         self._read()
         self.load_s = time.perf_counter() - started
 
-    def tokens_per_s(self, sources: list[list[int]], num_beams: int, num_tokens: int) -> float:
-        """Decode once and return the target tokens per second."""
-        reply = self._ask({"sources": sources, "num_beams": num_beams, "num_tokens": num_tokens})
+    def tokens_per_s(self, sources: list[list[int]], num_beams: int, num_tokens: int, **more: Any) -> float:
+        """Decode once and return the target tokens per second; `more` is what the system's `Run` takes besides."""
+        reply = self._ask({"sources": sources, "num_beams": num_beams, "num_tokens": num_tokens, **more})
         return float(reply["tokens"] / reply["seconds"])
 
     def memory_bytes(self) -> tuple[int, int]:
@@ -183,17 +184,22 @@ CTRANSLATE2_SWITCHES: dict[str, dict[str, str]] = {
 
 
 def main() -> None:
-    """Serve one system on standard input and output."""
+    """Serve one of this module's systems."""
+    serve(SYSTEMS[sys.argv[1]])
+
+
+def serve(load: Callable[[], Run]) -> None:
+    """Load a system and serve it on standard input and output."""
     warnings.simplefilter("ignore")
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # libraries that print must not break the protocol
-    run = SYSTEMS[sys.argv[1]]()
+    run = load()
     print("{}", file=answers, flush=True)
     for line in sys.stdin:
         question = json.loads(line)
         if question:
             started = time.perf_counter()
-            tokens = run(question["sources"], question["num_beams"], question["num_tokens"])
+            tokens = run(**question)
             reply = {"tokens": tokens, "seconds": time.perf_counter() - started}
         else:
             pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
