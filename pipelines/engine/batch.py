@@ -16,7 +16,7 @@ from torch import Tensor
 from pipelines.engine.decoder import Decoder
 from pipelines.engine.encoder import Encoder
 from pipelines.engine.kv_cache import KeyValueCache
-from pipelines.engine.lora import Adapter
+from pipelines.engine.lora import Adapter, order_by_adapter
 from pipelines.engine.projection import Columns, Projection
 from pipelines.engine.search import BeamSearch, GreedySearch, Output, start_search
 from pipelines.engine.selection import best_continuations, constrain, is_constrained
@@ -83,7 +83,7 @@ class RunningBatch:
     @torch.inference_mode()
     def join(self, requests: Sequence[Request]) -> None:
         """Encode requests as one batch and add their rows. Nothing has changed if it raises."""
-        requests = _adapters_together(requests)
+        requests = [requests[index] for index in order_by_adapter([request.adapter for request in requests])]
         adapters = [request.adapter for request in requests]
         lengths = [len(request.source) for request in requests]
         encoded = self._encoder([request.source for request in requests], adapters)
@@ -201,12 +201,6 @@ class _Live:
 
     def next_tokens(self) -> list[int]:
         return [row[self.num_fed] for row in self.search.rows]
-
-
-def _adapters_together(requests: Sequence[Request]) -> Sequence[Request]:
-    """Sort stably, so that the rows of one adapter lie together."""
-    order = {adapter: place for place, adapter in enumerate(dict.fromkeys(request.adapter for request in requests))}
-    return sorted(requests, key=lambda request: order[request.adapter])
 
 
 def _constrain(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, groupby, pairwise
+from itertools import groupby
 from typing import Any, TypeVar
 
 import torch
@@ -51,14 +51,11 @@ class LowRank:
         """Of all matrices."""
         return sum(tensor.nbytes for tensor in (self.down, *(up.weight for up in self.ups)))
 
-    def add(self, y: Tensor, x: Tensor, rows: slice | Tensor) -> None:
+    def add(self, y: Tensor, x: Tensor, rows: slice) -> None:
         """Add the adapter's share of `x [n, in_features]` to `y [n, out_features]`, in some rows alone."""
         inner = torch.mm(x[rows], self.down.t())
-        own = y[rows]  # a view if the rows lie together, else a copy
         for up in self.ups:
-            own[:, up.columns].addmm_(inner[:, up.ranks], up.weight)
-        if isinstance(rows, Tensor):
-            y.index_copy_(0, rows, own)
+            y[rows, up.columns].addmm_(inner[:, up.ranks], up.weight)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +79,7 @@ class Adapter:
 class AdaptedLinear:
     """A `Linear` that adds to some rows what their adapters say."""
 
-    def __init__(self, base: Linear, additions: Sequence[tuple[slice | Tensor, LowRank]]) -> None:
+    def __init__(self, base: Linear, additions: Sequence[tuple[slice, LowRank]]) -> None:
         self._base = base
         self._additions = additions
 
@@ -94,6 +91,14 @@ class AdaptedLinear:
         return y
 
 
+def order_by_adapter(adapters: Sequence[Adapter | None]) -> list[int]:
+    """Return the indices of rows in an order in which those of one adapter lie together, otherwise as they are."""
+    first: dict[Adapter | None, int] = {}
+    for index, adapter in enumerate(adapters):
+        first.setdefault(adapter, index)
+    return sorted(range(len(adapters)), key=lambda index: first[adapters[index]])
+
+
 def adapt_layers(
     layers: Sequence[L], side: str, adapters: Sequence[Adapter | None], lengths: Sequence[int] | None = None
 ) -> Sequence[L]:
@@ -102,7 +107,7 @@ def adapt_layers(
     Args:
         layers: Of the encoder or decoder.
         side: `encoder` or `decoder`.
-        adapters: Of each row.
+        adapters: Of each row; rows of one adapter lie together, see `order_by_adapter`.
         lengths: Of each row, where a row is several lines of the layers' input; None means one each.
     """
     if not any(adapters):
@@ -111,25 +116,21 @@ def adapt_layers(
     return [_adapt_layer(layer, side, index, rows) for index, layer in enumerate(layers)]
 
 
-def _rows_of(adapters: Sequence[Adapter | None], lengths: Sequence[int]) -> dict[Adapter, slice | Tensor]:
-    """Return where each adapter's lines are: a slice if they lie together, which saves copying them."""
-    starts = accumulate(lengths, initial=0)
-    runs: dict[Adapter, list[range]] = {}
-    for adapter, run in groupby(zip(adapters, pairwise(starts), strict=True), key=lambda row: row[0]):
-        bounds = [bound for _, bound in run]
+def _rows_of(adapters: Sequence[Adapter | None], lengths: Sequence[int]) -> dict[Adapter, slice]:
+    """Return where each adapter's lines are."""
+    rows: dict[Adapter, slice] = {}
+    first = 0
+    for adapter, run in groupby(zip(adapters, lengths, strict=True), key=lambda row: row[0]):
+        last = first + sum(length for _, length in run)
         if adapter is not None:
-            runs.setdefault(adapter, []).append(range(bounds[0][0], bounds[-1][1]))
-    rows: dict[Adapter, slice | Tensor] = {}
-    for adapter, found in runs.items():
-        if len(found) == 1:
-            rows[adapter] = slice(found[0].start, found[0].stop)
-        else:
-            device = next(iter(adapter.layers.values())).down.device
-            rows[adapter] = torch.tensor([line for run in found for line in run], device=device)
+            if adapter in rows:
+                raise ValueError("the rows of an adapter do not lie together")
+            rows[adapter] = slice(first, last)
+        first = last
     return rows
 
 
-def _adapt_layer(layer: L, side: str, index: int, rows: Mapping[Adapter, slice | Tensor]) -> L:
+def _adapt_layer(layer: L, side: str, index: int, rows: Mapping[Adapter, slice]) -> L:
     changed: dict[str, Any] = {}
     for name in LINEARS[side]:
         key = (side, index, name)

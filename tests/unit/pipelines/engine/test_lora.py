@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipelines.engine.adapter_weights import read_adapter
 from pipelines.engine.batch import Request, RunningBatch
-from pipelines.engine.lora import Adapter, LowRank, Up, adapt_layers
+from pipelines.engine.lora import Adapter, LowRank, Up, adapt_layers, order_by_adapter
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.weights import EncoderLayer
 from pipelines.types import DecodingOptions
@@ -139,6 +139,14 @@ def test_every_backend_applies_adapters(tmp_path: Path, dtype: str) -> None:
         assert run_in_flight(rounded, [same])[first.key][0].log_prob == pytest.approx(expected, abs=0.25)
 
 
+def test_rows_of_an_adapter_must_lie_together() -> None:
+    """Or some would be left without what the adapter adds."""
+    adapter = Adapter(4, {})
+    layer: Any = None
+    with pytest.raises(ValueError, match="do not lie together"):
+        adapt_layers([layer], "encoder", [adapter, None, adapter])
+
+
 def test_a_batch_without_adapters_runs_the_plain_layers() -> None:
     """Nothing is wrapped, so nothing is paid."""
     layers: list[EncoderLayer] = []
@@ -166,6 +174,9 @@ def test_each_line_gets_its_own_adapter(rows: list[tuple[int | None, int]]) -> N
     half = LowRank(draw(1, 4), (Up(slice(3, 6), slice(0, 1), draw(1, 3)),))
     adapters = [Adapter(3, {key: whole}), Adapter(1, {key: half}), Adapter(1, {("encoder", 1, "qkv"): half})]
     layer: Any = EncoderLayer(*[Plain()] * 6)  # type: ignore[arg-type]
+    order = order_by_adapter([None if index is None else adapters[index] for index, _ in rows])
+    assert sorted(order) == list(range(len(rows)))
+    rows = [rows[index] for index in order]
     chosen = [None if index is None else adapters[index] for index, _ in rows]
     lengths = [length for _, length in rows]
     (adapted,) = adapt_layers([layer], "encoder", chosen, lengths)
