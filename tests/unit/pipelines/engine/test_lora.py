@@ -98,6 +98,17 @@ def test_mixed_adapters_equal_each_alone(served: Served, options: tuple[Decoding
             assert score is None or output.log_prob == pytest.approx(score, abs=1e-3)
 
 
+def test_a_row_is_aligned_by_its_own_attention(served: Served) -> None:
+    """Rows are stepped in the order of their adapters; what each attends to is still its own."""
+    requests = make_requests(12, (DecodingOptions(align=True), DecodingOptions(align=True, num_beams=2)))
+    chosen = with_adapters(requests, served.adapters)
+    requests = [replace(request, adapter=served.adapters[chosen[request.key]]) for request in requests]
+    together = run_in_flight(served.batch, requests)
+    for request in requests:
+        alone = run_in_flight(served.batch, [request])[request.key]
+        assert [output.attended for output in together[request.key]] == [output.attended for output in alone]
+
+
 def test_every_adapter_changes_what_comes_out(served: Served) -> None:
     """So that equality with peft says something: outputs differ from the base model's."""
     requests = make_requests(12, OPTIONS[:1])
