@@ -20,6 +20,8 @@ from deployments.access.configured import Access, configured_access
 from deployments.access.guard import GuardMiddleware
 from deployments.access.headers import SecurityHeadersMiddleware
 from deployments.access.usage import usage_routes
+from deployments.adapter_routes import adapter_routes
+from deployments.adapters import AdapterFollower
 from deployments.cluster_metrics import MetricsPage
 from deployments.glossary_routes import glossary_routes
 from deployments.http_errors import error_detail, install_error_handlers, note_error, request_id_of, validation_error
@@ -29,13 +31,14 @@ from deployments.request_metrics import MetricsMiddleware
 from deployments.service import TranslationService
 from deployments.telemetry import Telemetry
 from monitoring.recorder import Recorder
+from pipelines.adapters.shadow import Shadows
 from pipelines.errors import EngineError, TranslationError, UnauthenticatedError, UnavailableError
 from pipelines.types import ModelInfo, SegmentProgress, TranslationResult
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.ErrorResponse, "description": description}
     for status, description in {
-        400: "Malformed JSON, unknown language or option",
+        400: "Malformed JSON, unknown language or option, or an adapter that was not trained for these languages",
         401: "An API key is needed, or the one shown is not valid",
         403: "The API key does not allow this",
         404: "Unknown adapter",
@@ -64,6 +67,8 @@ def create_api(
     access: Access | None = None,
     *,
     telemetry: Telemetry | None = None,
+    adapters: AdapterFollower | None = None,
+    shadows: Shadows | None = None,
     metrics_page: MetricsPage | None = None,
     metrics_token: SecretStr | None = None,
 ) -> FastAPI:
@@ -74,6 +79,8 @@ def create_api(
         recorder: Of what it does; None keeps it to itself.
         access: Who may ask for it; None lets everybody.
         telemetry: Of spans and the log's lines; None makes none.
+        adapters: Follows the registry; None serves no adapters.
+        shadows: Compares candidates, if any does.
         metrics_page: Behind `GET /metrics`; None answers that there is none.
         metrics_token: What `GET /metrics` asks for as a bearer token; None asks for nothing.
     """
@@ -110,6 +117,7 @@ def create_api(
     api.include_router(_translation_routes(service), prefix="/api/v1", tags=["translation"])
     api.include_router(glossary_routes(service.glossaries), prefix="/api/v1", tags=["glossaries"], responses=_ERRORS)
     api.include_router(_catalog_routes(service), prefix="/api/v1", tags=["catalog"])
+    api.include_router(adapter_routes(adapters, shadows), prefix="/api/v1", tags=["catalog"])
     api.include_router(_operation_routes(service), prefix="/api/v1", tags=["operation"])
     api.include_router(usage_routes(access.meter), prefix="/api/v1", tags=["access"])
     api.include_router(_admin_routes(service), prefix="/api/v1", tags=["operation"])

@@ -11,7 +11,9 @@ from ray.serve.handle import DeploymentHandle
 from configs.loader import ROOT
 from configs.schema import LimitSettings, Settings
 from deployments.access.configured import configured_access
+from deployments.adapters import AdapterFollower, AdapterMetrics, BroadcastReplicas, Watch
 from deployments.api import create_api
+from deployments.cache import detached_context
 from deployments.circuits import record_circuit
 from deployments.cluster_metrics import ClusterMetrics
 from deployments.fleet import RayFleet
@@ -21,9 +23,13 @@ from deployments.request_metrics import MeasuredStation, RequestMetrics
 from deployments.service import TranslationService
 from deployments.stations import FallbackStation, HandleStation
 from deployments.telemetry import Telemetry
+from pipelines.adapters import NoAdapters
+from pipelines.adapters.configured import open_registry
+from pipelines.adapters.served import ServedAdapters
+from pipelines.adapters.shadow import Shadows
 from pipelines.protocols import SegmentTranslator
 from pipelines.text.detect import LanguageDetector
-from pipelines.translate import TranslationPipeline
+from pipelines.translate import PipelineObserver, TranslationPipeline
 
 
 @serve.deployment(name="Ingress")
@@ -49,13 +55,24 @@ class IngressDeployment:
             station = FallbackStation(HandleStation(cache, "cache", recorder, max_attempts=2), direct)
         detector = LanguageDetector(min_confidence=settings.detection.min_confidence)
         detector.load()
-        pipeline = TranslationPipeline(
-            MeasuredStation(station, recorder),
-            max_text_chars=settings.limits.max_text_chars,
-            max_segment_chars=settings.limits.max_segment_chars,
-            detector=detector,
-            observers=(RequestMetrics(recorder, settings.metrics), TextLog(self._telemetry)),
+        measured = MeasuredStation(station, recorder)
+        served = ServedAdapters(settings.model.default_adapters)
+        self._adapters = _follow_adapters(settings, served, translator)
+
+        def pipeline_of(*observers: PipelineObserver) -> TranslationPipeline:
+            return TranslationPipeline(
+                measured,
+                max_text_chars=settings.limits.max_text_chars,
+                max_segment_chars=settings.limits.max_segment_chars,
+                adapters=NoAdapters() if self._adapters is None else served,
+                detector=detector,
+                observers=observers,
+            )
+
+        self._shadows = Shadows(
+            pipeline_of(), served, max_running=settings.adapters.max_shadows, context=detached_context
         )
+        pipeline = pipeline_of(RequestMetrics(recorder, settings.metrics), TextLog(self._telemetry), self._shadows)
         fleet = RayFleet(direct, translator, cache)
         self._access = configured_access(settings.access, slot_lease_s=settings.limits.request_timeout_s)
         self._service = TranslationService(
@@ -68,6 +85,7 @@ class IngressDeployment:
             detector=detector,
             glossaries=configured_glossaries(settings.glossaries, ROOT),
         )
+        self._adapter_metrics = AdapterMetrics(recorder)
         self._telemetry.start(self._sample)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -77,11 +95,15 @@ class IngressDeployment:
             self._telemetry.recorder,
             self._access,
             telemetry=self._telemetry,
+            adapters=self._adapters,
+            shadows=self._shadows,
             metrics_page=ClusterMetrics(cache_s=self._settings.metrics.scrape_cache_s),
             metrics_token=self._settings.metrics.token,
         )
 
     async def _sample(self) -> None:
+        if self._adapters is not None:
+            self._adapter_metrics.sample(self._adapters.served)
         if self._access.breaker is not None:
             record_circuit(self._telemetry.recorder, "access_redis", self._access.breaker)
 
@@ -93,3 +115,15 @@ class IngressDeployment:
         """
         limits = self._settings.limits.model_dump() | user_config
         self._service.limits = LimitSettings.model_validate(limits)
+
+
+def _follow_adapters(
+    settings: Settings, served: ServedAdapters, translator: DeploymentHandle[Any]
+) -> AdapterFollower | None:
+    registry = open_registry(settings.adapters)
+    if registry is None:
+        return None
+    follower = AdapterFollower(registry, served, BroadcastReplicas(translator))
+    follower.start()
+    Watch(follower.follow, settings.adapters.watch_interval_s).start()
+    return follower

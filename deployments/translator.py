@@ -13,13 +13,19 @@ from typing import Any
 from pydantic import NonNegativeFloat, PositiveInt
 from ray import serve
 
-from configs.schema import Section, Settings
+from configs.schema import AdapterSettings, Section, Settings
+from deployments.adapters import AdapterMetrics, Watch
 from deployments.autoscaling import BACKLOG_TOKENS, TOKENS_PER_S
 from deployments.engine_metrics import EngineMetrics
 from deployments.telemetry import Telemetry
+from monitoring.recorder import Recorder
+from pipelines.adapters.configured import copies_folder, open_registry
+from pipelines.adapters.keeper import AdapterKeeper
+from pipelines.adapters.report import KeeperReport
+from pipelines.adapters.station import AdapterStation
 from pipelines.engine.configured import load_configured_engine, warm_up_configured
 from pipelines.errors import UnavailableError
-from pipelines.protocols import EncodedSegment
+from pipelines.protocols import EncodedSegment, Engine, SegmentTranslator
 from pipelines.station import EngineStation, padded_tokens
 from pipelines.types import PROBE_PRIORITY, Failure, ModelInfo, Outcome, Segment
 
@@ -60,6 +66,10 @@ class TranslatorDeployment:
         self._metrics.started(load_s=loaded_s - started_s, warmup_s=time.perf_counter() - loaded_s)
         _LOGGER.info("warm-up done", extra={"warmup": self._warmup_report()})
         self._station = EngineStation(self._engine, self._admit, self._metrics)
+        self._keeper = _start_keeper(self._engine, settings.adapters, self._telemetry.recorder)
+        self._entrance: SegmentTranslator = (
+            self._station if self._keeper is None else AdapterStation(self._station, self._keeper)
+        )
         self._set_batching(None, None)
         self._num_batches = 0
         self._num_rows = 0
@@ -68,7 +78,15 @@ class TranslatorDeployment:
 
     async def translate(self, segments: list[Segment], traceparent: str | None = None) -> list[Outcome]:
         """See `SegmentTranslator.translate`; `traceparent` is the caller's place in the request's trace."""
-        return await self._telemetry.call(segments, traceparent, self._station.translate)
+        return await self._telemetry.call(segments, traceparent, self._entrance.translate)
+
+    async def sync_adapters(self) -> KeeperReport | None:
+        """Look at the registry now, load what is new, and return what this replica holds; None: it has no adapters."""
+        return None if self._keeper is None else await self._keeper.sync()
+
+    async def report_adapters(self) -> KeeperReport | None:
+        """Return what this replica holds now."""
+        return None if self._keeper is None else self._keeper.report()
 
     async def info(self) -> ModelInfo:
         """Return what is loaded."""
@@ -171,3 +189,22 @@ class TranslatorDeployment:
         batch.set_batch_wait_timeout_s(
             self._settings.batching.wait_timeout_s if wait_timeout_s is None else wait_timeout_s
         )
+
+
+def _start_keeper(engine: Engine, settings: AdapterSettings, recorder: Recorder) -> AdapterKeeper | None:
+    """Load what is live, then follow the registry."""
+    registry = open_registry(settings)
+    if registry is None:
+        return None
+    keeper = AdapterKeeper(
+        engine,
+        registry,
+        copies_folder(settings),
+        max_bytes=int(settings.max_resident_bytes),
+        pinned=settings.pinned,
+        replica=serve.get_replica_context().replica_id.unique_id,
+        observer=AdapterMetrics(recorder),
+    )
+    keeper.start()
+    Watch(keeper.sync, settings.watch_interval_s).start()
+    return keeper

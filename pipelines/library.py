@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from configs.loader import load_settings
 from configs.schema import Settings
-from pipelines.errors import TranslationError
+from pipelines.errors import StartupError, TranslationError
 from pipelines.protocols import Engine
 from pipelines.stages.guarded import stronger
 from pipelines.station import EngineStation
@@ -45,6 +45,10 @@ def load_translator(
     if model is not None:
         overrides["model.name"] = model
     loaded = load_settings(environment, overrides)
+    if loaded.model.default_adapters:
+        raise StartupError(
+            "model.default_adapters is set; a library call serves the base model alone", field="model.default_adapters"
+        )
     return Translator(load_configured_engine(loaded), loaded)
 
 

@@ -105,5 +105,5 @@ class ServingEngine:
 class _OneAdapter:
     """A catalog in which every name is a version already."""
 
-    def resolve(self, name: str, source_lang: str, target_lang: str, *, field: str) -> str:
+    def resolve(self, name: str | None, source_lang: str, target_lang: str, *, text: str, field: str) -> str | None:
         return name

@@ -1,4 +1,4 @@
-"""Which adapters exist. Resolves what a request names to one immutable version."""
+"""Which adapters may be asked for. Resolves what a request names to one immutable version."""
 
 from __future__ import annotations
 
@@ -8,13 +8,22 @@ from pipelines.errors import UnknownAdapterError
 
 
 class AdapterCatalog(Protocol):
-    """Knows the adapters that may be served."""
+    """Knows the adapters that may be served. Quick, and safe from any thread."""
 
-    def resolve(self, name: str, source_lang: str, target_lang: str, *, field: str) -> str:
-        """Return the version (`medical@3`) that an alias or a version means for a language pair.
+    def resolve(self, name: str | None, source_lang: str, target_lang: str, *, text: str, field: str) -> str | None:
+        """Return the version (`medical@3`) that translates a text, or None for the base model.
+
+        Args:
+            name: What the request names: an alias, a version, or nothing.
+            source_lang: FLORES-200 code.
+            target_lang: FLORES-200 code.
+            text: The request's text: a trial of a new version takes a share of the texts.
+            field: The request's field, for messages.
 
         Raises:
             UnknownAdapterError: No such adapter; the message names those that exist.
+            AdapterLanguageError: It was not trained for these languages.
+            AdapterBaseError: It was trained on another base model.
         """
         ...
 
@@ -22,8 +31,10 @@ class AdapterCatalog(Protocol):
 class NoAdapters:
     """A catalog without entries: the base model alone is served."""
 
-    def resolve(self, name: str, source_lang: str, target_lang: str, *, field: str) -> str:
+    def resolve(self, name: str | None, source_lang: str, target_lang: str, *, text: str, field: str) -> str | None:
         """Refuse every name."""
+        if name is None:
+            return None
         raise UnknownAdapterError(
-            f"{field}: no adapter is called {name!r}; this service has none, leave the field out", field=field
+            f"{field}: no adapter is called {name[:80]!r}; this service has none, leave the field out", field=field
         )

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, deserialize
 
 from pipelines.adapters.manifest import FILES, FileEntry, FileName, Manifest, ManifestDraft
 from pipelines.engine.adapter_config import CONFIG_FILE, WEIGHTS_FILE, AdapterConfig, read_adapter_config
-from pipelines.errors import InvalidAdapterError
+from pipelines.errors import AdapterBaseError, InvalidAdapterError
 
 _TENSOR = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.lora_(?P<side>[AB])\.weight")
 _MAX_REASONABLE_BYTES = 1 << 30
@@ -57,6 +57,20 @@ def check_folder(folder: Path, said: ManifestDraft) -> None:
         )
 
 
+def check_base(manifest: Manifest, base_revision: str, *, field: str = "base_revision") -> None:
+    """Hold an adapter's base model against the one that is served.
+
+    Raises:
+        AdapterBaseError: It is another; the message names both.
+    """
+    if manifest.base_revision != base_revision:
+        raise AdapterBaseError(
+            f"{field}: {manifest.full_name} was trained on {manifest.base_model} {manifest.base_revision}; "
+            f"this service runs {base_revision}",
+            field=field,
+        )
+
+
 def _check_bytes(entries: Mapping[Any, FileEntry], contents: Mapping[str, bytes]) -> None:
     for name, content in contents.items():
         said = entries[name]
@@ -78,7 +92,7 @@ def _check_tensors(tensors: list[tuple[str, dict[str, Any]]], config: AdapterCon
         rank, place = config.rank_of(module), 0 if side == "A" else 1
         if len(shape) != 2 or shape[place] != rank:
             raise _invalid(WEIGHTS_FILE, f"{name} has the shape {shape}; rank {rank} was stated")
-        if not _finite(tensor["dtype"], bytes(tensor["data"]), name):
+        if not _finite(tensor["dtype"], tensor["data"], name):
             raise _invalid(WEIGHTS_FILE, f"{name} holds NaN or infinite numbers")
         sides.setdefault(module, set()).add(side)
     for module, found in sides.items():
@@ -89,7 +103,7 @@ def _check_tensors(tensors: list[tuple[str, dict[str, Any]]], config: AdapterCon
     return set(sides)
 
 
-def _finite(dtype: str, data: bytes, name: str) -> bool:
+def _finite(dtype: str, data: bytearray, name: str) -> bool:
     if dtype in {"F32", "F16"}:
         return bool(np.isfinite(np.frombuffer(data, np.float32 if dtype == "F32" else np.float16)).all())
     if dtype == "BF16":  # numpy has none: a number is finite unless all bits of its exponent are set

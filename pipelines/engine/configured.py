@@ -86,9 +86,14 @@ def _refuse_unsupported(settings: Settings) -> None:
             "inflight accepts all",
             field="model.vocabulary",
         )
-    if settings.model.default_adapters:
+    if settings.model.default_adapters and settings.adapters.registry is None:
         raise StartupError(
-            "model.default_adapters is set; this version serves no adapters", field="model.default_adapters"
+            "model.default_adapters is set and adapters.registry is null: there is nothing to take them from",
+            field="model.default_adapters",
+        )
+    if settings.model.default_adapters and settings.model.engine == "transformers":
+        raise StartupError(
+            "model.default_adapters needs model.engine 'inflight', not 'transformers'", field="model.default_adapters"
         )
 
 

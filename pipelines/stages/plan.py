@@ -152,9 +152,10 @@ class Planner:
         return whole.language, whole.confidence
 
     def _adapter(self, request: TranslationRequest, source: str, target: str) -> str | None:
-        if request.adapter is None:
+        if source == target:
             return None
-        return self._adapters.resolve(request.adapter, source, target, field=f"{request.field_prefix}adapter")
+        field = f"{request.field_prefix}adapter"
+        return self._adapters.resolve(request.adapter, source, target, text=request.text, field=field)
 
     def _plan_part(self, part: Part, scope: _Scope) -> PlannedPart:
         if not isinstance(part, Passage):

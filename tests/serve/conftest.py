@@ -32,6 +32,7 @@ class Service:
         port: Of the HTTP API.
         redis: Behind its cache.
         collector: Gets its spans.
+        registry: Folder of its adapters.
     """
 
     url: str
@@ -39,6 +40,7 @@ class Service:
     port: int
     redis: RedisServer
     collector: OtlpCollector
+    registry: Path
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +52,11 @@ def service(tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path) -> 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
+    registry = tmp_path_factory.mktemp("registry")
     variables = {
+        "NLLB__ADAPTERS__REGISTRY": str(registry),
+        "NLLB__ADAPTERS__COPIES_DIR": str(tmp_path_factory.mktemp("copies")),
+        "NLLB__ADAPTERS__WATCH_INTERVAL_S": "0.5",
         "PORT": str(port),
         "NLLB__CACHE__TYPE": "redis",
         "NLLB__CACHE__REDIS__PORT": str(redis.port),
@@ -83,7 +89,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path) -> 
     drain.start()
     dashboard = re.search(r"Ray dashboard: (\S+)", said)
     assert dashboard is not None, said
-    yield Service(f"http://127.0.0.1:{port}", dashboard.group(1), port, redis, collector)
+    yield Service(f"http://127.0.0.1:{port}", dashboard.group(1), port, redis, collector, registry)
     process.send_signal(signal.SIGINT)
     process.wait(timeout=60)
     drain.join(timeout=10)

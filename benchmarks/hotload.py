@@ -1,0 +1,287 @@
+"""How fast does a running service serve a new adapter, and what do its other requests notice?
+
+    .venv/bin/python -m benchmarks.hotload [--quick] [--json]
+
+Starts the service on a model of NLLB-600M's shape with random weights in int8 (--quick: on the demo model), without its
+cache. Clients then translate without a pause, with adapters and without, first undisturbed, then during five
+publications, one rollback and one spoilt publication.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.synthetic import synthetic_checkpoint
+from configs.loader import ROOT, load_settings
+from pipelines.adapters import AdapterRegistry, ManifestDraft
+from pipelines.engine.checkpoint import DEMO_MODEL, locate_checkpoint
+from pipelines.engine.configured import load_configured_engine
+from pipelines.types import DecodingOptions, Segment
+from tests.adapter_files import write_adapter
+
+WATCH_INTERVAL_S = 1.0
+RANK = 16
+NUM_PUBLICATIONS = 5
+NUM_CLIENTS = 4
+MAX_TOKENS = 8
+PAIR = {"source_lang": "eng_Latn", "target_lang": "hin_Deva"}
+TEXTS = [f"The ticket costs {price} euros." for price in range(20, 60)]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Makes and publishes adapters for one model."""
+
+    model: Path
+    revision: str
+    registry: AdapterRegistry
+    folder: Path
+
+    def make(self, seed: int) -> Path:
+        """Write a random adapter of rank 16 on all attention projections, small enough to change little."""
+        config = json.loads((self.model / "config.json").read_text())
+        projections = ("q_proj", "k_proj", "v_proj", "out_proj")
+        modules = [
+            f"model.{side}.layers.{layer}.{attention}.{projection}"
+            for side, attentions in (("encoder", ("self_attn",)), ("decoder", ("self_attn", "encoder_attn")))
+            for layer in range(config[f"{side}_layers"])
+            for attention in attentions
+            for projection in projections
+        ]
+        width = config["d_model"]
+        return write_adapter(
+            self.folder / str(seed), modules=tuple(modules), width=width, rank=RANK, scale=0.01, seed=seed
+        )
+
+    def publish(self, folder: Path, registry: AdapterRegistry | None = None) -> int:
+        """Publish it as a new version of `bench`."""
+        draft = ManifestDraft(
+            base_model=str(self.model),
+            base_revision=self.revision,
+            language_pairs=("eng_Latn-hin_Deva",),
+            rank=RANK,
+            alpha=2 * RANK,
+            targets=("k_proj", "out_proj", "q_proj", "v_proj"),
+        )
+        return (registry or self.registry).publish("bench", folder, draft).version
+
+    def publish_spoilt(self, folder: Path) -> int:
+        """Let a version appear whose weights are not what its manifest says."""
+        elsewhere = self.folder / "elsewhere"
+        self.publish(folder, AdapterRegistry(str(elsewhere)))
+        number = max(self.registry.versions("bench")) + 1
+        home = elsewhere / "adapters/bench/1"
+        weights = home / "adapter_model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-8] + b"spoilt!!")
+        manifest = home / "manifest.json"
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"version": number}))
+        home.rename(Path(self.registry.uri) / "adapters/bench" / str(number))
+        return number
+
+
+@dataclass
+class Load:
+    """What the clients saw."""
+
+    latencies_s: list[float] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    versions: set[str | None] = field(default_factory=set)
+
+    def p(self, percent: int) -> float:
+        """Return a percentile of the latencies."""
+        return statistics.quantiles(self.latencies_s, n=100, method="inclusive")[percent - 1]
+
+
+def measure_file_to_row(workshop: Workshop, settings: dict[str, Any]) -> dict[str, float]:
+    """Time the way from a published file to a row that uses it, in one process, on an engine that is warm."""
+    engine = load_configured_engine(load_settings(overrides=settings))
+    try:
+        _translate(engine, None)
+        found: dict[str, list[float]] = {"fetch_and_verify_s": [], "load_s": [], "file_to_row_s": []}
+        for seed in range(5):
+            version = workshop.publish(workshop.make(100 + seed))
+            started_s = time.perf_counter()
+            copy = workshop.registry.fetch("bench", version, workshop.folder / "copies")
+            fetched_s = time.perf_counter()
+            engine.load_adapter(f"bench@{version}", copy)
+            loaded_s = time.perf_counter()
+            found["fetch_and_verify_s"].append(fetched_s - started_s)
+            found["load_s"].append(loaded_s - fetched_s)
+            found["file_to_row_s"].append(loaded_s - started_s)
+            _translate(engine, f"bench@{version}")
+        size = (copy / "adapter_model.safetensors").stat().st_size
+        return {name: statistics.median(values) for name, values in found.items()} | {"file_mb": size / 1e6}
+    finally:
+        engine.close()
+
+
+async def measure_service(workshop: Workshop, url: str, seconds: float) -> dict[str, Any]:
+    """Time publications on a running service, and hold its latencies during them against those before."""
+    folders = [workshop.make(seed) for seed in range(NUM_PUBLICATIONS + 2)]
+    async with httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=120) as http:
+        first = workshop.publish(folders[0])
+        workshop.registry.promote("bench", first)
+        await _until_served(http, f"bench@{first}", patient=True)
+        before = Load()
+        async with _clients(http, before):
+            await asyncio.sleep(seconds)
+        during = Load()
+        to_first_served_s: list[float] = []
+        async with _clients(http, during):
+            for folder in folders[1:-1]:
+                started_s = time.perf_counter()
+                version = await asyncio.to_thread(workshop.publish, folder)
+                await asyncio.to_thread(workshop.registry.promote, "bench", version)
+                await _until_served(http, f"bench@{version}")
+                to_first_served_s.append(time.perf_counter() - started_s)
+            started_s = time.perf_counter()
+            back = (await asyncio.to_thread(workshop.registry.rollback, "bench")).live
+            await _until_served(http, f"bench@{back}")
+            rollback_s = time.perf_counter() - started_s
+            spoilt = await asyncio.to_thread(workshop.publish_spoilt, folders[-1])
+            await asyncio.to_thread(workshop.registry.promote, "bench", spoilt)
+            await _until_refused(http, f"bench@{spoilt}")
+            await asyncio.sleep(2 * WATCH_INTERVAL_S)
+    return {
+        "watch_interval_s": WATCH_INTERVAL_S,
+        "publish_to_first_served_s": to_first_served_s,
+        "rollback_s": rollback_s,
+        "num_requests": {"before": len(before.latencies_s), "during": len(during.latencies_s)},
+        "num_failed": len(before.failures) + len(during.failures),
+        "failures": (before.failures + during.failures)[:3],
+        "p50_s": {"before": before.p(50), "during": during.p(50)},
+        "p99_s": {"before": before.p(99), "during": during.p(99)},
+        "p99_ratio": during.p(99) / before.p(99),
+        "spoilt_version_served": f"bench@{spoilt}" in during.versions,
+    }
+
+
+@asynccontextmanager
+async def _clients(http: httpx.AsyncClient, load: Load) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+
+    async def work(number: int) -> None:
+        turn = number
+        while not stop.is_set():
+            adapter = (None, "bench")[turn % 2]
+            body = {"text": TEXTS[turn % len(TEXTS)], **PAIR, "max_length": MAX_TOKENS, "adapter": adapter}
+            started_s = time.perf_counter()
+            response = await http.post("/translate", json=body)
+            load.latencies_s.append(time.perf_counter() - started_s)
+            if response.status_code == 200:
+                load.versions.add(response.json()["adapter"])
+            else:
+                load.failures.append(response.text)
+            turn += 1
+
+    tasks = [asyncio.create_task(work(number)) for number in range(NUM_CLIENTS)]
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks)
+
+
+async def _until_served(http: httpx.AsyncClient, version: str, *, patient: bool = False) -> None:
+    """Ask for the name until its version answers. Only the very first may be unknown meanwhile."""
+    while True:
+        body = {"text": "Yes.", **PAIR, "max_length": 1, "adapter": "bench"}
+        response = await http.post("/translate", json=body)
+        if response.status_code == 200 and response.json()["adapter"] == version:
+            return
+        if response.status_code != 200 and not patient:
+            raise RuntimeError(response.text)
+        await asyncio.sleep(0.02)
+
+
+async def _until_refused(http: httpx.AsyncClient, version: str) -> None:
+    while True:
+        catalog = (await http.get("/adapters")).json()
+        versions = {each["version"]: each for entry in catalog["adapters"] for each in entry["versions"]}
+        if version in versions and versions[version]["problems"]:
+            return
+        await asyncio.sleep(0.1)
+
+
+def _translate(engine: Any, adapter: str | None) -> None:
+    segment = Segment("Yes.", "eng_Latn", "hin_Deva", adapter, decoding=DecodingOptions(max_new_tokens=1))
+    (row,) = engine.encode([segment])
+    engine.submit([row])[0].result()
+
+
+@contextmanager
+def _running_service(settings: dict[str, Any]) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    variables = {f"NLLB__{key.upper().replace('.', '__')}": str(value) for key, value in settings.items()}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deployments.local"],
+        cwd=ROOT,
+        env=os.environ | variables | {"PORT": str(port), "PYTHONUNBUFFERED": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    try:
+        said = ""
+        while "Ctrl-C stops everything" not in said:
+            line = process.stderr.readline()
+            if not line:
+                raise RuntimeError(said)
+            said += line
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.communicate(timeout=120)
+
+
+def main() -> None:
+    """Measure, and print a table or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="on the demo model, with shorter phases")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    model = DEMO_MODEL if options.quick else synthetic_checkpoint()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        settings: dict[str, Any] = {
+            "model.name": str(model),
+            "model.dtype": "int8",
+            "cache.enabled": False,
+            "adapters.registry": str(folder / "registry"),
+            "adapters.copies_dir": str(folder / "replica-copies"),
+            "adapters.watch_interval_s": WATCH_INTERVAL_S,
+        }
+        revision = locate_checkpoint(str(model)).revision
+        bench = AdapterRegistry(str(folder / "registry-of-one-process"))
+        results = measure_file_to_row(Workshop(model, revision, bench, folder / "one-process"), settings)
+        workshop = Workshop(model, revision, AdapterRegistry(str(folder / "registry")), folder / "service")
+        with _running_service(settings) as url:
+            results |= asyncio.run(measure_service(workshop, url, seconds=10 if options.quick else 60))
+    if options.json:
+        print(json.dumps(results, indent=2))
+        return
+    for key, value in results.items():
+        print(f"{key:28} {value}")
+
+
+if __name__ == "__main__":
+    main()
