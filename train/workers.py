@@ -135,11 +135,11 @@ def fit(job: TrainingJob, roles: npt.NDArray[np.uint8], on_record: Callable[[Rec
             failure_config=FailureConfig(max_failures=settings.max_worker_failures),
         ),
     )
-    with _listening(queue, on_record):
+    with _listening(queue, on_record):  # the queue goes with this process, should it fail
         try:
             trainer.fit()
         except ray.train.TrainingFailedError as error:
-            raise TrainingError(_reason(error)) from error
+            raise TrainingError(f"{_reason(error)}; the same command with --resume goes on") from error
     queue.shutdown(force=True)
 
 
