@@ -1,6 +1,6 @@
 """Goes over parallel text once, finds what is wrong with it, and gives each pair its role.
 
-Holds some 40 bytes per line in memory and no text, so that a file larger than memory can be checked.
+Holds under 100 bytes per line in memory and no text, so that a file larger than memory can be checked.
 """
 
 from __future__ import annotations
