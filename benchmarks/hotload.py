@@ -257,7 +257,7 @@ def main() -> None:
     """Measure, and print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="on the demo model, with shorter phases")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
     options = parser.parse_args()
     model = DEMO_MODEL if options.quick else synthetic_checkpoint()
     with tempfile.TemporaryDirectory() as name:
@@ -273,14 +273,19 @@ def main() -> None:
         revision = locate_checkpoint(str(model)).revision
         bench = AdapterRegistry(str(folder / "registry-of-one-process"))
         results = measure_file_to_row(Workshop(model, revision, bench, folder / "one-process"), settings)
+        _print(results)
         workshop = Workshop(model, revision, AdapterRegistry(str(folder / "registry")), folder / "service")
         with _running_service(settings) as url:
-            results |= asyncio.run(measure_service(workshop, url, seconds=10 if options.quick else 60))
+            served = asyncio.run(measure_service(workshop, url, seconds=10 if options.quick else 30))
+    _print(served)
+    results |= served
     if options.json:
-        print(json.dumps(results, indent=2))
-        return
+        print(json.dumps(results))
+
+
+def _print(results: dict[str, Any]) -> None:
     for key, value in results.items():
-        print(f"{key:28} {value}")
+        print(f"{key:28} {value}", flush=True)
 
 
 if __name__ == "__main__":
