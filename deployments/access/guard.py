@@ -5,7 +5,6 @@ Runs before a body is read. Does not know what a route does; see `deployments.ac
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -21,8 +20,6 @@ from deployments.http_errors import error_response, note_error
 from monitoring import metrics
 from monitoring.recorder import Recorder
 from pipelines.errors import ForbiddenError, RateLimitedError, TranslationError, UnauthenticatedError
-
-_LOGGER = logging.getLogger(__name__)
 
 
 class Guard:

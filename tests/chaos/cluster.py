@@ -17,6 +17,7 @@ from typing import Any
 # Ray reads these when it is imported.
 os.environ["RAY_AUTH_MODE"] = "disabled"  # loopback, for minutes
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+os.environ.setdefault("RAY_worker_niceness", "0")  # not behind everything else on the machine
 warnings.filterwarnings("ignore", message="The `metrics_interval_s` field")
 
 import ray  # noqa: E402
