@@ -62,6 +62,11 @@ def cluster(
         yield process
 
 
+def _listening(cluster: ClusterProcess) -> list[int]:
+    """The proxies that are there: Serve has one on the head and on each node with a replica."""
+    return [port for port in cluster.do("ports") if _listens(port)]
+
+
 def _listens(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -75,15 +80,15 @@ Settled = Callable[[], Awaitable[None]]
 
 @pytest.fixture
 def settled(cluster: ClusterProcess, config: dict[str, Any]) -> Settled:
-    """Wait until every deployment has its replicas again, and every node its proxy."""
+    """Wait until every deployment has its replicas again, and there are two proxies to choose from."""
     wanted = {each["name"]: each["num_replicas"] for each in config["applications"][0]["deployments"]}
 
     async def wait() -> None:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(300):
             while True:
                 status = await asyncio.to_thread(cluster.do, "status")
                 whole = status["status"] == "RUNNING" and status["healthy"] and status["running"] == wanted
-                if whole and all(map(_listens, await asyncio.to_thread(cluster.do, "ports"))):
+                if whole and len(await asyncio.to_thread(_listening, cluster)) >= 2:
                     return
                 await asyncio.sleep(0.2)
 
@@ -100,8 +105,7 @@ def load(cluster: ClusterProcess, settled: Settled) -> LoadOn:
     @asynccontextmanager
     async def open_load() -> AsyncIterator[Load]:
         await settled()
-        ports = await asyncio.to_thread(cluster.do, "ports")
-        async with steady_load(ports) as running:
+        async with steady_load(await asyncio.to_thread(_listening, cluster)) as running:
             await running.until(30)
             yield running
             await settled()
