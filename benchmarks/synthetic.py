@@ -6,6 +6,7 @@ Speed does not depend on what the weights say, as long as every system computes 
 from __future__ import annotations
 
 import json
+import os
 import random
 from itertools import product
 from pathlib import Path
@@ -20,6 +21,28 @@ from tests.tiny_model import make_tiny_checkpoint
 
 VOCAB_SIZE = 256206
 LANGUAGE_ID = 256047
+SHAPE = os.environ.get("BENCHMARK_SHAPE", "600M")
+"""`600M` is what is measured; `tiny` tells within a minute whether a benchmark runs at all."""
+_SHAPES = {
+    "600M": {
+        "d_model": 1024,
+        "encoder_layers": 12,
+        "decoder_layers": 12,
+        "encoder_attention_heads": 16,
+        "decoder_attention_heads": 16,
+        "encoder_ffn_dim": 4096,
+        "decoder_ffn_dim": 4096,
+    },
+    "tiny": {
+        "d_model": 64,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 128,
+        "decoder_ffn_dim": 128,
+    },
+}
 EOS_ID = 2
 DEVANAGARI_TOKENS = 32_000
 """An assumption, meant to be too large: one in eight of NLLB-200's pieces, `</s>` included."""
@@ -27,19 +50,13 @@ DEVANAGARI_TOKENS = 32_000
 
 def synthetic_checkpoint() -> Path:
     """Return the folder of the 600M checkpoint, made at the first call and kept beside other caches (1.2 GB)."""
-    path = cache_folder() / "benchmarks" / "nllb-600m-random"
+    path = cache_folder() / "benchmarks" / f"nllb-{SHAPE.lower()}-random"
     if (path / "model.safetensors").is_file():
         return path
     make_tiny_checkpoint(path, d_model=16)  # for its tokenizer
     config = M2M100Config(
         vocab_size=VOCAB_SIZE,
-        d_model=1024,
-        encoder_layers=12,
-        decoder_layers=12,
-        encoder_attention_heads=16,
-        decoder_attention_heads=16,
-        encoder_ffn_dim=4096,
-        decoder_ffn_dim=4096,
+        **_SHAPES[SHAPE],
         max_position_embeddings=1024,
     )
     torch.manual_seed(0)
