@@ -11,13 +11,8 @@ import random
 from itertools import product
 from pathlib import Path
 
-import torch
-from safetensors.torch import save_file
-from transformers import GenerationConfig, M2M100Config, M2M100ForConditionalGeneration
-
 from pipelines.engine.checkpoint import cache_folder
 from pipelines.engine.vocabulary import Vocabulary
-from tests.tiny_model import make_tiny_checkpoint
 
 VOCAB_SIZE = 256206
 LANGUAGE_ID = 256047
@@ -53,6 +48,12 @@ def synthetic_checkpoint() -> Path:
     path = cache_folder() / "benchmarks" / f"nllb-{SHAPE.lower()}-random"
     if (path / "model.safetensors").is_file():
         return path
+    # Not above: what a worker imports counts as its system's memory and load time.
+    import torch
+    from transformers import GenerationConfig, M2M100Config, M2M100ForConditionalGeneration
+
+    from tests.tiny_model import make_tiny_checkpoint
+
     make_tiny_checkpoint(path, d_model=16)  # for its tokenizer
     config = M2M100Config(
         vocab_size=VOCAB_SIZE,
@@ -96,15 +97,20 @@ def synthetic_adapters(count: int, rank: int = 16) -> list[Path]:
 
     Their weights are small, so that even in bfloat16 all numbers stay finite.
     """
-    root = synthetic_checkpoint().with_name(f"adapters-r{rank}")
+    root = synthetic_checkpoint().with_name(f"adapters-{SHAPE.lower()}-r{rank}")
     folders = [root / str(index) for index in range(count)]
     for seed, folder in enumerate(folders):
         if not (folder / "adapter_model.safetensors").is_file():
-            _make_adapter(folder, rank, torch.Generator().manual_seed(seed))
+            _make_adapter(folder, rank, seed)
     return folders
 
 
-def _make_adapter(folder: Path, rank: int, generator: torch.Generator) -> None:
+def _make_adapter(folder: Path, rank: int, seed: int) -> None:
+    import torch
+    from safetensors.torch import save_file
+    from transformers import M2M100Config
+
+    generator = torch.Generator().manual_seed(seed)
     config = M2M100Config.from_pretrained(synthetic_checkpoint())
     projections = ("q_proj", "k_proj", "v_proj", "out_proj")
     tensors = {}
