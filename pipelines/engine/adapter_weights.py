@@ -54,11 +54,15 @@ def read_adapter(folder: Path, *, shape: ModelShape, dtype: torch.dtype, device:
     modules = list(_modules(shape))
     try:
         with safe_open(folder / WEIGHTS_FILE, framework="pt") as file:
-            _check_names(set(file.keys()), config, modules)
-            found = [module for module in modules if _name(module, "A") in file.keys()]  # noqa: SIM118
+            names = set(file.keys())
+            _check_names(names, config, modules)
+            found = [module for module in modules if _name(module, "A") in names]
             for module in found:
                 _check_shapes(file, config, module)
-            layers = {layer: _read_layer(file, config, list(parts), dtype, device) for layer, parts in _by_layer(found)}
+            layers = {
+                layer: _read_layer(file, config, list(parts), dtype, device)
+                for layer, parts in groupby(found, key=lambda module: module.layer)
+            }
     except (SafetensorError, OSError) as error:
         raise _invalid(f"cannot be read: {error}") from error
     return Adapter(max(config.rank_of(module.name) for module in found), layers)
@@ -113,10 +117,6 @@ def _check_shapes(file: Any, config: AdapterConfig, module: _Module) -> None:
             raise _invalid(f"{_name(module, factor)} has the shape {found}; this model and rank {rank} need {expected}")
         if tensor.get_dtype() not in _TYPES:
             raise _invalid(f"{_name(module, factor)} is {tensor.get_dtype()}; accepted are {', '.join(_TYPES)}")
-
-
-def _by_layer(modules: list[_Module]) -> Iterator[tuple[LayerKey, Iterator[_Module]]]:
-    yield from groupby(modules, key=lambda module: module.layer)
 
 
 def _read_layer(
