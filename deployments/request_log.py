@@ -70,7 +70,7 @@ class TraceMiddleware:
                 "error_codes": scope["state"].get("error_codes", []),
                 "duration_ms": milliseconds(duration_s),
             }
-            _LOGGER.info("%s %s %d", scope["method"], endpoint, status, extra=fields)
+            _LOGGER.info("%s %s %d in %.1f ms", scope["method"], endpoint, status, fields["duration_ms"], extra=fields)
 
 
 class TextLog:
@@ -105,7 +105,8 @@ class TextLog:
         if self._telemetry.logs_texts:
             fields["text"] = request.text
             fields["output"] = result.text if isinstance(result, TranslationResult) else result.message
-        _LOGGER.info("text of %d characters", len(request.text), extra={"station": "ingress", **fields})
+        told = fields.get("language_pair", fields.get("error_code"))
+        _LOGGER.info("text of %d characters: %s", len(request.text), told, extra={"station": "ingress", **fields})
 
 
 def _attributes(fields: dict[str, object]) -> dict[str, str | int | float | bool]:

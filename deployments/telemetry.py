@@ -98,7 +98,14 @@ class Telemetry:
         if self.logs_texts:
             fields["texts"] = [segment.text for segment in segments]
             fields["outputs"] = [_told(outcome) for outcome in outcomes]
-        _LOGGER.info("%s: %d segments", self._station, len(segments), extra=fields)
+        _LOGGER.info(
+            "%s: %d segments, %s, in %.1f ms",
+            self._station,
+            len(segments),
+            fields["language_pair"],
+            fields["duration_ms"],
+            extra=fields,
+        )
 
 
 def configured_tracing(settings: TracingSettings, station: str) -> Tracing:

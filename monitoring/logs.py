@@ -19,10 +19,14 @@ def route_to_serve(level: str) -> None:
     Args:
         level: The least severe that is written.
     """
+    from ray.serve._private.logging_utils import ServeContextFilter
+
     handlers = logging.getLogger(_SERVE_LOGGER).handlers
     for handler in handlers:
-        if not any(isinstance(each, TraceFilter) for each in handler.filters):
-            handler.addFilter(TraceFilter())
+        # Without its access log, Serve leaves the request's id out of lines of text.
+        for kind in (ServeContextFilter, TraceFilter):
+            if not any(isinstance(each, kind) for each in handler.filters):
+                handler.addFilter(kind())
     for package in PACKAGES:
         logger = logging.getLogger(package)
         logger.handlers = list(handlers)
