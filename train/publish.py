@@ -12,8 +12,6 @@ from rich.console import Console
 
 from configs.loader import ROOT
 from configs.schema import Settings
-from monitoring import metrics
-from monitoring.recorder import RayExporter, Recorder
 from pipelines.adapters import AdapterRegistry, Manifest, ManifestDraft
 from pipelines.adapters.configured import open_registry
 from pipelines.adapters.manifest import check_name, version_name
@@ -83,7 +81,6 @@ def publish_adapter(
     with console.status("Translating the dev sets with the serving engine ..."), ServingEngine(settings) as engine:
         revision = engine.revision
         report = _judge(engine, registry, live, folder / "adapter", options, settings, checked, languages)
-    _count(report)
     console.print(report.as_text(), markup=False)
     (folder / GATE_FILE).write_text(
         json.dumps(report.as_json() | {"examples": report.domain.as_json()["examples"]}, ensure_ascii=False, indent=2)
@@ -104,16 +101,6 @@ def publish_adapter(
         registry.promote(name, manifest.version, expected_live=live)
         console.print(f"{name} now points to {manifest.full_name}; running services load it before they use it.")
     return manifest
-
-
-def _count(report: GateReport) -> None:
-    """Tell Prometheus, where this runs on a cluster that is scraped."""
-    import ray  # its settings are in `train.workers`, which is imported by whoever trains
-
-    if ray.is_initialized():
-        recorder = Recorder()
-        recorder.count(metrics.TRAINING_GATE, result="passed" if report.passed else "failed")
-        RayExporter(recorder).flush()
 
 
 def _registry(settings: Settings) -> AdapterRegistry:
