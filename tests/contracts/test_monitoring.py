@@ -65,6 +65,19 @@ def test_every_metric_is_shown(metric: metrics.Metric) -> None:
     assert any(re.search(rf"ray_{metric.name}{_SUFFIXES}\b", expr) for expr in _exprs())
 
 
+def test_every_metric_is_recorded() -> None:
+    """Some code outside of the declarations names each one."""
+    sources = [*ROOT.glob("deployments/**/*.py"), *ROOT.glob("train/**/*.py"), _MONITORING / "process.py"]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    sums = {metric.total for metric in ALL if isinstance(metric, Histogram)}
+    unused = [
+        name
+        for name, metric in vars(metrics).items()
+        if metric in ALL and metric not in sums and not re.search(rf"\bmetrics\.{name}\b", code)
+    ]
+    assert unused == []
+
+
 def test_labels_that_are_asked_for_are_declared() -> None:
     """`by (...)` and `{...}` name labels of the metric, or those that Ray adds."""
     added = {"deployment", "replica", "application", "NodeAddress", "le"}
