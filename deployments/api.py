@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import SecretStr, ValidationError
+from ray.serve.context import _get_internal_replica_context
 from starlette.middleware.cors import CORSMiddleware
 
 from configs.schema import AccessSettings
@@ -112,7 +113,7 @@ def create_api(
     api.add_middleware(MetricsMiddleware, recorder=recorder)
     if telemetry is not None:
         api.add_middleware(TraceMiddleware, telemetry=telemetry)
-    api.add_middleware(RequestIdMiddleware)
+    api.add_middleware(RequestIdMiddleware, behind_serve=_get_internal_replica_context() is not None)
     install_error_handlers(api)
     api.include_router(_translation_routes(service), prefix="/api/v1", tags=["translation"])
     api.include_router(glossary_routes(service.glossaries), prefix="/api/v1", tags=["glossaries"], responses=_ERRORS)

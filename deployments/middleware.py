@@ -17,10 +17,16 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
 class RequestIdMiddleware:
-    """Gives every request an id: the client's `X-Request-ID` if it is well formed, else a new one."""
+    """Gives every request an id: the client's `X-Request-ID` if it is well formed, else a new one.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        app: What comes next.
+        behind_serve: Whether Ray Serve's own middleware returns the id that it found or made.
+    """
+
+    def __init__(self, app: ASGIApp, *, behind_serve: bool = False) -> None:
         self._app = app
+        self._behind_serve = behind_serve
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Set `scope["state"]["request_id"]` and the answer's header."""
@@ -32,7 +38,7 @@ class RequestIdMiddleware:
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and not (self._behind_serve and request_id == wanted):
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 

@@ -12,6 +12,7 @@ import pytest
 from configs.schema import DecodingSettings, LimitSettings, LoggingSettings, Settings, TracingSettings
 from deployments.api import create_api
 from deployments.engine_metrics import EngineMetrics
+from deployments.middleware import RequestIdMiddleware
 from deployments.request_log import TextLog
 from deployments.service import TranslationService
 from deployments.telemetry import Telemetry
@@ -197,3 +198,16 @@ async def test_a_profile_is_an_archive_or_an_ordinary_error() -> None:
         assert (refused.status_code, refused.json()["error"]["field"]) == (422, "query.seconds")
         fleet.healthy = False
         assert (await client.post("/api/v1/admin/profile")).status_code == 503
+
+
+async def test_behind_serve_the_id_is_returned_once() -> None:
+    """Ray Serve returns the id that it finds in the request; ours is added only where it is another one."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    transport = httpx.ASGITransport(RequestIdMiddleware(app, behind_serve=True))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        assert "x-request-id" not in (await client.get("/", headers={"X-Request-ID": "good"})).headers
+        assert (await client.get("/", headers={"X-Request-ID": "forged id"})).headers["x-request-id"] != "forged id"
