@@ -41,7 +41,15 @@ main() {
 
 stop() {
     if [[ $ROLE == head ]]; then
-        serve shutdown --yes || true
+        # Without an application left, replicas finish what they have while the proxies still answer.
+        local nothing
+        nothing=$(mktemp --suffix .yaml)
+        echo 'applications: []' >"$nothing"
+        serve deploy "$nothing" || true
+        for _ in {1..60}; do
+            if serve status | grep -q '^applications: {}'; then break; fi
+            sleep 1
+        done
     fi
     ray stop --grace-period 60
     exit 0

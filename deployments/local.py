@@ -29,7 +29,10 @@ os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
 
 import ray
 import yaml
+from ray import serve
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
 from rich.console import Console
 
 from configs.errors import ConfigError
@@ -64,7 +67,7 @@ def main(port: int = 8000) -> int:
                 _announce(port, dashboard_url, settings, console)
                 stop.wait()
             console.print("Stopping ...")
-            _drain(dashboard_url, settings.limits.request_timeout_s)
+            _drain(settings.limits.request_timeout_s)
     except (StartupError, ConfigError) as error:
         console.print(f"[red]Cannot start:[/red] {error}")
         return 1
@@ -141,15 +144,18 @@ def _deploy(dashboard_url: str, port: int, console: Console, stop: threading.Eve
                 raise StartupError(f"the application is still {details.get('status')} after {_START_TIMEOUT_S:g} s")
 
 
-def _drain(dashboard_url: str, longest_s: float) -> None:
-    """Let the replicas finish what they have; new requests are refused meanwhile."""
-    client = ServeSubmissionClient(dashboard_url)
+def _drain(longest_s: float) -> None:
+    """Let the replicas finish what they have; new requests are refused meanwhile.
+
+    Not `serve.shutdown`, which ends the proxies, and with them the connections of what is in flight, at once.
+    """
+    (application,) = yaml.safe_load(_CONFIG.read_text(encoding="utf-8"))["applications"]
     give_up_s = time.monotonic() + longest_s
     try:
-        client.delete_applications()
-        while client.get_serve_details()["applications"] and time.monotonic() < give_up_s:
+        serve.delete(application["name"], _blocking=False)
+        while application["name"] in serve.status().applications and time.monotonic() < give_up_s:
             time.sleep(0.2)
-    except (OSError, RuntimeError) as error:  # Ray is ending by itself
+    except (RayError, RayServeException) as error:  # Ray is ending by itself, or nothing was deployed
         _LOGGER.warning("what was in flight could not be waited for: %s", error)
 
 
