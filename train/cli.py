@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_origin
@@ -105,7 +104,3 @@ def _kind_of_value(info: FieldInfo) -> dict[str, Any]:
 
 def _help(info: FieldInfo) -> str:
     return " ".join((info.description or "").split()).replace("%", "%%")
-
-
-if __name__ == "__main__":
-    sys.exit("run python -m train.lora or python -m train.full")

@@ -1,4 +1,4 @@
-"""One real Ray with its dashboard for all training tests."""
+"""A real Ray with its dashboard for the training tests, and data for the demo model."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import pytest
 from train.demo_adapter.data import MEDICAL_FILE, write_training_data
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_dashboard() -> Iterator[str]:
-    """A local cluster; the address that jobs are submitted to."""
+    """A local cluster, gone before other tests run; the address that jobs are submitted to."""
     import ray
 
     context = ray.init(
