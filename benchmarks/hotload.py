@@ -2,8 +2,9 @@
 
     .venv/bin/python -m benchmarks.hotload [--quick] [--json]
 
-Starts the service on a model of NLLB-600M's shape with random weights in int8 (--quick: on the demo model). Clients then translate without a pause, with adapters and without, first undisturbed, then during five
-publications, one rollback and one spoilt publication.
+Starts the service on a model of NLLB-600M's shape with random weights in int8 (--quick: on the demo model). Clients
+then translate without a pause, with adapters and without, first undisturbed, then during five publications, one
+rollback and one spoilt publication.
 """
 
 from __future__ import annotations
