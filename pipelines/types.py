@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
 from pipelines.errors import TranslationError
 
@@ -81,6 +81,15 @@ class Segment:
     deadline_unix_s: float | None = None
 
 
+class Link(NamedTuple):
+    """A token of an output, and the token of the source that it attends to most, as characters `[start, end)`."""
+
+    start: int
+    end: int
+    source_start: int
+    source_end: int
+
+
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
     """One candidate output of a segment, and its score (see `Translation.score`)."""
@@ -105,6 +114,7 @@ class Translation:
             not read them.
         alignment: For each generated token the source token (0 is the language) it attends to most, if
             `DecodingOptions.align` asked for it and the engine can tell.
+        links: The same in characters of `text` and of the segment's text; without tokens that attend to none.
     """
 
     text: str
@@ -116,6 +126,7 @@ class Translation:
     alternatives: tuple[Hypothesis, ...] = ()
     unknown_spans: tuple[tuple[int, int], ...] = ()
     alignment: tuple[int, ...] = ()
+    links: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

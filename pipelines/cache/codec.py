@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 
-from pipelines.types import Hypothesis, Translation
+from pipelines.types import Hypothesis, Link, Translation
 
-_FORMAT_VERSION = 3
+_FORMAT_VERSION = 4
 
 
 def encode(key: str, translation: Translation) -> bytes:
@@ -26,6 +26,7 @@ def encode(key: str, translation: Translation) -> bytes:
         [[hypothesis.text, hypothesis.score] for hypothesis in translation.alternatives],
         [[start, end] for start, end in translation.unknown_spans],
         list(translation.alignment),
+        [list(link) for link in translation.links],
     ]
     return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
@@ -48,11 +49,13 @@ def decode(key: str, entry: bytes) -> Translation | None:
             [*pairs],
             [*spans],
             [*alignment],
+            [*links],
         ] if version == _FORMAT_VERSION and owner == key:
             alternatives = tuple(_hypothesis(pair) for pair in pairs)
             unknown_spans = tuple(_span(pair) for pair in spans)
             aligned = all(isinstance(source, int) for source in alignment)
-            if None in alternatives or None in unknown_spans or not aligned:
+            linked = tuple(_link(each) for each in links)
+            if None in alternatives or None in unknown_spans or None in linked or not aligned:
                 return None
             return Translation(
                 text=text,
@@ -64,6 +67,7 @@ def decode(key: str, entry: bytes) -> Translation | None:
                 alternatives=tuple(h for h in alternatives if h is not None),
                 unknown_spans=tuple(span for span in unknown_spans if span is not None),
                 alignment=tuple(alignment),
+                links=tuple(link for link in linked if link is not None),
             )
     return None
 
@@ -79,4 +83,11 @@ def _span(pair: object) -> tuple[int, int] | None:
     match pair:
         case [int(start), int(end)]:
             return start, end
+    return None
+
+
+def _link(each: object) -> Link | None:
+    match each:
+        case [int(start), int(end), int(source_start), int(source_end)]:
+            return Link(start, end, source_start, source_end)
     return None

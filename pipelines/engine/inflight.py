@@ -380,6 +380,11 @@ class InflightEngine:
             alternatives=hypotheses if len(hypotheses) > 1 else (),
             unknown_spans=encoded.unknown_spans,
             alignment=best.attended,
+            links=tuple(
+                self._tokenizer.links(encoded.segment.text, row.request.forced, best.tokens, best.attended)
+                if best.attended
+                else ()
+            ),
         )
 
 

@@ -19,7 +19,7 @@ from transformers import NllbTokenizer
 from pipelines.errors import InvalidTextError, SegmentTooLongError, StartupError, UnknownLanguageError
 from pipelines.protocols import EncodedSegment
 from pipelines.text.validity import check_text
-from pipelines.types import Failure, Segment
+from pipelines.types import Failure, Link, Segment
 
 FLORES_CODE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 
@@ -104,6 +104,23 @@ class SegmentTokenizer:
     def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """Return each row's text, special and language tokens left out, spaces as the model set them."""
         return self._backend.decode_batch([list(row) for row in rows], skip_special_tokens=True)
+
+    def links(self, source: str, prefix: Sequence[int], tokens: Sequence[int], attended: Sequence[int]) -> list[Link]:
+        """Return what each token of an output attends to, in characters.
+
+        Args:
+            source: The segment's text.
+            prefix: Tokens of the text that the output begins with.
+            tokens: Of the output behind it.
+            attended: For each of them the place of a source token, the language being 0.
+        """
+        offsets = self._backend.encode(source, add_special_tokens=False).offsets
+        ends = [len(text) for text in self.decode([[*prefix, *tokens[:num]] for num in range(len(tokens) + 1)])]
+        return [
+            Link(start, end, *offsets[place - 1])
+            for start, end, place in zip(ends, ends[1:], attended, strict=False)
+            if start < end and 1 <= place <= len(offsets)
+        ]
 
     def _refuse(self, segment: Segment) -> Failure | None:
         for field, language in (("source_lang", segment.source_lang), ("target_lang", segment.target_lang)):

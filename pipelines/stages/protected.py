@@ -102,7 +102,8 @@ def _restore(masked: Masked, outcome: Translation) -> Translation | None:
         return None
     restored = ((masked.restore(each.text), each.score) for each in outcome.alternatives)
     alternatives = tuple(Hypothesis(text, score) for text, score in restored if text is not None)
-    return replace(outcome, text=text, alternatives=alternatives)
+    # The links are those of the masked text.
+    return replace(outcome, text=text, alternatives=alternatives, alignment=(), links=())
 
 
 def _translate_around(text: str, spans: Sequence[Span], order: Order, decoding: DecodingOptions) -> Steps[Outcome]:

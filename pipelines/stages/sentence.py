@@ -1,8 +1,9 @@
 """Translates one sentence with the inline tags in it.
 
 The model reads the sentence without its tags, and the content of each element by itself; that content is then looked
-for in the whole (`text/placing.py`), and the tags go around it. Where it cannot be found, the sentence is translated
-piece by piece between its tags, which keeps every tag with its words at the price of context, and a notice says so.
+for in the whole (`text/placing.py`), and the tags go around it; where it is not there, they go around the words that
+attended to it. Where there are none, the sentence is translated piece by piece between its tags, which keeps every tag
+with its words at the price of context, and a notice says so.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def _translate_tagged(sentence: Sentence, order: Order) -> Steps[Done | Failure]
     spans = _cut_spans(sentence)
     contents = list(dict.fromkeys(_contents(text, find_elements(text, sentence.tags))))
     whole, renderings = yield from _both(
-        translate_guarded(text, spans, order),
+        translate_guarded(text, spans, _aligned(order)),
         [_translate_part(text, start, end, spans, order) for start, end in contents],
     )
     if isinstance(whole, Failure):
@@ -74,11 +75,20 @@ def _translate_tagged(sentence: Sentence, order: Order) -> Steps[Done | Failure]
         for (start, end), each in zip(contents, renderings, strict=True)
         if isinstance(each, Translation)
     }
-    places = place_tags(text, whole.translation.text, sentence.tags, by_content)
+    places = place_tags(text, whole.translation.text, sentence.tags, by_content, whole.translation.links)
     if places is not None:
         return Done(whole.translation, whole.notices, places)
     order.counts["translated_between_tags"] += 1
     return (yield from _translate_between(sentence, spans, order))
+
+
+def _aligned(order: Order) -> Order:
+    second_try = order.second_try
+    return replace(
+        order,
+        decoding=replace(order.decoding, align=True),
+        second_try=None if second_try is None else replace(second_try, align=True),
+    )
 
 
 def _both(

@@ -1,7 +1,7 @@
 """Where do a sentence's inline tags go in its translation? With their words, wherever those went.
 
 The content of an element is looked for in the translation of the whole sentence, by what it is when it is translated
-by itself. Knows no model: the caller has both translations.
+by itself, else by the words that attended to it. Knows no model: the caller has the translations and their links.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 import regex
 
 from pipelines.text.passage import Tag
+from pipelines.types import Link
 
 # What a translation of a few words may have at its ends that they have not inside a sentence.
 _LOOSE_END = r"[\s\p{P}]*"
 _EDGES = regex.compile(rf"^{_LOOSE_END}|{_LOOSE_END}$")
 _WORD = r"[\p{L}\p{M}\p{N}_--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]]"
 _SPACE = regex.compile(r"\s+")
+_MIN_LINKED_SHARE = 0.5
 
 
 @dataclass(slots=True)
@@ -56,7 +58,7 @@ def find_elements(text: str, tags: Sequence[Tag]) -> list[Element]:
 
 
 def place_tags(
-    source: str, output: str, tags: Sequence[Tag], renderings: Mapping[str, str]
+    source: str, output: str, tags: Sequence[Tag], renderings: Mapping[str, str], links: Sequence[Link] = ()
 ) -> list[tuple[int, int]] | None:
     """Place every tag in the translation.
 
@@ -65,6 +67,7 @@ def place_tags(
         output: Its translation.
         tags: Of the sentence.
         renderings: Translation of each element's content.
+        links: What the words of the translation attend to, where the engine says so.
 
     Returns:
         (tag, offset in the output) in the order in which they are to be written, or None if an element's content
@@ -75,7 +78,7 @@ def place_tags(
     found: dict[int, tuple[int, int]] = {}
     written: list[_Written] = []
     elements = find_elements(source, tags)
-    if not _find_all(elements, source, output, (0, len(output)), renderings, found, written, depth=1):
+    if not _find_all(elements, source, output, (0, len(output)), _Evidence(renderings, links), found, written, depth=1):
         return None
     empty: list[tuple[str, int]] = []
     for place, tag in enumerate(tags):
@@ -94,6 +97,14 @@ def place_tags(
         written.append(_Written(offset, 1, place, place))
     written.sort()
     return [(each.tag, each.offset) for each in written]
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """By what an element is found."""
+
+    renderings: Mapping[str, str]
+    links: Sequence[Link]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -123,21 +134,22 @@ def _find_all(
     source: str,
     output: str,
     inside: tuple[int, int],
-    renderings: Mapping[str, str],
+    evidence: _Evidence,
     found: dict[int, tuple[int, int]],
     written: list[_Written],
     depth: int,
 ) -> bool:
     taken: list[tuple[int, int]] = []
     for element in elements:
-        place = _find(element, source, output, inside, renderings, taken)
+        place = _find(element, source, output, inside, evidence.renderings, taken)
+        place = place or _find_linked(element, source, output, inside, evidence.links, taken)
         if place is None:
             return False
         taken.append(place)
         opening, closing = _written_ends(element, place, depth, len(source))
         written += [*opening, *closing]
         found.update(dict.fromkeys(element.tags, place))
-        if not _find_all(element.inner, source, output, place, renderings, found, written, depth + 1):
+        if not _find_all(element.inner, source, output, place, evidence, found, written, depth + 1):
             return False
     return True
 
@@ -177,6 +189,40 @@ def _find(
         if not any(found.start() < end and start < found.end() for start, end in taken)
     ]
     return min(places, key=lambda place: abs(place[0] - expected), default=None)
+
+
+def _find_linked(
+    element: Element,
+    source: str,
+    output: str,
+    inside: tuple[int, int],
+    links: Sequence[Link],
+    taken: Sequence[tuple[int, int]],
+) -> tuple[int, int] | None:
+    """Where the words are that attended to the content: from the first to the last, if they stand together."""
+    words = _words_of(output, *inside)
+    own = [word for word in words if _share(word, element, links) >= _MIN_LINKED_SHARE]
+    if not own:
+        return None
+    start, end = own[0][0], own[-1][1]
+    between = [word for word in words if start <= word[0] and word[1] <= end]
+    if len(own) < len(between) or any(start < right and left < end for left, right in taken):
+        return None
+    # The marks around the words are the element's if they are in the source.
+    if not regex.match(r"\p{P}", source[element.start : element.end].strip()[-1:]):
+        end = start + len(regex.sub(r"\p{P}+$", "", output[start:end]))
+    return (start, end) if start < end else None
+
+
+def _words_of(output: str, start: int, end: int) -> list[tuple[int, int]]:
+    return [found.span() for found in regex.finditer(r"\S+", output, pos=start, endpos=end)]
+
+
+def _share(word: tuple[int, int], element: Element, links: Sequence[Link]) -> float:
+    """How much of a word attended to the content of an element."""
+    own = [link for link in links if link.start < word[1] and word[0] < link.end]
+    inside = [link for link in own if element.start < link.source_end and link.source_start < element.end]
+    return len(inside) / len(own) if own else 0.0
 
 
 def _innermost(elements: Sequence[Element], offset: int, tag: int) -> Element | None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.cache.codec import decode, encode
-from pipelines.types import Hypothesis, Translation
+from pipelines.types import Hypothesis, Link, Translation
 
 KEY = "ab" * 32
 any_text = st.text(st.characters(exclude_categories=()))
@@ -22,6 +22,7 @@ translations = st.builds(
     finish=st.sampled_from(["stop", "length"]),
     cached=st.booleans(),
     alternatives=st.lists(st.builds(Hypothesis, text=any_text, score=scores), max_size=4).map(tuple),
+    links=st.lists(st.builds(Link, *[st.integers(0, 500)] * 4), max_size=3).map(tuple),
     unknown_spans=st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), max_size=3).map(tuple),
     alignment=st.lists(st.integers(0, 500), max_size=5).map(tuple),
 )

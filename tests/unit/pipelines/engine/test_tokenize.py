@@ -199,3 +199,16 @@ def test_other_shapes_load(tmp_path: Path) -> None:
     """The longest source comes from the model's configuration."""
     path = make_tiny_checkpoint(tmp_path, vocab_size=150, max_position_embeddings=20)
     assert SegmentTokenizer.from_checkpoint(path).max_source_tokens == 20
+
+
+def test_links_are_in_characters(tokenizer: SegmentTokenizer) -> None:
+    """Each token of an output and the source token it attends to, as places in both texts; others have no link."""
+    source, output = "good morning, señor", "buenos días"
+    (row,) = tokenizer.encode([Segment(source, "eng_Latn", "spa_Latn")])
+    (tokens,) = tokenizer.encode_target([output])
+    last = row.num_tokens - 2  # type: ignore[union-attr]
+    links = tokenizer.links(source, [], tokens, [last] * (len(tokens) - 1) + [0])
+    assert all(source[link.source_start : link.source_end].strip() for link in links)
+    assert links[0].start == 0
+    assert [link.end for link in links[:-1]] == [link.start for link in links[1:]]
+    assert len(links) <= len(tokens) - 1
