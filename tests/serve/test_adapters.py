@@ -113,7 +113,7 @@ class Client:
 
 @asynccontextmanager
 async def _client(service: Service) -> AsyncIterator[Client]:
-    async with httpx.AsyncClient(base_url=f"{service.url}/api/v1", timeout=90) as http:
+    async with httpx.AsyncClient(base_url=f"{service.url}/api/v1", timeout=300) as http:
         yield Client(http)
 
 
