@@ -1,4 +1,7 @@
-"""One cluster of three nodes for all tests of this folder: two replicas of each deployment on two workers."""
+"""One cluster of three nodes for the tests of a file: two replicas of each deployment on two workers.
+
+It is gone before the next file's tests: where a Ray is running, `make serve` refuses to start another.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,14 @@ ENGINE = os.environ.get("CHAOS_ENGINE", "identity")
 """`inflight` runs the demo model (`make chaos`); `identity` is enough to see requests live or die."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A real Redis behind the cache."""
     with running_redis(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def config(redis_server: RedisServer) -> dict[str, Any]:
     """`serve_config.yaml` with two replicas of each deployment, small enough for one machine."""
     loaded: dict[str, Any] = yaml.safe_load((ROOT / "serve_config.yaml").read_text(encoding="utf-8"))
@@ -52,7 +55,7 @@ def config(redis_server: RedisServer) -> dict[str, Any]:
     return loaded
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(
     config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path
 ) -> Iterator[ClusterProcess]:
