@@ -62,7 +62,7 @@ def main(port: int = 8000) -> int:
         _check_machine(port)
         _build_demo_model(settings)
         with _running_ray(console) as dashboard_url:
-            _deploy(dashboard_url, port, console, stop)
+            _deploy(dashboard_url, _serve_config(settings, port), console, stop)
             if not stop.is_set():
                 _announce(port, dashboard_url, settings, console)
                 stop.wait()
@@ -126,10 +126,18 @@ def _running_ray(console: Console) -> Iterator[str]:
         ray.shutdown()
 
 
-def _deploy(dashboard_url: str, port: int, console: Console, stop: threading.Event) -> None:
-    config = yaml.safe_load(_CONFIG.read_text(encoding="utf-8"))
+def _serve_config(settings: Settings, port: int) -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load(_CONFIG.read_text(encoding="utf-8"))
     config["http_options"] |= {"host": _HOST, "port": port}
+    if not settings.cache.enabled:  # Serve refuses options of a deployment that there is not
+        (application,) = config["applications"]
+        application["deployments"] = [each for each in application["deployments"] if each["name"] != "Cache"]
+    return config
+
+
+def _deploy(dashboard_url: str, config: dict[str, Any], console: Console, stop: threading.Event) -> None:
     (application,) = config["applications"]
+    port = config["http_options"]["port"]
     client = ServeSubmissionClient(dashboard_url)
     client.deploy_applications(config)
     deadline_s = time.monotonic() + _START_TIMEOUT_S

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+# Ray reads it when it is first imported, and test modules are imported before any fixture runs.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 import pytest
 

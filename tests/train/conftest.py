@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # As `train.workers` has it; here, because Ray reads it when it is first imported.
-os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import pytest
