@@ -66,8 +66,10 @@ class SqliteGlossaryStore:
 
     async def get(self, glossary_id: str, version: int | None = None) -> GlossaryVersion | None:
         """See `GlossaryStore`."""
-        where = "id = ?1 AND version = COALESCE(?2, (SELECT MAX(version) FROM glossaries WHERE id = ?1))"
-        command = f"SELECT record FROM glossaries WHERE {where}"
+        command = (
+            "SELECT record FROM glossaries WHERE id = ?1 "
+            "AND version = COALESCE(?2, (SELECT MAX(version) FROM glossaries WHERE id = ?1))"
+        )
         row = await self._run(lambda db: db.execute(command, (glossary_id, version)).fetchone())
         return GlossaryVersion.from_json(row[0]) if row else None
 
