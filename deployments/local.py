@@ -84,7 +84,7 @@ def _check_machine(port: int) -> None:
                 f"port {port} is in use: stop what listens there, or choose another with `make serve PORT={port + 1}`"
             ) from None
     # Ray's own place.
-    current = Path("/tmp/ray/ray_current_cluster")  # nosec B108 - Ray's own
+    current = Path("/tmp/ray/ray_current_cluster")  # nosec B108
     if current.is_file() and _answers(current.read_text().strip()):
         raise StartupError(
             f"Ray is already running on this machine at {current.read_text().strip()}: deploy to it with "

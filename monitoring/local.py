@@ -24,7 +24,7 @@ from rich.console import Console
 
 _MONITORING = Path(__file__).parent
 _DASHBOARDS = _MONITORING / "grafana"
-_DISCOVERY = Path("/tmp/ray/prom_metrics_service_discovery.json")  # nosec B108 - Ray's own
+_DISCOVERY = Path("/tmp/ray/prom_metrics_service_discovery.json")  # nosec B108
 _HOST = "127.0.0.1"
 _START_TIMEOUT_S = 60.0
 _PROMETHEUS_IMAGE = "docker.io/prom/prometheus:v3.5.0"
