@@ -30,7 +30,10 @@ def straight(
     command += ["--model", str(demo_model_path), "--output-dir", str(home / "medical"), "--publish", "medical"]
     job = [str(Path(sys.executable).with_name("ray")), "job", "submit", "--address", ray_dashboard]
     job += ["--working-dir", ".", "--", "env", f"NLLB__ADAPTERS__REGISTRY={home / 'registry'}", *command]
-    done = subprocess.run(job, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
+    for _ in range(20):  # a cluster that has just started may have no agent yet that takes jobs
+        done = subprocess.run(job, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
+        if "No available agent" not in done.stdout + done.stderr:
+            break
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return home, done.stdout
 
