@@ -116,7 +116,9 @@ def test_a_killed_publisher_leaves_a_whole_version_or_none(tmp_path: Path, death
     registry = AdapterRegistry(uri)
     numbers_taken = len(list((tmp_path / "registry/adapters").glob("*/*/adapter_config.json")))
     whole = [(name, version) for name in registry.names() for version in registry.versions(name)]
-    assert 0 < len(whole) < numbers_taken  # some died between claim and publication
+    assert len(whole) <= numbers_taken
+    if what == "die-at-each-step":  # where random moments fall is up to the machine
+        assert 0 < len(whole) < numbers_taken  # some died between claim and publication
     for name, version in whole:
         registry.verify(name, version)
         assert registry.publish(name, folder, draft()).version > version
