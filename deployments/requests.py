@@ -10,6 +10,7 @@ from deployments.schemas import TranslateRequest
 from pipelines.errors import TooManyItemsError, TranslationError, UnsupportedOptionError
 from pipelines.stages.guarded import stronger
 from pipelines.text.glossary import Glossary
+from pipelines.text.markup.pointers import check_pointers
 from pipelines.types import BULK_PRIORITY, INTERACTIVE_PRIORITY, DecodingOptions, TranslationRequest
 
 
@@ -48,6 +49,8 @@ class RequestReader:
             raise stored
         _check_sizes(request, limits, prefix)
         check_adapter(request.adapter, f"{prefix}adapter")
+        check_pointers(request.json_include, f"{prefix}json_include")
+        check_pointers(request.json_exclude, f"{prefix}json_exclude")
         decoding = self._decoding_options(request, prefix)
         return TranslationRequest(
             text=request.text,
@@ -55,8 +58,8 @@ class RequestReader:
             target_lang=request.target_lang,
             adapter=request.adapter,
             format=request.format,
-            json_include=_pointers(request.json_include, f"{prefix}json_include"),
-            json_exclude=_pointers(request.json_exclude, f"{prefix}json_exclude"),
+            json_include=tuple(request.json_include),
+            json_exclude=tuple(request.json_exclude),
             decoding=decoding,
             deadline_unix_s=time.time() + limits.request_timeout_s,
             priority=BULK_PRIORITY if prefix else INTERACTIVE_PRIORITY,
@@ -105,15 +108,6 @@ def _check_sizes(request: TranslateRequest, limits: LimitSettings, prefix: str) 
             raise TooManyItemsError(
                 f"{prefix}{field} has {size} entries; at most {most} are accepted", field=f"{prefix}{field}"
             )
-
-
-def _pointers(pointers: list[str], field: str) -> tuple[str, ...]:
-    for pointer in pointers:
-        if pointer and not pointer.startswith("/"):
-            raise UnsupportedOptionError(
-                f"{field}: {pointer!r} is no JSON pointer; one begins with '/', such as /items/0/text", field=field
-            )
-    return tuple(pointers)
 
 
 def _inline_glossary(request: TranslateRequest, prefix: str) -> Glossary | None:

@@ -14,12 +14,19 @@ def _soup(*tokens: str) -> st.SearchStrategy[str]:
     return st.lists(pieces, max_size=25).map("".join) | ANY_TEXT
 
 
-_JSON = st.recursive(
+_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | ANY_TEXT
     | st.sampled_from(["Hello there. How are you?", "a\nb", 'say "hi"', "https://a.bc/d", "{name}", "a/b\\c"]),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4),
     max_leaves=12,
 )  # fmt: skip
+VALID_JSON = _VALUES.flatmap(
+    lambda value: st.builds(
+        lambda indent, is_ascii: json.dumps(value, indent=indent, ensure_ascii=is_ascii),
+        st.sampled_from([None, 0, 2]),
+        st.booleans(),
+    )
+)
 
 DOCUMENTS = {
     "text": _soup(
@@ -40,12 +47,9 @@ DOCUMENTS = {
         "</b>", "<div>\n", "</div>", "\\*", "&amp;", "| a | b |\n|---|---|\n| c | d |\n", "[x]: http://y\n", "[^1]",
         "[^1]: note\n", "---\n", "~~", "$x$", "    code\n", "  \n", "\\\n", "<http://a.b>", "é", "鸡", "🙂", "Hello ",
     ),
-    "json": _JSON.flatmap(
-        lambda value: st.builds(
-            lambda indent, is_ascii: json.dumps(value, indent=indent, ensure_ascii=is_ascii),
-            st.sampled_from([None, 0, 2]),
-            st.booleans(),
-        )
+    "json": VALID_JSON | _soup(
+        "{", "}", "[", "]", ":", ",", '"', "'", "\\", "//", "/*", "*/", "\n", '"key": ', '"Hello there." ', "'it\\'s' ",
+        "bare", "null", "1.50", '"\\u00e9 \\ud83d\\ude42 \\ud800 \\x"', '{"a": "one two"', '["x", ', "\ufeff", "\u00a0",
     ),
     "srt": _soup(
         "1\n", "00:00:01,000 --> 00:00:02,000\n", "Hello ", "world\n", "\n", "- A\n", "<i>", "</i>", "{\\an8}", "\r\n",
@@ -56,4 +60,4 @@ DOCUMENTS = {
         "<v Bob>", "</v>", "<00:01.500>", "&amp;", "\r\n", "<c.x>", "</c>",
     ),
 }  # fmt: skip
-"""Texts of each format: well-formed, malformed and anything at all (JSON: valid documents)."""
+"""Texts of each format: well-formed, malformed and anything at all."""

@@ -113,7 +113,7 @@ class Planner:
             source_lang=named,
             include=request.json_include,
             exclude=request.json_exclude,
-            field=f"{prefix}text",
+            field_prefix=prefix,
         )
         source, detected = named, None
         if source is None:

@@ -1,125 +1,96 @@
 """JSON: string values are language, keys and everything else are kept; pointers (RFC 6901) say which values.
 
-Validated by Python's own `json`, then read again with positions by the same module's string scanner.
+A document that is no valid JSON is translated where its values are certain, and comes back as it was everywhere else.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from json.decoder import scanstring  # type: ignore[attr-defined] # the C scanner behind `json.loads`
-from typing import NoReturn
+from collections.abc import Iterator, Sequence
 
-from pipelines.errors import InvalidRequestError
 from pipelines.text.markup.build import DocumentBuilder, Part
+from pipelines.text.markup.json_values import Values, find_values
+from pipelines.text.markup.pointers import Pointers
+from pipelines.types import Notice
 
-_TOKEN = re.compile(r'["{}\[\],]')
-_ESCAPE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.")
+_ESCAPE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\[\"'\\/bfnrt]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_json(
-    text: str, *, include: Sequence[str] = (), exclude: Sequence[str] = (), field: str = "text"
-) -> list[Part]:
-    """Read a document; the parts' raw forms joined are the text.
+    text: str, *, include: Sequence[str] = (), exclude: Sequence[str] = (), field_prefix: str = ""
+) -> tuple[list[Part], list[Notice]]:
+    """Read a document; the parts' raw forms joined are the text, for every string.
 
     Args:
-        text: Valid JSON.
+        text: The document.
         include: Pointers of values to translate, with all that is inside them; none means the whole document. `*`
             stands for any key or index.
         exclude: Pointers of values to leave alone, with all that is inside them; stronger than `include`.
-        field: The request's field, for the error.
+        field_prefix: What precedes a field's name in an error.
 
     Raises:
-        InvalidRequestError: The text is no valid JSON; the message says where.
+        UnsupportedOptionError: A pointer is none.
     """
-    try:
-        json.loads(text, parse_constant=_refuse_constant, parse_int=str, parse_float=str)
-    except json.JSONDecodeError as error:
-        raise InvalidRequestError(
-            f"{field} is no valid JSON: {error.msg} at line {error.lineno}, column {error.colno}", field=field
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"{field} is no valid JSON: {error}", field=field) from None
-    wanted, unwanted = _Pointers(include), _Pointers(exclude)
+    wanted = Pointers(include, f"{field_prefix}json_include")
+    unwanted = Pointers(exclude, f"{field_prefix}json_exclude")
+    found = find_values(text)
     parts: list[Part] = []
     position = 0
-    for value in _string_values(text):
-        if (include and not wanted.cover(value.path)) or unwanted.cover(value.path):
+    for value in found.strings:
+        excluded = unwanted.cover(value.path)
+        if (include and not wanted.cover(value.path)) or excluded:
             continue
-        parts += [text[position : value.start], *_read_value(text[value.start : value.end], text.isascii())]
+        quote = text[value.start - 1]
+        parts += [text[position : value.start], *_read_value(text[value.start : value.end], quote, text.isascii())]
         position = value.end
-    return [*parts, text[position:]]
+    notices = [*_malformed(text, found), *_unmatched(wanted, "json_include"), *_unmatched(unwanted, "json_exclude")]
+    return [*parts, text[position:]], notices
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
-    """A string value: its place without the quotes, and the keys and indexes that lead to it."""
-
-    start: int
-    end: int
-    path: tuple[str, ...]
-
-
-class _Pointers:
-    def __init__(self, pointers: Sequence[str]) -> None:
-        self._paths = [
-            tuple(token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:])
-            for pointer in pointers
-        ]
-
-    def cover(self, path: tuple[str, ...]) -> bool:
-        return any(
-            len(each) <= len(path) and all(token in ("*", step) for token, step in zip(each, path, strict=False))
-            for each in self._paths
-        )
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON value")
-
-
-def _string_values(text: str) -> list[_Value]:
-    values: list[_Value] = []
-    path: list[str | int] = []  # a key, or an index, for each container that is open
-    expects_key: list[bool] = []
-    position = 0
-    while (found := _TOKEN.search(text, position)) is not None:
-        token, position = found.group(), found.end()
-        if token == '"':
-            string, end = scanstring(text, position, True)
-            if expects_key and expects_key[-1]:
-                path[-1] = string
-                expects_key[-1] = False
-            else:
-                values.append(_Value(position, end - 1, tuple(map(str, path))))
-            position = end
-        elif token in "{[":
-            path.append("" if token == "{" else 0)
-            expects_key.append(token == "{")
-        elif token in "}]":
-            path.pop()
-            expects_key.pop()
-        elif isinstance(path[-1], int):
-            path[-1] += 1
-        else:
-            expects_key[-1] = True
-    return values
-
-
-def _read_value(raw: str, ascii_only: bool) -> list[Part]:
+def _read_value(raw: str, quote: str, ascii_only: bool) -> list[Part]:
     def escape(text: str, bare: frozenset[str]) -> str:
-        return json.dumps(text, ensure_ascii=ascii_only)[1:-1]
+        escaped = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
+        return escaped if quote == '"' else escaped.replace('\\"', '"').replace("'", "\\'")
 
-    if _SURROGATE.search(json.loads(f'"{raw}"')):
-        return [raw]  # half a character: no text
+    if "\\" in _ESCAPE.sub("", raw) or _SURROGATE.search(_ESCAPE.sub(_unescaped, raw)):
+        return [raw]  # an escape that JSON has not, or half a character: no text
     builder = DocumentBuilder(raw, escape)
     position = 0
     for found in _ESCAPE.finditer(raw):
         builder.add_text(raw[position : found.start()], collapse_space=False)
-        builder.add_text(json.loads(f'"{found.group()}"'), found.group())
+        builder.add_text(_unescaped(found), found.group())
         position = found.end()
     builder.add_text(raw[position:], collapse_space=False)
     return builder.build()
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    return "'" if escape.group() == r"\'" else str(json.loads(f'"{escape.group()}"'))
+
+
+def _malformed(text: str, found: Values) -> Iterator[Notice]:
+    if found.departure is not None:
+        position, what = found.departure
+        yield Notice(
+            "malformed_markup", f"the text is no strict JSON: {what} at {_place(text, position)}; nothing is repaired"
+        )
+    if found.fault is not None:
+        position, expected = found.fault
+        yield Notice(
+            "malformed_markup",
+            f"the text is no valid JSON: expected {expected} at {_place(text, position)}; what is behind is kept as "
+            "it is",
+        )
+
+
+def _place(text: str, position: int) -> str:
+    line_start = text.rfind("\n", 0, position) + 1
+    line = text.count("\n", 0, position) + 1
+    return f"line {line}, column {position - line_start + 1}"
+
+
+def _unmatched(pointers: Pointers, field: str) -> Iterator[Notice]:
+    for pointer in pointers.unmatched():
+        yield Notice("unmatched_pointer", f"{field}: {pointer!r} leads to no string of the document")

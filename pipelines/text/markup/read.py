@@ -21,7 +21,7 @@ def read_document(
     source_lang: str | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
-    field: str = "text",
+    field_prefix: str = "",
 ) -> tuple[list[Part], list[Notice]]:
     """Read a document into what is kept to the byte and the passages that are language.
 
@@ -31,10 +31,10 @@ def read_document(
         source_lang: FLORES-200 code of its language, where it is known.
         include: Of JSON: see `read_json`.
         exclude: Likewise.
-        field: The request's field, for the error.
+        field_prefix: What precedes a field's name in an error.
 
     Raises:
-        InvalidRequestError: It is no valid JSON. Malformed markup of other formats is read as far as it goes.
+        UnsupportedOptionError: `include` or `exclude` has what is no pointer.
     """
     match format:
         case "html":
@@ -44,7 +44,7 @@ def read_document(
         case "markdown":
             return read_markdown(text), []
         case "json":
-            return read_json(text, include=include, exclude=exclude, field=field), []
+            return read_json(text, include=include, exclude=exclude, field_prefix=field_prefix)
         case "srt" | "vtt":
             return read_subtitles(text, is_vtt=format == "vtt"), []
         case "text":

@@ -53,7 +53,7 @@ async def test_options_of_one_text(client: httpx.AsyncClient, more: dict[str, An
     ("more", "status", "code", "field", "says"),
     [
         ({"format": "pdf"}, 422, "invalid_request", "format", "'markdown'"),
-        ({"format": "json", "text": "{"}, 400, "invalid_request", "text", "line 1, column 2"),
+        ({"json_exclude": ["/a~b"]}, 400, "unsupported_option", "json_exclude", "'~' as ~0"),
         ({"json_include": ["a"]}, 400, "unsupported_option", "json_include", "begins with '/'"),
         ({"protect_patterns": ["("]}, 400, "unsupported_option", "protect_patterns", "no regular expression"),
         ({"protect_patterns": ["a", "b", "c"]}, 413, "too_many_items", "protect_patterns", "at most 2"),

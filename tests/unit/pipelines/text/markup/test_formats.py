@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import InvalidRequestError
 from pipelines.translate import TranslationPipeline
 from pipelines.types import SegmentProgress, TranslationRequest, TranslationResult
 from tests.fakes import ShoutingStation
@@ -109,37 +108,6 @@ async def test_html_escapes_what_the_model_writes() -> None:
     station = DictionaryStation({"two words": "<b> & palabras"})
     result = await TranslationPipeline(station).translate(TranslationRequest("two words", "en", "es", format="html"))
     assert result.text == "&lt;b&gt; &amp; palabras"
-
-
-async def test_json() -> None:
-    """String values are translated; keys, numbers, spacing and escapes stay."""
-    source = '{ "key one": "word", "n": 1.50, "list": ["a b", true, {"x": "li\\nne \\u00e9"}] }'
-    assert (await _shout(source, "json")).text == (
-        '{ "key one": "WORD", "n": 1.50, "list": ["A B", true, {"x": "LI\\nNE \\u00c9"}] }'
-    )
-
-
-@pytest.mark.parametrize(
-    ("pointers", "expected"),
-    [
-        ({"json_include": ("/a",)}, '{"a": "ONE", "b": {"a": "two", "c/d": ["three"]}}'),
-        ({"json_include": ("/b",), "json_exclude": ("/b/a",)}, '{"a": "one", "b": {"a": "two", "c/d": ["THREE"]}}'),
-        ({"json_include": ("/b/c~1d/0",)}, '{"a": "one", "b": {"a": "two", "c/d": ["THREE"]}}'),
-        ({"json_include": ("/*/a",)}, '{"a": "one", "b": {"a": "TWO", "c/d": ["three"]}}'),
-        ({"json_exclude": ("",)}, '{"a": "one", "b": {"a": "two", "c/d": ["three"]}}'),
-    ],
-)
-async def test_json_pointers(pointers: dict[str, tuple[str, ...]], expected: str) -> None:
-    """Pointers choose values with all that is inside them; excluding wins."""
-    assert (await _shout('{"a": "one", "b": {"a": "two", "c/d": ["three"]}}', "json", **pointers)).text == expected
-
-
-@pytest.mark.parametrize("text", ["{", '{"a": NaN}', '["a",]', "[" * 100_000])
-async def test_invalid_json_is_refused(text: str) -> None:
-    """The message names the field and the place."""
-    with pytest.raises(InvalidRequestError, match="text is no valid JSON") as refused:
-        await _shout(text, "json")
-    assert refused.value.field == "text"
 
 
 async def test_srt() -> None:
