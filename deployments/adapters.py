@@ -15,6 +15,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
+from deployments.circuits import record_circuit
 from monitoring import metrics
 from monitoring.recorder import Recorder
 from pipelines.adapters import AdapterRegistry
@@ -148,7 +149,7 @@ class Watch:
 
 
 class AdapterMetrics:
-    """A `KeeperObserver` that records, and the shares of traffic.
+    """A `KeeperObserver` that records, the shares of traffic, and how the registry does.
 
     Args:
         recorder: Of this process.
@@ -166,6 +167,11 @@ class AdapterMetrics:
     def adapter_failed(self, version: str) -> None:
         """See `KeeperObserver`."""
         self._recorder.count(metrics.ADAPTER_LOADS, result="failed")
+
+    def sample_registry(self, registry: AdapterRegistry) -> None:
+        """Record whether the registry is left alone, and how often it was asked again."""
+        record_circuit(self._recorder, "registry", registry.breaker)
+        self._recorder.count_to(metrics.RETRIES, registry.num_retries, dependency="registry")
 
     def sample(self, served: ServedAdapters) -> None:
         """Record which version of each adapter gets which share of the requests; 0 for what gets none any more."""

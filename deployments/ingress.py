@@ -104,6 +104,7 @@ class IngressDeployment:
     async def _sample(self) -> None:
         if self._adapters is not None:
             self._adapter_metrics.sample(self._adapters.served)
+            self._adapter_metrics.sample_registry(self._adapters.registry)
         if self._access.breaker is not None:
             record_circuit(self._telemetry.recorder, "access_redis", self._access.breaker)
 

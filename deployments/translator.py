@@ -18,7 +18,6 @@ from deployments.adapters import AdapterMetrics, Watch
 from deployments.autoscaling import BACKLOG_TOKENS, TOKENS_PER_S
 from deployments.engine_metrics import EngineMetrics
 from deployments.telemetry import Telemetry
-from monitoring.recorder import Recorder
 from pipelines.adapters.configured import copies_folder, open_registry
 from pipelines.adapters.keeper import AdapterKeeper
 from pipelines.adapters.report import KeeperReport
@@ -66,7 +65,8 @@ class TranslatorDeployment:
         self._metrics.started(load_s=loaded_s - started_s, warmup_s=time.perf_counter() - loaded_s)
         _LOGGER.info("warm-up done", extra={"warmup": self._warmup_report()})
         self._station = EngineStation(self._engine, self._admit, self._metrics)
-        self._keeper = _start_keeper(self._engine, settings.adapters, self._telemetry.recorder)
+        self._adapter_metrics = AdapterMetrics(self._telemetry.recorder)
+        self._keeper = _start_keeper(self._engine, settings.adapters, self._adapter_metrics)
         self._entrance: SegmentTranslator = (
             self._station if self._keeper is None else AdapterStation(self._station, self._keeper)
         )
@@ -177,6 +177,8 @@ class TranslatorDeployment:
 
     async def _sample(self) -> None:
         await asyncio.to_thread(self._metrics.sample, self._station.num_waiting)
+        if self._keeper is not None:
+            self._adapter_metrics.sample_registry(self._keeper.registry)
 
     def _warmup_report(self) -> dict[str, Any] | None:
         return None if self._warmup is None else asdict(self._warmup)
@@ -191,7 +193,7 @@ class TranslatorDeployment:
         )
 
 
-def _start_keeper(engine: Engine, settings: AdapterSettings, recorder: Recorder) -> AdapterKeeper | None:
+def _start_keeper(engine: Engine, settings: AdapterSettings, observer: AdapterMetrics) -> AdapterKeeper | None:
     """Load what is live, then follow the registry."""
     registry = open_registry(settings)
     if registry is None:
@@ -203,7 +205,7 @@ def _start_keeper(engine: Engine, settings: AdapterSettings, recorder: Recorder)
         max_bytes=int(settings.max_resident_bytes),
         pinned=settings.pinned,
         replica=serve.get_replica_context().replica_id.unique_id,
-        observer=AdapterMetrics(recorder),
+        observer=observer,
     )
     keeper.start()
     Watch(keeper.sync, settings.watch_interval_s).start()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
-from pipelines.adapters import ManifestDraft
+from pipelines.adapters import AdapterRegistry, ManifestDraft
 
 MODULES = ("model.encoder.layers.0.self_attn.q_proj", "model.decoder.layers.1.encoder_attn.v_proj")
 RANK = 2
@@ -62,3 +64,12 @@ def draft(**changes: Any) -> ManifestDraft:
         "scores": {"chrf": 61.5},
     }
     return ManifestDraft.model_validate(said | changes)
+
+
+@contextmanager
+def unmounted(registry: AdapterRegistry) -> Iterator[None]:
+    """Take a registry's folder away for the time of the block, as if its disk were not mounted."""
+    home = Path(registry.uri)
+    elsewhere = home.rename(home.with_name(f"{home.name}-unmounted"))
+    yield
+    elsewhere.rename(home)

@@ -63,7 +63,7 @@ class AdapterKeeper:
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
-        self._registry = registry
+        self.registry = registry
         self._copies = copies
         self._max_bytes = max_bytes
         self._pinned_names = frozenset(pinned)
@@ -130,7 +130,7 @@ class AdapterKeeper:
 
     async def _sync(self) -> None:
         try:
-            view = await asyncio.to_thread(read_view, self._registry)
+            view = await asyncio.to_thread(read_view, self.registry)
         except UnavailableError as error:
             if self._registry_problem is None:
                 _LOGGER.warning("adapters stay as they are: %s", error.message)
@@ -227,7 +227,7 @@ class AdapterKeeper:
         name, number = split_version(version)
         if number is None:
             raise InvalidRequestError(f"{version!r} names no version of an adapter", field="adapter")
-        manifest = await asyncio.to_thread(self._registry.manifest, name, number)
+        manifest = await asyncio.to_thread(self.registry.manifest, name, number)
         check_base(manifest, self._engine.info.revision)
         if not self._make_room(manifest.num_bytes, for_request=for_request, spare=spare):
             if spare:
@@ -238,7 +238,7 @@ class AdapterKeeper:
                 retry_after_s=1.0,
             )
         self._reserved[version] = manifest.num_bytes
-        folder = await asyncio.to_thread(self._registry.fetch, name, number, self._copies)
+        folder = await asyncio.to_thread(self.registry.fetch, name, number, self._copies)
         await asyncio.to_thread(self._engine.load_adapter, version, folder)
         return True
 

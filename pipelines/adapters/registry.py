@@ -32,6 +32,7 @@ from pipelines.adapters.manifest import (
     version_name,
 )
 from pipelines.adapters.store import CreateOnlyStore
+from pipelines.breaker import CircuitBreaker
 from pipelines.engine.adapter_config import CONFIG_FILE, WEIGHTS_FILE
 from pipelines.errors import (
     InvalidAdapterError,
@@ -65,13 +66,20 @@ class AdapterRegistry:
     Args:
         uri: A folder, `file://`, `s3://bucket/prefix` or `gs://bucket/prefix`. It need not exist yet.
         now: Clock of what is written.
+        breaker: Leaves the store alone while it does not answer.
 
     Raises:
         StartupError: The URI's protocol cannot be used.
     """
 
-    def __init__(self, uri: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._store = CreateOnlyStore(uri)
+    def __init__(
+        self,
+        uri: str,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        breaker: CircuitBreaker | None = None,
+    ) -> None:
+        self._store = CreateOnlyStore(uri, breaker)
         self._now = now
         self._aliases = AliasLog(self._store, now)
         # A manifest is never changed, so it is read once.
@@ -81,6 +89,16 @@ class AdapterRegistry:
     def uri(self) -> str:
         """Where it is."""
         return self._store.uri
+
+    @property
+    def breaker(self) -> CircuitBreaker:
+        """Whether the store is left alone at the moment."""
+        return self._store.breaker
+
+    @property
+    def num_retries(self) -> int:
+        """Reads of the store that were made again after they failed."""
+        return self._store.num_retries
 
     def publish(self, name: str, folder: Path, draft: ManifestDraft) -> Manifest:
         """Make a new version of a folder in peft's format. It has a number of its own; no alias moves.

@@ -28,11 +28,15 @@ _HOW_TO_INSTALL = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 class CreateOnlyStore:
     """Files under one URI: `file://`, `s3://`, `gs://` or a path.
 
+    Args:
+        uri: Where they are.
+        breaker: Leaves the store alone while it does not answer.
+
     Raises:
         StartupError: The URI's protocol is unknown, or what speaks it is not installed.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, breaker: CircuitBreaker | None = None) -> None:
         self.uri = uri
         try:
             # A listing that is remembered would hide what others publish.
@@ -49,8 +53,10 @@ class CreateOnlyStore:
             ) from None
         self._filesystem: Any = filesystem
         self._root = str(root).rstrip("/")
-        self.breaker = CircuitBreaker()
-        """Leaves the store alone while it does not answer."""
+        self.breaker = CircuitBreaker() if breaker is None else breaker
+        self._had_files = False
+        self.num_retries = 0
+        """Reads that were made again after they failed."""
 
     def create(self, path: str, content: bytes) -> None:
         """Make a whole file, or none.
@@ -84,17 +90,33 @@ class CreateOnlyStore:
         Raises:
             UnavailableError: The store cannot be read.
         """
-        where = f"{self._root}/{folder}".rstrip("/")
+        return self._ask_again(lambda: self._find(folder))
+
+    def _find(self, folder: str) -> list[str]:
         try:
-            found: Sequence[str] = self._ask_again(lambda: self._filesystem.find(where))
+            found: Sequence[str] = self._filesystem.find(f"{self._root}/{folder}".rstrip("/"))
         except FileNotFoundError:
-            return []
+            found = []
         relative = [path[len(self._root) :].lstrip("/") for path in found]
-        return sorted(path for path in relative if not path.rpartition("/")[2].startswith("."))
+        paths = sorted(path for path in relative if path and not path.rpartition("/")[2].startswith("."))
+        if not folder:
+            if self._had_files and not paths:
+                # Nothing is ever deleted: a disk is not mounted, or another bucket answers.
+                raise OSError("it had files and now has none")
+            self._had_files = bool(paths)
+        return paths
 
     def _ask_again(self, question: Callable[[], T]) -> T:
-        """Ask up to three times; reading twice does no harm, and creating twice would find its own file."""
-        return retry_blocking(lambda: self._ask(question), on=UnavailableError, max_attempts=_MAX_READS)
+        """Ask up to three times; reading twice does no harm, and creating twice would find its own file.
+
+        While the store is left alone, one probe will do.
+        """
+
+        def again() -> None:
+            self.num_retries += 1
+
+        max_attempts = 1 if self.breaker.is_open else _MAX_READS
+        return retry_blocking(lambda: self._ask(question), on=UnavailableError, max_attempts=max_attempts, again=again)
 
     def _ask(self, question: Callable[[], T]) -> T:
         if not self.breaker.admit():

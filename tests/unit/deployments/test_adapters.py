@@ -19,10 +19,11 @@ from pipelines.adapters import AdapterRegistry
 from pipelines.adapters.report import KeeperReport
 from pipelines.adapters.served import ServedAdapters
 from pipelines.adapters.shadow import Shadows
-from pipelines.errors import EngineError, UnavailableError
+from pipelines.breaker import CircuitBreaker
+from pipelines.errors import EngineError
 from pipelines.translate import TranslationPipeline
 from pipelines.types import Failure, Outcome, Segment, Translation
-from tests.adapter_files import draft, write_adapter
+from tests.adapter_files import draft, unmounted, write_adapter
 from tests.fakes import FakeFleet
 
 MAX_SHADOWS = 4
@@ -73,8 +74,8 @@ class AdapterStationFake:
 
 @pytest.fixture
 def registry(tmp_path: Path) -> AdapterRegistry:
-    """A registry with medical@1 (live) to medical@3."""
-    registry = AdapterRegistry(str(tmp_path / "registry"))
+    """A registry with medical@1 (live) to medical@3; while it is away it is probed at every turn."""
+    registry = AdapterRegistry(str(tmp_path / "registry"), breaker=CircuitBreaker(cool_down_s=0))
     for _ in range(3):
         registry.publish("medical", write_adapter(tmp_path / "adapter"), draft())
     registry.promote("medical", 1)
@@ -202,22 +203,23 @@ async def test_the_catalog_shows_who_holds_what(app: App, registry: AdapterRegis
     assert catalog["problems"] == []
 
 
-async def test_a_registry_that_is_away_keeps_what_is_served(
-    app: App, registry: AdapterRegistry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Requests go on; the catalog says what is wrong, until it is not."""
+async def test_a_registry_that_is_away_keeps_what_is_served(app: App, registry: AdapterRegistry) -> None:
+    """Requests go on; catalog and metrics say what is wrong, until it is not."""
+    recorder = Recorder()
+    figures = AdapterMetrics(recorder)
     await app.follower.follow()
-
-    def away() -> None:
-        raise UnavailableError("the registry is away")
-
-    monkeypatch.setattr(registry, "listing", away)
+    with unmounted(registry):
+        await app.follower.follow()
+        figures.sample_registry(registry)
+        assert await app.version() == "medical@1"
+        (problem,) = (await app.http.get("/adapters")).json()["problems"]
+        assert "cannot be reached" in problem
+        assert recorder.gauges[metrics.CIRCUIT_STATE, ("registry",)] == 2
+        assert recorder.total(metrics.RETRIES, dependency="registry") == 2
     await app.follower.follow()
-    assert await app.version() == "medical@1"
-    assert (await app.http.get("/adapters")).json()["problems"] == ["the registry is away"]
-    monkeypatch.undo()
-    await app.follower.follow()
+    figures.sample_registry(registry)
     assert (await app.http.get("/adapters")).json()["problems"] == []
+    assert recorder.gauges[metrics.CIRCUIT_STATE, ("registry",)] == 0
 
 
 async def test_a_service_without_adapters_says_so() -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from pipelines.adapters import AdapterRegistry
+from pipelines.breaker import CircuitBreaker
 from tests.adapter_files import write_adapter
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> AdapterRegistry:
-    """An empty registry."""
-    return AdapterRegistry(str(tmp_path / "registry"))
+    """An empty registry; while it is away it is probed at every turn."""
+    return AdapterRegistry(str(tmp_path / "registry"), breaker=CircuitBreaker(cool_down_s=0))
 
 
 @pytest.fixture

@@ -18,13 +18,12 @@ from pipelines.errors import (
     InvalidAdapterError,
     OverloadedError,
     TranslationError,
-    UnavailableError,
     UnknownAdapterError,
 )
 from pipelines.protocols import EncodedSegment
 from pipelines.station import EngineStation
 from pipelines.types import Failure, LoadedAdapter, Outcome, Segment, Translation
-from tests.adapter_files import draft
+from tests.adapter_files import draft, unmounted
 from tests.fakes import ManualEngine
 
 KeeperMaker = Callable[..., AdapterKeeper]
@@ -300,22 +299,21 @@ async def test_a_registry_that_is_away_changes_nothing(
     registry: AdapterRegistry,
     keeper_of: KeeperMaker,
     publish: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What is loaded stays; the report says what is wrong, until it is not."""
+    """What is loaded stays and is used; the report says what is wrong, until it is not."""
     publish()
     registry.promote("medical", 1)
     keeper = keeper_of()
     await keeper.sync()
-
-    def away() -> None:
-        raise UnavailableError("the registry is away")
-
-    monkeypatch.setattr(registry, "listing", away)
-    report = await keeper.sync()
-    assert (set(report.held), report.registry_problem) == ({"medical@1"}, "the registry is away")
-    monkeypatch.undo()
+    with unmounted(registry):
+        report = await keeper.sync()
+        assert set(report.held) == {"medical@1"}
+        assert "cannot be reached" in str(report.registry_problem)
+        assert (registry.breaker.state, registry.num_retries) == ("open", 2)
+        async with keeper.using("medical@1"):
+            assert keeper.holds("medical@1")
     assert (await keeper.sync()).registry_problem is None
+    assert (registry.breaker.state, registry.num_retries) == ("closed", 2)
 
 
 async def test_a_segment_waits_for_its_own_adapter_alone(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.adapters.store import CreateOnlyStore
+from pipelines.breaker import CircuitBreaker
 from pipelines.errors import UnavailableError
 
 
@@ -17,9 +18,10 @@ def test_an_unreachable_store_is_left_alone_after_a_while(tmp_path: Path) -> Non
     store = CreateOnlyStore(str(root))
     with pytest.raises(UnavailableError, match="cannot be reached"):
         store.read("medical/1/manifest.json", 100)
-    assert store.breaker.state == "open"
+    assert (store.breaker.state, store.num_retries) == ("open", 2)
     with pytest.raises(UnavailableError, match="did not answer a moment ago"):
         store.read("medical/1/manifest.json", 100)
+    assert store.num_retries == 2
 
 
 def test_what_is_not_there_is_an_answer(tmp_path: Path) -> None:
@@ -29,3 +31,16 @@ def test_what_is_not_there_is_an_answer(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             store.read("nothing", 100)
     assert store.breaker.state == "closed"
+
+
+def test_a_store_that_had_files_and_has_none_is_away(tmp_path: Path) -> None:
+    """Nothing is ever deleted, so it is no answer; a store that never had any is empty."""
+    store = CreateOnlyStore(str(tmp_path / "registry"), CircuitBreaker(cool_down_s=0))
+    assert store.paths() == []
+    store.create("medical/1/manifest.json", b"{}")
+    assert store.paths() == ["medical/1/manifest.json"]
+    (tmp_path / "registry").rename(tmp_path / "unmounted")
+    with pytest.raises(UnavailableError, match="it had files and now has none"):
+        store.paths()
+    (tmp_path / "unmounted").rename(tmp_path / "registry")
+    assert store.paths("nothing/here") == []
