@@ -18,8 +18,8 @@ from tensorboardX import SummaryWriter
 
 from monitoring import metrics
 from monitoring.recorder import RayExporter, Recorder
-from train.loop import DevRecord, Record, TrainRecord
 from train.plot import plot_curves
+from train.records import DevRecord, Record, TrainRecord
 
 METRICS_FILE = "metrics.jsonl"
 PLOT_FILE = "progress.png"

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from sacrebleu.metrics.chrf import CHRF
-from torch import Tensor, nn
+from torch import nn
 
 from pipelines.engine.tokenize import SegmentTokenizer
-from train.data.tokens import TokenizedPairs, Tokens
+from train.data.tokens import TokenizedPairs
 from train.model import base_model, set_evaluating
+from train.tensors import filled
 
 _MAX_LENGTH_RATIO = 2
 _EXTRA_TOKENS = 8
@@ -44,7 +44,7 @@ class QuickScore:
         """Return chrF++ (0 to 100) of a model; it is left in evaluation mode."""
         set_evaluating(model)
         translator: Any = base_model(model)
-        source_ids = self._padded(self._sources).to(translator.device)
+        source_ids = filled(self._sources, self._tokenizer.pad_id, translator.device)
         output = translator.generate(
             input_ids=source_ids,
             attention_mask=source_ids.ne(self._tokenizer.pad_id).long(),
@@ -56,9 +56,3 @@ class QuickScore:
         )
         texts = self._tokenizer.decode(output.tolist())
         return float(CHRF(word_order=2).corpus_score(texts, [self._references]).score)
-
-    def _padded(self, rows: list[Tokens]) -> Tensor:
-        table = np.full((len(rows), max(map(len, rows))), self._tokenizer.pad_id, dtype=np.int64)
-        for place, row in enumerate(rows):
-            table[place, : len(row)] = row
-        return torch.from_numpy(table)

@@ -43,8 +43,9 @@ from train.checkpoint import CheckpointStore
 from train.data.check import CheckedData, DataReport, DataSource, Role
 from train.data.tokens import TokenizedPairs, tokenize_pairs
 from train.errors import TrainingError
-from train.loop import DevRecord, Record, TrainingLoop
+from train.loop import TrainingLoop
 from train.model import ModelPlan, load_trainable, save_model
+from train.records import DevRecord, Record
 from train.score import QuickScore
 
 _POLL_S = 0.5
