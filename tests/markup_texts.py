@@ -37,6 +37,8 @@ DOCUMENTS = {
         "</script>", " lang='fr'", '<img alt="a cat">', "<code>", "</code>", "<a title=x>", "</a>", "Hello ", "world. ",
         "\n", "<?php ?>", "<!DOCTYPE html>", "<![CDATA[", "]]>", "<pre>", "</pre>", "<p translate=no>",
         "<span translate=yes>", "</span>", "<textarea>", "<x-y>", "<html lang=en>", "<input value='a' type=button>",
+        "<iframe srcdoc='<p>a &quot;", "<iframe srcdoc=\"", "&lt;b>&amp;amp;", "<svg>", "</svg>", "<text>", "<path/>",
+        "<template>", "<i style='content: \"a ", "<audio>", "</audio>", "<a download='a b.c'>", "<i translate=no>",
     ),
     "xml": _soup(
         "<a>", "</a>", "<b>", "</b>", "<c/>", "<!-- ", "-->", "&amp;", "&nbsp;", "&lt;", "<?pi x?>", "<![CDATA[", "]]>",

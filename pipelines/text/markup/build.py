@@ -5,7 +5,9 @@ Knows no format: a format says what is a boundary, what is inline, and how text 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import re
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from pipelines.text.passage import Declared, Passage, Tag, TagKind, as_it_is
@@ -18,6 +20,7 @@ Escape: TypeAlias = Callable[[str, frozenset[str]], str]
 # Characters that stand for objects: of the private use area, so that no text means anything by them.
 _FIRST_OBJECT = 0xE100
 _LAST_OBJECT = 0xF8FF
+_OBJECT = re.compile("[\ue100-\uf8ff]")
 
 
 class DocumentBuilder:
@@ -32,12 +35,19 @@ class DocumentBuilder:
     """
 
     def __init__(self, source: str, escape: Escape) -> None:
-        self._source_chars = frozenset(char for char in source if _FIRST_OBJECT <= ord(char) <= _LAST_OBJECT)
+        self._source_chars = frozenset(_OBJECT.findall(source))
         self._escape = escape
         self._next_object = _FIRST_OBJECT
         self.language: str | None = None
         self._parts: list[Part] = []
         self._begin()
+
+    def inner(self) -> DocumentBuilder:
+        """A builder for what stands inside an object of this document."""
+        builder = copy.copy(self)
+        builder._parts = []
+        builder._begin()
+        return builder
 
     def add_text(self, text: str, raw: str | None = None, *, collapse_space: bool = True) -> None:
         """Add characters that the source writes as `raw`: as they are (None), or all of them by one form (an entity).
@@ -95,7 +105,7 @@ class DocumentBuilder:
     def end_passage(self, finish: Callable[[str], str] = as_it_is) -> None:
         """End the passage; one without letters is kept as it is."""
         passage = self._build(finish)
-        if any(char.isalpha() for char in passage.text) or any(_has_language(tag) for tag in _all_tags(passage)):
+        if any(char.isalpha() for char in passage.text) or any(has_language(tag.parts) for tag in _all_tags(passage)):
             self._parts.append(passage)
         elif passage.text or passage.tags:
             self._parts.append(passage.raw)
@@ -137,10 +147,11 @@ def _all_tags(passage: Passage) -> list[Tag]:
     return [*passage.tags, *passage.objects.values()]
 
 
-def _has_language(tag: Tag) -> bool:
-    return any(isinstance(part, Passage) for part in tag.parts)
+def has_language(parts: Sequence[Part]) -> bool:
+    """Whether something in parts is translated, or names the language."""
+    return any(not isinstance(part, str) for part in parts)
 
 
-def raw_of(parts: tuple[Part, ...] | list[Part]) -> str:
+def raw_of(parts: Sequence[Part]) -> str:
     """The source of parts."""
     return "".join(part if isinstance(part, str) else part.raw for part in parts)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from pipelines.text.markup.build import DocumentBuilder, Part
 from pipelines.text.markup.json_values import Values, find_values
+from pipelines.text.markup.malformed import malformed
 from pipelines.text.markup.pointers import Pointers
 from pipelines.types import Notice
 
@@ -73,22 +74,10 @@ def _unescaped(escape: re.Match[str]) -> str:
 def _malformed(text: str, found: Values) -> Iterator[Notice]:
     if found.departure is not None:
         position, what = found.departure
-        yield Notice(
-            "malformed_markup", f"the text is no strict JSON: {what} at {_place(text, position)}; nothing is repaired"
-        )
+        yield malformed(text, position, f"the text is no strict JSON: {what}", "it was understood, and is kept")
     if found.fault is not None:
-        position, expected = found.fault
-        yield Notice(
-            "malformed_markup",
-            f"the text is no valid JSON: expected {expected} at {_place(text, position)}; what is behind is kept as "
-            "it is",
-        )
-
-
-def _place(text: str, position: int) -> str:
-    line_start = text.rfind("\n", 0, position) + 1
-    line = text.count("\n", 0, position) + 1
-    return f"line {line}, column {position - line_start + 1}"
+        position, wanted = found.fault
+        yield malformed(text, position, f"the text is no JSON: expected {wanted}", "what is behind is kept as it is")
 
 
 def _unmatched(pointers: Pointers, field: str) -> Iterator[Notice]:

@@ -11,7 +11,7 @@ from typing import Any
 import pyromark
 
 from pipelines.text.markup.build import DocumentBuilder, Part
-from pipelines.text.markup.html import read_html
+from pipelines.text.markup.html.read import read_html
 
 _OPTIONS = (
     pyromark.Options.ENABLE_TABLES

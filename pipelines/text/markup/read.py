@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.text.markup.build import Part
-from pipelines.text.markup.html import read_html
+from pipelines.text.markup.html.read import read_html
 from pipelines.text.markup.json import read_json
 from pipelines.text.markup.markdown import read_markdown
 from pipelines.text.markup.plain import read_plain

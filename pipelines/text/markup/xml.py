@@ -13,6 +13,7 @@ from xml.parsers import expat
 from pipelines.errors import UnknownLanguageError
 from pipelines.text.languages import resolve_language
 from pipelines.text.markup.build import DocumentBuilder, Part
+from pipelines.text.markup.malformed import malformed
 from pipelines.types import Notice
 
 _SPECIAL = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -30,7 +31,8 @@ def read_xml(text: str, source_lang: str | None = None) -> tuple[list[Part], lis
     parts = _Reader(text, source_lang, events, end).read()
     if fault is None:
         return parts, []
-    notice = Notice("malformed_markup", f"the XML is not well-formed ({fault}); what is behind is kept as it is")
+    problem = f"the text is no well-formed XML: {fault}"
+    notice = malformed(text, end, problem, "what is behind is kept as it is")
     return [*parts, text[end:]], [notice]
 
 

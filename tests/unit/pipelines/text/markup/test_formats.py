@@ -20,37 +20,6 @@ async def _shout(text: str, format: Any, **more: Any) -> TranslationResult:
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("<p>One. Two.</p>\n<p>Three</p>", "<p>ONE. TWO.</p>\n<p>THREE</p>"),
-        ("<p>A <b>big</b> and <i>wee <u>cat</u></i> here</p>", "<p>A <b>BIG</b> AND <i>WEE <u>CAT</u></i> HERE</p>"),
-        ("<!-- note --><style>p { a: b }</style><script>say('hi')</script>", None),
-        ("<p translate=no>Brand</p><p class='x notranslate'>Brand</p>", None),
-        ("<p translate=no>Brand <b translate=yes>new</b></p>", "<p translate=no>Brand <b translate=yes>NEW</b></p>"),
-        ("Run <code>make all</code> now &amp; then&hellip;", "RUN <code>make all</code> NOW &amp; THEN&hellip;"),
-        ("<img alt='a cat' src='a b.png'>", "<img alt='A CAT' src='a b.png'>"),
-        ('<a href="u" title="say &quot;hi&quot;">x y</a>', '<a href="u" title="SAY &quot;HI&quot;">X Y</a>'),
-        ("<input placeholder=name type=text value=abc>", "<input placeholder=NAME type=text value=abc>"),
-        ('<input type=submit value="send it">', '<input type=submit value="SEND IT">'),
-        ('<button aria-label="close">x</button>', '<button aria-label="CLOSE">X</button>'),
-        ('<meta name="description" content="a page"><meta name="robots" content="all">',
-         '<meta name="description" content="A PAGE"><meta name="robots" content="all">'),
-        ('<html lang="en"><body>hello</body></html>', '<html lang="es"><body>HELLO</body></html>'),
-        ('<html lang="en"><body>123</body></html>', None),
-        ("a <i lang=la>ad hoc</i> team", "A <i lang=la>ad hoc</i> TEAM"),
-        ("<p>unclosed <b>bold<p>next</i> & a < b", "<p>UNCLOSED <b>BOLD<p>NEXT</i> & A < B"),
-        ("<p>line\n   broken</p>", "<p>LINE BROKEN</p>"),
-        ("<pre>line one\n  line two</pre>", "<pre>LINE ONE\n  LINE TWO</pre>"),
-        ("<!-- never closed <p>text", None),
-        ("one<br>two", "ONE<br>TWO"),
-    ],
-)  # fmt: skip
-async def test_html(source: str, expected: str | None) -> None:
-    """Text, the attributes that the standard names, and nothing else; None: comes back as it is."""
-    assert (await _shout(source, "html")).text == (source if expected is None else expected)
-
-
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
         ('<?xml version="1.0"?>\n<r><s n="a b">Hello <b>big</b> world</s></r>',
          '<?xml version="1.0"?>\n<r><s n="a b">HELLO <b>BIG</b> WORLD</s></r>'),
         ("<r><s>a &lt; b &amp; c</s></r>", "<r><s>A &lt; B &amp; C</s></r>"),
@@ -69,7 +38,9 @@ async def test_malformed_xml_is_translated_as_far_as_it_is_well_formed() -> None
     """Nothing is repaired: the rest comes back as it was, and a warning says so."""
     result = await _shout("<r><s>word</s><b>more</r>", "xml")
     assert result.text == "<r><s>WORD</s><b>MORE</r>"
-    assert [each.code for each in result.notices] == ["malformed_markup"]
+    (notice,) = result.notices
+    assert notice.code == "malformed_markup"
+    assert notice.message.startswith("the text is no well-formed XML: mismatched tag at line 1, column 22;")
 
 
 @pytest.mark.parametrize(
@@ -101,13 +72,6 @@ async def test_markdown_escapes_what_the_source_did_not_mean() -> None:
         TranslationRequest("two words", "en", "es", format="markdown")
     )
     assert result.text == "dos \\* palabras\\_"
-
-
-async def test_html_escapes_what_the_model_writes() -> None:
-    """A model's angle bracket makes no tag."""
-    station = DictionaryStation({"two words": "<b> & palabras"})
-    result = await TranslationPipeline(station).translate(TranslationRequest("two words", "en", "es", format="html"))
-    assert result.text == "&lt;b&gt; &amp; palabras"
 
 
 async def test_srt() -> None:
@@ -173,12 +137,3 @@ async def test_a_stream_of_markup_is_the_whole() -> None:
     assert isinstance(result, TranslationResult)
     assert result.text.startswith("".join(e.text for e in events if isinstance(e, SegmentProgress)))
     assert result.text == "<h1>ONE</h1><p>TWO <b>BIG</b>. THREE.</p><p>FOUR <img alt='A CAT'></p>"
-
-
-async def test_declared_languages_are_translated_from() -> None:
-    """A block that says it is in another language is translated from that; one in the target's language stays."""
-    station = ShoutingStation()
-    source = "<p>one</p><blockquote lang=fr>deux</blockquote><p lang=es>tres</p>"
-    result = await TranslationPipeline(station).translate(TranslationRequest(source, "en", "es", format="html"))
-    assert [(each.text, each.source_lang) for each in station.calls[0]] == [("one", "eng_Latn"), ("deux", "fra_Latn")]
-    assert result.text == "<p>ONE</p><blockquote lang=es>DEUX</blockquote><p lang=es>tres</p>"

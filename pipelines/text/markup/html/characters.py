@@ -1,0 +1,51 @@
+"""Text and attribute values of HTML: character references in, and what a translation must not be taken for out."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+
+from pipelines.text.markup.build import DocumentBuilder
+
+_SPECIAL = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_REFERENCE = re.compile(r"&(?:#[xX][0-9a-fA-F]+|#[0-9]+|[a-zA-Z][a-zA-Z0-9]*);?")
+
+
+def add_characters(builder: DocumentBuilder, raw: str, *, collapse_space: bool = True) -> None:
+    """Add text as the source has it; references are understood, and written again as they were."""
+    for plain, form in _runs(raw):
+        builder.add_text(plain, form, collapse_space=collapse_space)
+
+
+def decode(raw: str) -> tuple[str, list[str]]:
+    """Plain text, and the form of each of its characters in the source."""
+    text: list[str] = []
+    forms: list[str] = []
+    for plain, form in _runs(raw):
+        text.append(plain)
+        forms += plain if form is None else [form, *[""] * (len(plain) - 1)]
+    return "".join(text), forms
+
+
+def escape(text: str, bare: frozenset[str] = frozenset()) -> str:
+    """Escape what would be markup, unless the source itself has it bare and lives with it."""
+    return "".join(_SPECIAL[char] if char in _SPECIAL and char not in bare else char for char in text)
+
+
+def escape_value(text: str, quote: str, bare: frozenset[str] = frozenset()) -> str:
+    """Escape what is written into an attribute with that quote, or with none."""
+    escaped = escape(text, bare).replace('"', "&quot;").replace("'", "&#39;" if quote != '"' else "'")
+    # Without quotes a space would end the value.
+    return escaped if quote else re.sub(r"\s", "&#32;", escaped).replace("=", "&#61;").replace("`", "&#96;")
+
+
+def _runs(raw: str) -> Iterator[tuple[str, str | None]]:
+    """Plain text, and the form that it has in the source if that is another."""
+    position = 0
+    for found in _REFERENCE.finditer(raw):
+        yield raw[position : found.start()], None
+        plain = html.unescape(found.group())
+        yield plain, None if plain == found.group() else found.group()  # else no reference: a bare ampersand
+        position = found.end()
+    yield raw[position:], None

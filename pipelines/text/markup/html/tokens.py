@@ -1,0 +1,110 @@
+"""Cuts any text into HTML's tokens by Python's own `html.parser`, which says where each begins; loses nothing."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from typing import Literal, TypeAlias
+
+from pipelines.text.markup.html.elements import BLOCKS, VOID
+
+Kind: TypeAlias = Literal["open", "close", "single", "text", "comment", "boundary"]
+# What the tokenizer gives as text because it never ends: a comment, a declaration, a tag.
+_UNFINISHED = re.compile(r"<[!?/a-zA-Z]")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A part of the source.
+
+    Attributes:
+        kind: What it is; a boundary is anything that is neither tag nor text nor comment.
+        raw: As the source has it.
+        name: Of a tag's element, in lower case.
+        attributes: Of a tag, by their names in lower case; of several of one name the first counts.
+    """
+
+    kind: Kind
+    raw: str
+    name: str = ""
+    attributes: Mapping[str, str | None] = field(default_factory=dict)
+
+
+def tokenize(text: str) -> list[Token]:
+    """The tokens; their raw forms joined are the text, for every string."""
+    found = _Tokenizer(text).found
+    starts = [start for start, _ in found]
+    if any(later < earlier for earlier, later in itertools.pairwise(starts)):
+        return [Token("boundary", text)]  # a tokenizer out of step: nothing is better than something wrong
+    if not found or starts[0] > 0:
+        found.insert(0, (0, Token("boundary", "")))
+    # What the tokenizer gives in several pieces is one text.
+    joined = [
+        each
+        for before, each in zip([None, *found], found, strict=False)
+        if not (each[1].kind == "text" and before is not None and before[1].kind == "text")
+    ]
+    ends = [*(start for start, _ in joined[1:]), len(text)]
+    tokens: list[Token] = []
+    for (start, token), end in zip(joined, ends, strict=True):
+        tokens += _finished(replace(token, raw=text[start:end]))
+    return tokens
+
+
+class _Tokenizer(HTMLParser):
+    """Notes where each token begins; what it is made of is read from the source."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=False)
+        self._line_starts = [0, *(found.end() for found in re.finditer("\n", text))]
+        self.found: list[tuple[int, Token]] = []
+        self.feed(text)
+        self.close()
+
+    def _note(self, kind: Kind, name: str = "", attributes: list[tuple[str, str | None]] | None = None) -> None:
+        line, offset = self.getpos()
+        first_wins = dict(reversed(attributes or []))
+        self.found.append((self._line_starts[line - 1] + offset, Token(kind, "", name, first_wins)))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._note("single" if tag in VOID else "open", tag, attrs)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        # `<p/>` opens a paragraph in HTML; `<x/>` of a foreign vocabulary is one thing.
+        self._note("open" if tag in BLOCKS - VOID else "single", tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._note("close", tag)
+
+    def handle_data(self, data: str) -> None:
+        self._note("text")
+
+    def handle_entityref(self, name: str) -> None:
+        self._note("text")
+
+    def handle_charref(self, name: str) -> None:
+        self._note("text")
+
+    def handle_comment(self, data: str) -> None:
+        self._note("comment")
+
+    def handle_decl(self, decl: str) -> None:
+        self._note("boundary")
+
+    def handle_pi(self, data: str) -> None:
+        self._note("boundary")
+
+    def unknown_decl(self, data: str) -> None:
+        self._note("boundary")
+
+
+def _finished(token: Token) -> list[Token]:
+    """The token without the markup that never ends, which is no text."""
+    unfinished = _UNFINISHED.search(token.raw) if token.kind == "text" else None
+    if unfinished is None:
+        return [token]
+    start = unfinished.start()
+    return [Token("text", token.raw[:start]), Token("boundary", token.raw[start:])]
