@@ -37,7 +37,7 @@ test: lint ## Install, lint, then run every test
 
 audit: install ## Look for known vulnerabilities in the pinned dependencies; asks a service on the network
 	$(BIN)/python -m pip install -q --only-binary=:all: --constraint constraints.txt pip-audit
-	$(BIN)/pip-audit --disable-pip --no-deps -r constraints.txt
+	$(BIN)/pip-audit --strict --disable-pip --no-deps -r constraints.txt
 
 chaos: install ## Kill processes, nodes and Redis under load, on the demo model [CHAOS_TABLE=file]
 	CHAOS_ENGINE=inflight $(BIN)/python -m pytest -s -m '' tests/chaos

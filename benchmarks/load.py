@@ -1,258 +1,185 @@
 """The whole service over HTTP: throughput and latency, cold and cached, against what it is made of and its peers.
 
-    python -m benchmarks.load [--quick] [--json] [--model models/demo] [--systems ours,engine,echo]
+    python -m benchmarks.load [--quick] [--json] [--plot] [--model 600M|demo] [--systems ours,engine,echo]
 
-Peers run the same weights one after the other on the same machine, each alone with the load generator, which needs a
-share of the cores too: read the ratios. Needs the `benchmark` extra (CTranslate2).
+Systems run the same weights one after the other on the same machine, each alone with the load generator, which needs a
+share of the cores too: read the ratios. `--model 600M` (the default) has the shape of NLLB-200-distilled-600M and
+random weights, here in int8; the demo model (`--quick`) is so small that what is measured is the Python around it.
+Needs the `benchmark` extra.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import json
-import os
-import platform
-import random
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass
 
-from benchmarks.load_client import Sample, closed_loop, open_loop
-from train.demo.corpus import build_corpus
-from train.demo.settings import DemoSettings
+from benchmarks.load_client import Sample, Send, closed_loop, open_loop
+from benchmarks.load_systems import bare_engine, served
+from benchmarks.load_work import Model, model
+from benchmarks.machine import describe_machine
+from benchmarks.plot import plot_bars, plot_lines
 
-SYSTEMS = ("ours", "engine", "echo", "ctranslate2", "transformers")
-DEADLINE_S = 5.0
-_START_LIMIT_S = 300.0
-_OVERLOAD = 5
-_SEEDS = itertools.count()
+SYSTEMS = ("engine", "ours", "echo", "ctranslate2", "transformers")
+OVERLOAD = 5
+SHARES = (0.5, 0.8, 1.5, OVERLOAD)
+TARGETS = {"service_vs_engine": 0.95, "service_vs_ct2_server": 3.0, "service_vs_transformers_server": 10.0}
+TARGETS |= {"overload_goodput_vs_peak": 0.9}
+LIMITS = {"cached_p50_vs_echo": 2.0, "overload_p99_vs_deadline": 1.0}
+_HEAD = f"{'':42}{'req/s':>9}{'char/s':>9}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'refused':>9}{'failed':>8}"
+
+Results = dict[str, Sample]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long is measured, and with how many clients."""
+
+    warm_s: float
+    duration_s: float
+    cached_s: float
+    clients: tuple[int, ...]
+
+
+QUICK = {"demo": Plan(1, 3, 2, (1, 32)), "600M": Plan(8, 16, 3, (1, 32))}
+WHOLE = {"demo": Plan(3, 10, 5, (1, 8, 32, 128, 256)), "600M": Plan(12, 40, 8, (1, 8, 32, 128, 256))}
 
 
 def main() -> None:
-    """Measure, print, and with `--json` the claims as one last line."""
+    """Measure, print as it is measured, and with `--json` the claims as one last line."""
     options = _parse()
-    machine = platform.processor() or platform.machine()
-    print(f"{machine}, {os.cpu_count()} cores; {options.model}; {options.seconds} s for each figure")
-    results: dict[str, Sample] = {}
-    if "engine" in options.systems:
-        results["engine, 32 rows, mixed"] = _engine(options.model, texts("mixed"), options.seconds)
-    for system in (each for each in SYSTEMS if each in options.systems and each != "engine"):
-        with _running(system, options.model) as url:
-            results |= asyncio.run(_measure(system, url, options))
-    _print_table(results)
+    weights = model(options.model)
+    plan = (QUICK if options.quick else WHOLE)[options.model]
+    print(describe_machine(2, "ray", "torch", "transformers", "ctranslate2"))
+    print(
+        f"{options.model}; {plan.duration_s:g} s for each figure; deadline {weights.deadline_s:g} s\n{_HEAD}",
+        flush=True,
+    )
+    results: Results = {}
+    for system in options.systems:
+        asyncio.run(_measure(system, weights, plan, results))
+    claims = _claims(results, weights)
+    _print_claims(claims)
+    if options.plot:
+        _plot(results, options.model)
     if options.json:
-        print(json.dumps({claim: round(value, 3) for claim, value in _claims(results).items()}))
+        print(json.dumps({claim: round(value, 3) for claim, value in claims.items()}))
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two seconds for each figure, fewer numbers of clients")
+    parser.add_argument("--quick", action="store_true", help="the demo model, seconds for each figure, few clients")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object, claim to ratio")
-    parser.add_argument("--model", type=Path, default=Path("models/demo"), help="folder of the checkpoint")
+    parser.add_argument("--plot", action="store_true", help="draw into docs/benchmarks")
+    parser.add_argument("--model", choices=("600M", "demo"), help="which weights all systems run")
     parser.add_argument("--systems", default=",".join(SYSTEMS), help="comma-separated")
     options = parser.parse_args()
-    options.systems = options.systems.split(",")
-    if unknown := set(options.systems) - set(SYSTEMS):
+    wanted = options.systems.split(",")
+    if unknown := set(wanted) - set(SYSTEMS):
         parser.error(f"no such system: {', '.join(sorted(unknown))}; accepted: {', '.join(SYSTEMS)}")
-    options.seconds = 2.0 if options.quick else 8.0
-    options.clients = (1, 32) if options.quick else (1, 8, 32, 128, 256)
+    options.systems = [system for system in SYSTEMS if system in wanted]
+    options.model = options.model or ("demo" if options.quick else "600M")
     return options
 
 
-async def _measure(system: str, url: str, options: argparse.Namespace) -> dict[str, Sample]:
-    seconds = options.seconds
-    results: dict[str, Sample] = {}
-    if system == "echo":
+async def _measure(system: str, weights: Model, plan: Plan, results: Results) -> None:
+    async def mixed(send: Send, num_clients: int, kind: str = "mixed") -> None:
+        jobs = weights.jobs(kind)
+        sample = await closed_loop(send, jobs, num_clients=num_clients, warm_s=plan.warm_s, duration_s=plan.duration_s)
+        _keep(results, f"{system}, {num_clients} clients, {kind}", sample)
+
+    async def repeated(send: Send, num_clients: int) -> None:
+        job = weights.job("Where is the pharmacy?")
+        sample = await closed_loop(send, [job], num_clients=num_clients, warm_s=1, duration_s=plan.cached_s)
+        _keep(results, f"{system}, {num_clients} clients, one text", sample)
+
+    if system == "engine":
+        async with bare_engine(weights) as send:
+            await mixed(send, 32)
+        return
+    async with served(system, weights) as send:
+        if system == "echo":
+            for num_clients in (1, 32):
+                await repeated(send, num_clients)
+            return
+        await closed_loop(send, weights.jobs("mixed"), num_clients=8, warm_s=2, duration_s=0)  # first uses are slow
+        if system != "ours":
+            await mixed(send, 32)
+            return
+        for kind in ("short", "long"):
+            await mixed(send, 32, kind)
+        for num_clients in plan.clients:
+            await mixed(send, num_clients)
         for num_clients in (1, 32):
-            results[f"echo, {num_clients} clients"] = await closed_loop(
-                url, ["Good morning."], num_clients=num_clients, duration_s=seconds
+            await repeated(send, num_clients)
+        capacity = results["ours, 32 clients, mixed"].requests_per_s
+        for share in SHARES:
+            jobs = weights.jobs("mixed")
+            # Overload begins when the deadlines of the first jobs do.
+            warm_s = weights.deadline_s if share > 1 else plan.warm_s
+            sample = await open_loop(
+                send, jobs, requests_per_s=share * capacity, warm_s=warm_s, duration_s=plan.duration_s
             )
-        return results
-    await closed_loop(url, texts("mixed"), num_clients=8, duration_s=2)  # what is first used is slow
-    if system != "ours":
-        name = f"{system}, 32 clients, mixed"
-        return {name: await closed_loop(url, texts("mixed"), num_clients=32, duration_s=seconds)}
-    for kind in ("short", "long"):
-        results[f"ours, 32 clients, {kind}"] = await closed_loop(url, texts(kind), num_clients=32, duration_s=seconds)
-    for num_clients in options.clients:
-        results[f"ours, {num_clients} clients, mixed"] = await closed_loop(
-            url, texts("mixed"), num_clients=num_clients, duration_s=seconds
-        )
-    cached = ["Where is the pharmacy?"]
-    await closed_loop(url, cached, num_clients=1, duration_s=1)
-    for num_clients in (1, 32):
-        results[f"ours, {num_clients} clients, cached"] = await closed_loop(
-            url, cached, num_clients=num_clients, duration_s=seconds
-        )
-    capacity = results["ours, 32 clients, mixed"].requests_per_s
-    for share in (0.5, 0.8, _OVERLOAD):
-        results[f"ours, open loop at {share:g} of capacity"] = await open_loop(
-            url, texts("mixed"), requests_per_s=share * capacity, duration_s=seconds * (2 if share > 1 else 1)
-        )
-    return results
+            _keep(results, f"ours, open loop at {share:g} of capacity", sample)
 
 
-def texts(kind: str) -> list[str]:
-    """Return texts of sentences that the demo model knows, in an order of their own at each call.
-
-    A sentence it does not know is decoded twice, with a warning; peers do not look.
-    """
-    draw = random.Random(next(_SEEDS))
-    sentences = _sentences()
-    lengths = {"short": [1], "long": [20], "mixed": [1, 1, 1, 2, 2, 4, 8, 20]}[kind]
-    return [" ".join(draw.choice(sentences) for _ in range(draw.choice(lengths))) for _ in range(5_000)]
-
-
-@cache
-def _sentences() -> list[str]:
-    corpus = build_corpus(DemoSettings())
-    return [row["eng_Latn"] for row in (*corpus.train, *corpus.held_out)]
-
-
-def _engine(model: Path, texts: list[str], seconds: float) -> Sample:
-    """The bare engine in this process: the same texts, as many requests at a time as there are rows."""
-    from pipelines import load_translator
-
-    sample, queue = Sample(), itertools.cycle(texts)
-    with load_translator(str(model)) as translator:
-
-        async def run() -> None:
-            started_s = time.perf_counter()
-
-            async def client() -> None:
-                while time.perf_counter() - started_s < seconds:
-                    text, began_s = next(queue), time.perf_counter()
-                    await translator.atranslate(text, source_lang="eng_Latn", target_lang="spa_Latn")
-                    sample.latencies_s.append(time.perf_counter() - began_s)
-                    sample.num_characters += len(text)
-
-            await asyncio.gather(*(client() for _ in range(32)))
-            sample.duration_s = time.perf_counter() - started_s
-
-        asyncio.run(run())
-    sample.latencies_s.sort()
-    return sample
-
-
-@contextmanager
-def _running(system: str, model: Path) -> Iterator[str]:
-    port = free_port()
-    environment = os.environ | _production_path()
-    if system == "ours":
-        command, path = ["-m", "deployments.local"], "/api/v1/translate"
-        environment |= {
-            "PORT": str(port),
-            "NLLB__MODEL__NAME": str(model.resolve()),
-            "NLLB__LOGGING__LEVEL": "WARNING",
-            # One entry: every request but the cached ones goes all the way, and the cache is on the way.
-            "NLLB__CACHE__MEMORY__MAX_SIZE": "1",
-            "NLLB__LIMITS__REQUEST_TIMEOUT_S": str(DEADLINE_S),
-            "NLLB__LIMITS__MAX_ONGOING_REQUESTS": "2000",
-        }
-    else:
-        command, path = ["-m", "benchmarks.load_servers", system, str(port), str(model.resolve())], "/translate"
-    url = f"http://127.0.0.1:{port}{path}"
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
+def _keep(results: Results, name: str, each: Sample) -> None:
+    results[name] = each
+    percentiles = "".join(f"{each.percentile_ms(percent):9.1f}" for percent in (50, 95, 99))
+    print(
+        f"{name:42}{each.requests_per_s:9.1f}{each.characters_per_s:9.0f}{percentiles}"
+        f"{each.num_refused:9}{each.num_failed:8}"
+        + ("" if not each.num_failed else f"  answers by status: {dict(each.statuses)}"),
+        flush=True,
     )
-    try:
-        wait_until_it_answers(process, url)
-        yield url
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
-def _production_path() -> dict[str, str]:
-    """HAProxy in front where there is a wheel of it, with files and ports of this run."""
-    folder = tempfile.mkdtemp(prefix="haproxy-")
-    ports = {f"RAY_SERVE_HAPROXY_{name}_PORT": str(free_port()) for name in ("STATS", "METRICS")}
-    return {
-        "RAY_SERVE_ENABLE_HA_PROXY": "1" if sys.platform == "linux" else "0",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy.cfg",
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{folder}/admin.sock",
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": folder,
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/server-state",
-        **ports,
-    }
-
-
-def wait_until_it_answers(process: subprocess.Popen[bytes], url: str) -> None:
-    """Return when a translation comes back.
-
-    Raises:
-        RuntimeError: The process ended, or it takes too long.
-    """
-    body = json.dumps({"text": "Hello.", "source_lang": "eng_Latn", "target_lang": "spa_Latn"}).encode()
-    give_up_s = time.monotonic() + _START_LIMIT_S
-    while True:
-        request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
-        try:
-            with urllib.request.urlopen(request, timeout=30):
-                return
-        except (urllib.error.URLError, OSError):
-            if process.poll() is not None or time.monotonic() > give_up_s:
-                raise RuntimeError(f"{url} does not answer") from None
-            time.sleep(0.5)
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _print_table(results: dict[str, Sample]) -> None:
-    print(f"{'':42}{'req/s':>9}{'char/s':>9}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'refused':>9}{'failed':>8}")
-    for name, each in results.items():
-        percentiles = "".join(f"{each.percentile_ms(percent):9.1f}" for percent in (50, 95, 99))
-        print(
-            f"{name:42}{each.requests_per_s:9.1f}{each.characters_per_s:9.0f}{percentiles}"
-            f"{each.num_refused:9}{each.num_failed:8}"
-        )
-
-
-def _claims(results: dict[str, Sample]) -> dict[str, float]:
+def _claims(results: Results, weights: Model) -> dict[str, float]:
+    """Return the ratios that can be told from what was measured."""
     claims: dict[str, float] = {}
     ours = results.get("ours, 32 clients, mixed")
     if ours is None:
         return claims
-    peers = {"engine, 32 rows, mixed": "service_vs_engine", "ctranslate2, 32 clients, mixed": "service_vs_ct2_server"}
-    peers["transformers, 32 clients, mixed"] = "service_vs_transformers_server"
-    for name, claim in peers.items():
-        if name in results:
-            claims[claim] = ours.characters_per_s / results[name].characters_per_s
-    if "echo, 1 clients" in results:
-        cached, echo = results["ours, 1 clients, cached"], results["echo, 1 clients"]
+    peers = {"engine": "service_vs_engine", "ctranslate2": "service_vs_ct2_server"}
+    peers |= {"transformers": "service_vs_transformers_server"}
+    for system, claim in peers.items():
+        if peer := results.get(f"{system}, 32 clients, mixed"):
+            claims[claim] = ours.characters_per_s / peer.characters_per_s
+    if echo := results.get("echo, 1 clients, one text"):
+        cached = results["ours, 1 clients, one text"]
         claims["cached_p50_vs_echo"] = cached.percentile_ms(50) / echo.percentile_ms(50)
-    peak = max(each.characters_per_s for name, each in results.items() if name.endswith("clients, mixed"))
-    overload = results[f"ours, open loop at {_OVERLOAD} of capacity"]
+    peak = max(each.characters_per_s for name, each in results.items() if _is_mixed_load_on_ours(name))
+    overload = results[f"ours, open loop at {OVERLOAD} of capacity"]
     claims["overload_goodput_vs_peak"] = overload.characters_per_s / peak
-    claims["overload_p99_vs_deadline"] = overload.percentile_ms(99) / (DEADLINE_S * 1000)
+    claims["overload_p99_vs_deadline"] = overload.percentile_ms(99) / (weights.deadline_s * 1000)
     return claims
+
+
+def _is_mixed_load_on_ours(name: str) -> bool:
+    return name.startswith("ours") and (name.endswith("mixed") or "open loop" in name)
+
+
+def _print_claims(claims: dict[str, float]) -> None:
+    for claim, value in claims.items():
+        target = f"at least {TARGETS[claim]:g}" if claim in TARGETS else f"at most {LIMITS[claim]:g}"
+        print(f"{claim:42}{value:9.2f}   {target}")
+
+
+def _plot(results: Results, name: str) -> None:
+    speeds = {
+        system: [each.characters_per_s]
+        for system in SYSTEMS
+        if (each := results.get(f"{system}, 32 clients, mixed")) is not None
+    }
+    if speeds:
+        title = f"{name}, 32 clients, mixed lengths"
+        plot_bars("load", title, "characters per second", ["whole service"], speeds)
+    offered = [(share, results.get(f"ours, open loop at {share:g} of capacity")) for share in SHARES]
+    points = [(share, each.characters_per_s) for share, each in offered if each is not None]
+    if points:
+        units = ("offered, of the capacity", "characters per second")
+        plot_lines("overload", f"{name}, answered in time", units, {"goodput": points})
 
 
 if __name__ == "__main__":

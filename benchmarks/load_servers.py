@@ -4,8 +4,7 @@ All read the same body as `/api/v1/translate` at `/translate`, and run the same 
 splitting as the service on the same number of threads. They have no cache, no batching across requests and no limits.
 """
 
-from __future__ import annotations
-
+# No postponed annotations: FastAPI and Serve look at those of routes that are made inside functions.
 import asyncio
 import os
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 NUM_THREADS = 2
+_MAX_NEW_TOKENS = 256
 
 
 class Body(BaseModel):
@@ -25,6 +25,12 @@ class Body(BaseModel):
     text: str
     source_lang: str
     target_lang: str
+    max_length: int | None = None
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Most tokens of the output of one sentence."""
+        return _MAX_NEW_TOKENS if self.max_length is None else self.max_length
 
 
 def main() -> None:
@@ -82,6 +88,7 @@ def _ctranslate2(model: Path) -> Callable[[Body], str]:
         str(converted), device="cpu", compute_type="int8", inter_threads=NUM_THREADS, intra_threads=1
     )
     text_to_ids, ids_to_text, names = _tokenizer(model)
+    numbers = {name: token for token, name in names.items()}
 
     def translate(body: Body) -> str:
         pieces, rows, target = text_to_ids(body)
@@ -89,10 +96,10 @@ def _ctranslate2(model: Path) -> Callable[[Body], str]:
             [[names[token] for token in row] for row in rows],
             target_prefix=[[names[target]]] * len(rows),
             beam_size=1,
-            max_decoding_length=256,
+            max_decoding_length=body.max_new_tokens,
         )
-        numbers = {name: token for token, name in names.items()}
-        return _joined(pieces, ids_to_text([[numbers[name] for name in each.hypotheses[0][1:]] for each in results]))
+        outputs = [[numbers[name] for name in each.hypotheses[0][1:] if name in numbers] for each in results]
+        return _joined(pieces, ids_to_text(outputs))
 
     return translate
 
@@ -118,7 +125,7 @@ def _transformers(model: Path) -> Callable[[Body], str]:
                 forced_bos_token_id=target,
                 num_beams=1,
                 do_sample=False,
-                max_new_tokens=256,
+                max_new_tokens=body.max_new_tokens,
             )
         outputs = [[token for token in row if token > 2] for row in output[:, 2:].tolist()]
         return _joined(pieces, ids_to_text(outputs))

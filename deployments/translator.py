@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import NonNegativeFloat, PositiveInt
@@ -40,6 +40,22 @@ class TranslatorUserConfig(Section):
 
     padded_token_budget: PositiveInt | None = None
     wait_timeout_s: NonNegativeFloat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Portion:
+    """A row, and the most padded tokens of an encoder batch that it may be in."""
+
+    row: EncodedSegment
+    budget_tokens: int
+
+
+def _share_of_budget(portions: list[_Portion]) -> float:
+    """Return how full a batch is, 1 being full; never raises, because `@serve.batch` would hang.
+
+    In tokens, its largest batch would be over `max_ongoing_requests`, and Serve, which takes it for requests, warn.
+    """
+    return padded_tokens([portion.row for portion in portions]) / portions[0].budget_tokens if portions else 0.0
 
 
 @serve.deployment(name="Translator")
@@ -162,12 +178,12 @@ class TranslatorDeployment:
         # `@serve.batch` waits forever for a batch that can hold a row over its budget, so such a row goes alone.
         if row.num_tokens > self._budget:
             return self._submit([row])[0]
-        outcome: Future[Outcome] = await self._admit_batch(row)
+        outcome: Future[Outcome] = await self._admit_batch(_Portion(row, self._budget))
         return outcome
 
-    @serve.batch(max_batch_size=1, batch_wait_timeout_s=0.0, max_concurrent_batches=1, batch_size_fn=padded_tokens)
-    async def _admit_batch(self, rows: list[EncodedSegment]) -> list[Future[Outcome]]:
-        return self._submit(rows)
+    @serve.batch(max_batch_size=1, batch_wait_timeout_s=0.0, max_concurrent_batches=1, batch_size_fn=_share_of_budget)
+    async def _admit_batch(self, portions: list[_Portion]) -> list[Future[Outcome]]:
+        return self._submit([portion.row for portion in portions])
 
     def _submit(self, rows: Sequence[EncodedSegment]) -> list[Future[Outcome]]:
         self._num_batches += 1
@@ -187,7 +203,6 @@ class TranslatorDeployment:
         measured = self._warmup.padded_token_budget if self._warmup is not None else _UNMEASURED_BUDGET_TOKENS
         self._budget = padded_token_budget or self._settings.batching.padded_token_budget or measured
         batch: Any = self._admit_batch  # the decorator's annotations do not show its setters
-        batch.set_max_batch_size(self._budget)
         batch.set_batch_wait_timeout_s(
             self._settings.batching.wait_timeout_s if wait_timeout_s is None else wait_timeout_s
         )
