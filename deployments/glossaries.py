@@ -106,7 +106,12 @@ class Glossaries:
             return error
         ready = self._ready.get(found.name + str(found.created_unix_s))
         if ready is None:
-            ready = Glossary(found.entries, match_case=found.match_case, match_inflections=found.match_inflections)
+            ready = Glossary(
+                found.entries,
+                match_case=found.match_case,
+                match_inflections=found.match_inflections,
+                name=found.name,
+            )
             self._ready[found.name + str(found.created_unix_s)] = ready
         return ready
 

@@ -120,6 +120,7 @@ class TranslateResponse(WireModel):
                     "target_lang": "hin_Deva",
                     "model": "demo",
                     "adapter": None,
+                    "glossary": None,
                     "cached": False,
                     "score": -0.12,
                     "alternatives": [],
@@ -137,6 +138,7 @@ class TranslateResponse(WireModel):
     target_lang: str = Field(description="FLORES-200 code that was understood.")
     model: str
     adapter: str | None = Field(description="Adapter version that translated.")
+    glossary: str | None = Field(description="Version of the stored glossary that was used (`medical@3`).")
     cached: bool = Field(description="Whether all of it came from the cache.")
     score: float | None = Field(description="Mean log-probability of a token; null where the engine has none.")
     alternatives: list[Alternative] = Field(description="Best first, where more than one was asked for.")
@@ -185,6 +187,7 @@ class BatchItem(WireModel):
     source_lang: str | None = None
     target_lang: str | None = None
     adapter: str | None = None
+    glossary: str | None = None
     cached: bool = False
     score: float | None = None
     alternatives: list[Alternative] = []
@@ -206,6 +209,7 @@ class BatchTranslateResponse(WireModel):
                             "source_lang": "eng_Latn",
                             "target_lang": "hin_Deva",
                             "adapter": None,
+                            "glossary": None,
                             "cached": False,
                             "score": -0.12,
                             "alternatives": [],

@@ -252,6 +252,7 @@ class TranslationResult:
         score: Mean log-probability of an output token over all segments, or None if the engine has none.
         alternatives: The best translations of the whole text, best first, when more than one was asked for.
         detected: How sure the detection of the source language was, 0 to 1, or None if the caller named it.
+        glossary: Version of the stored glossary that was used (`medical@3`), or None.
         counts: What happened on the way, by name: guards that fired (`guard_repetition`), sentences decoded again
             (`decoded_again`) or translated around what must not change (`translated_around`), and the like.
     """
@@ -266,6 +267,7 @@ class TranslationResult:
     score: float | None = None
     alternatives: tuple[Hypothesis, ...] = ()
     detected: float | None = None
+    glossary: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
 
 

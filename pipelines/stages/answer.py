@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pipelines.errors import TranslationError
+from pipelines.stages.alternatives import best_combinations
 from pipelines.stages.assembly import assemble_parts
 from pipelines.stages.plan import Plan
 from pipelines.stages.protected import mean_score
@@ -38,8 +38,9 @@ def make_result(plan: Plan, outcomes: Sequence[Done | Failure]) -> TranslationRe
         num_segments=len(done),
         notices=(*plan.notices, *_notices(done), *_missing_terms(plan, done)),
         score=mean_score(translations),
-        alternatives=_alternatives(plan, done) if plan.num_alternatives > 1 else (),
+        alternatives=tuple(_alternatives(plan, done)) if plan.num_alternatives > 1 else (),
         detected=plan.detected,
+        glossary=plan.glossary,
         counts=dict(plan.counts),
     )
 
@@ -67,26 +68,10 @@ def _missing_terms(plan: Plan, done: Sequence[Done]) -> Iterator[Notice]:
         position += sum(1 for _ in passage.work())
 
 
-def _alternatives(plan: Plan, done: Sequence[Done]) -> tuple[Hypothesis, ...]:
-    """The best combinations of the sentences' hypotheses."""
-    best: list[tuple[float, tuple[Done, ...]]] = [(0.0, ())]
-    for each in done:
-        weight = max(1, each.translation.num_target_tokens)
-        longer = [
-            (score + (choice.translation.score or 0.0) * weight, (*chosen, choice))
-            for score, chosen in best
-            for choice in _choices(each)
-        ]
-        best = heapq.nlargest(plan.num_alternatives, longer, key=lambda combination: combination[0])
-    texts: dict[str, float] = {}
-    for _, chosen in best:
-        score = mean_score([each.translation for each in chosen])
-        texts.setdefault(_assemble(plan, chosen), score if score is not None else 0.0)
-    return tuple(Hypothesis(text, score) for text, score in texts.items())
-
-
-def _choices(done: Done) -> list[Done]:
-    hypotheses = [] if done.tags else done.translation.alternatives
-    chosen = [done, *(replace(done, translation=replace(done.translation, text=each.text, score=each.score))
-                      for each in hypotheses)]  # fmt: skip
-    return list({each.translation.text: each for each in chosen}.values())
+def _alternatives(plan: Plan, done: Sequence[Done]) -> Iterator[Hypothesis]:
+    texts: set[str] = set()
+    for chosen in best_combinations(done, plan.num_alternatives):
+        text = _assemble(plan, chosen)
+        if text not in texts:
+            texts.add(text)
+            yield Hypothesis(text, mean_score([each.translation for each in chosen]) or 0.0)

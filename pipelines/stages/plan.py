@@ -40,6 +40,7 @@ class Plan:
         parts: The document in order: what is kept as it is, names of languages, and passages.
         num_alternatives: How many translations of the whole are asked for.
         detected: See `TranslationResult`.
+        glossary: See `TranslationResult`.
         notices: What is known before anything is translated.
         counts: See `TranslationResult`; filled while the sentences are translated.
     """
@@ -50,6 +51,7 @@ class Plan:
     parts: list[PlannedPart]
     num_alternatives: int
     detected: float | None
+    glossary: str | None
     notices: tuple[Notice, ...]
     counts: Counter[str]
 
@@ -131,6 +133,7 @@ class Planner:
             parts=parts,
             num_alternatives=request.decoding.num_hypotheses,
             detected=detected,
+            glossary=next((each.name for each in request.glossaries if each.name is not None), None),
             notices=tuple(notices),
             counts=scope.counts,
         )

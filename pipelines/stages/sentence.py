@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from pipelines.stages.guarded import Guarded, translate_guarded
 from pipelines.stages.protected import Order, join_outcomes, translate_protected
@@ -45,18 +45,23 @@ class Done:
         translation: Of the plain text.
         notices: What is suspicious about it.
         tags: (tag's place in the sentence's list, offset in the output), in the order of writing.
+        others: Its other hypotheses with their tags, best first, where more than one was asked for.
     """
 
     translation: Translation
     notices: tuple[Notice, ...] = ()
-    tags: Sequence[tuple[int, int]] = field(default=())
+    tags: Sequence[tuple[int, int]] = ()
+    others: Sequence[Done] = ()
 
 
 def translate_sentence(sentence: Sentence, order: Order) -> Steps[Done | Failure]:
     """Translate a sentence; see the module."""
     if not sentence.tags:
         guarded = yield from translate_guarded(sentence.text, sentence.spans, order)
-        return guarded if isinstance(guarded, Failure) else Done(guarded.translation, guarded.notices)
+        if isinstance(guarded, Failure):
+            return guarded
+        others = [Done(each, guarded.notices) for each in _hypotheses(guarded.translation)]
+        return Done(guarded.translation, guarded.notices, others=others)
     return (yield from _translate_tagged(sentence, order))
 
 
@@ -77,9 +82,19 @@ def _translate_tagged(sentence: Sentence, order: Order) -> Steps[Done | Failure]
     }
     places = place_tags(text, whole.translation.text, sentence.tags, by_content, whole.translation.links)
     if places is not None:
-        return Done(whole.translation, whole.notices, places)
+        placed = (
+            (each, place_tags(text, each.text, sentence.tags, by_content)) for each in _hypotheses(whole.translation)
+        )
+        others = [Done(each, whole.notices, tags) for each, tags in placed if tags is not None]
+        return Done(whole.translation, whole.notices, places, others)
     order.counts["translated_between_tags"] += 1
     return (yield from _translate_between(sentence, spans, order))
+
+
+def _hypotheses(translation: Translation) -> Iterator[Translation]:
+    """The hypotheses as translations of their own; what is known of the best one alone is left out."""
+    for each in translation.alternatives:
+        yield replace(translation, text=each.text, score=each.score, alternatives=(), alignment=(), links=())
 
 
 def _aligned(order: Order) -> Order:

@@ -6,8 +6,6 @@ Knows no model and no store.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 
 import regex
@@ -34,6 +32,7 @@ class Glossary:
         match_case: Whether `Ray` leaves `ray` alone.
         match_inflections: Whether words of a term, of four letters or more, may have another ending of up to three
             letters: `heart attacks`, `corazones`.
+        name: Of the stored version that it is (`medical@3`), or None.
         field: The request's field that it came from, for the error.
 
     Raises:
@@ -46,6 +45,7 @@ class Glossary:
         *,
         match_case: bool = False,
         match_inflections: bool = False,
+        name: str | None = None,
         field: str | None = None,
     ) -> None:
         for term, target in entries.items():
@@ -55,6 +55,7 @@ class Glossary:
                     "translations",
                     field=field,
                 )
+        self.name = name
         self._match_case = match_case
         self._match_inflections = match_inflections
         # By their first characters, so that the way through a large glossary is short; the longest first.
@@ -63,9 +64,6 @@ class Glossary:
             words = [_folded(word, match_case) for word in term.split()]
             self._terms.setdefault(" ".join(words)[:_KEY_CHARS], []).append((words, target))
         self._key_lengths = sorted({len(key) for key in self._terms}, reverse=True)
-        content = json.dumps([match_case, match_inflections, sorted(entries.items())]).encode()
-        self.version = hashlib.sha256(content).hexdigest()[:16]
-        """Names the content: equal glossaries share it, any difference changes it."""
 
     def find(self, text: str) -> list[Span]:
         """Return where the terms stand, the longest where several do, and their translations."""

@@ -54,6 +54,7 @@ async def test_a_translation_says_all_about_itself(client: httpx.AsyncClient) ->
         "target_lang": "spa_Latn",
         "model": "fake",
         "adapter": None,
+        "glossary": None,
         "cached": False,
         "score": None,
         "alternatives": [],

@@ -12,6 +12,8 @@ from configs.schema import DecodingSettings, LimitSettings
 from deployments.api import create_api
 from deployments.glossaries import Glossaries
 from deployments.service import TranslationService
+from pipelines.cache.memory import MemoryStore
+from pipelines.cache.read_through import ReadThroughCache
 from pipelines.glossaries.store import SqliteGlossaryStore
 from pipelines.translate import TranslationPipeline
 from tests.fakes import FakeFleet, ShoutingStation
@@ -23,8 +25,10 @@ ASKED = {"text": "a heart attack today", "source_lang": "en", "target_lang": "es
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an API whose glossaries are in a file."""
+    store = MemoryStore(max_entries=100, max_bytes=100_000, ttl_s=None)
     service = TranslationService(
-        TranslationPipeline(ShoutingStation()),
+        # A real cache in front, as in the service: what a glossary changes must show through it.
+        TranslationPipeline(ReadThroughCache(store, ShoutingStation(), "model")),
         FakeFleet(),
         limits=LimitSettings(),
         decoding=DecodingSettings(),
@@ -60,13 +64,40 @@ async def test_a_translation_takes_the_newest_or_the_version_it_names(client: ht
     new = {**MEDICAL, "entries": {"heart attack": "ataque"}}
     del new["id"]
     await client.put("/glossaries/medical", json=new)
-    for more, expected in (
-        ({"glossary_id": "medical"}, "A ataque TODAY"),
-        ({"glossary_id": "medical@1"}, "A infarto TODAY"),
-        ({"glossary_id": "medical", "glossary": {"heart attack": "IAM"}}, "A IAM TODAY"),
+    for more, expected, used in (
+        ({"glossary_id": "medical"}, "A ataque TODAY", "medical@2"),
+        ({"glossary_id": "medical@1"}, "A infarto TODAY", "medical@1"),
+        ({"glossary_id": "medical", "glossary": {"heart attack": "IAM"}}, "A IAM TODAY", "medical@2"),
+        ({"glossary": {"heart attack": "IAM"}}, "A IAM TODAY", None),
     ):
-        response = await client.post("/translate", json={**ASKED, **more})
-        assert response.json()["translation"] == expected, response.text
+        body = {**ASKED, **more}
+        single = (await client.post("/translate", json=body)).json()
+        (item,) = (await client.post("/batch-translate", json={"items": [body]})).json()["results"]
+        assert [(each["translation"], each["glossary"]) for each in (single, item)] == [(expected, used)] * 2
+
+
+async def test_a_changed_glossary_shows_in_the_next_request_though_the_cache_is_warm(
+    client: httpx.AsyncClient,
+) -> None:
+    """Other translations, terms, case or inflection: what the cache keeps depends on none of them."""
+    asked = {**ASKED, "text": "Two Heart attacks today.", "glossary_id": "medical"}
+    plain = "TWO HEART ATTACKS TODAY."
+    await client.post("/glossaries", json=MEDICAL)
+    versions = [
+        ({"entries": {"heart attack": "infarto"}}, plain),
+        ({"entries": {"heart attack": "infarto"}, "match_inflections": True}, "TWO infarto TODAY."),
+        ({"entries": {"heart attack": "ataque"}, "match_inflections": True}, "TWO ataque TODAY."),
+        ({"entries": {"heart attack": "ataque"}, "match_inflections": True, "match_case": True}, plain),
+        ({"entries": {"Heart": "corazón", "today": "hoy"}, "match_case": True}, "TWO corazón ATTACKS hoy."),
+        ({"entries": {"other": "otro"}}, plain),
+    ]
+    for body, expected in versions:
+        written = await client.put("/glossaries/medical", json={"source_lang": "en", "target_lang": "es", **body})
+        # The second time all of it is in the cache.
+        for cached in (None, True):
+            answer = (await client.post("/translate", json=asked)).json()
+            assert (answer["translation"], answer["glossary"]) == (expected, f"medical@{written.json()['version']}")
+            assert cached is None or answer["cached"]
 
 
 @pytest.mark.parametrize(

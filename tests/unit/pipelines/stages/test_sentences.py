@@ -16,6 +16,7 @@ from tests.fakes_text import (
 )
 
 STRONG = DecodingOptions(num_beams=4)
+TWO = DecodingOptions(num_beams=2, num_hypotheses=2)
 
 
 async def _translate(station: DictionaryStation, text: str, pair: str = "en es", **more: Any) -> TranslationResult:
@@ -136,10 +137,17 @@ async def test_alternatives_are_of_the_whole_text() -> None:
     assert result.score == 0.0
 
 
+async def test_alternatives_have_their_tags() -> None:
+    """Each hypothesis has the tags around the words that are its own."""
+    station = NumberingStation({})
+    request = TranslationRequest("<p>a <b>big</b> cat</p>", "en", "es", format="html", decoding=TWO)
+    result = await TranslationPipeline(station).translate(request)
+    assert [each.text for each in result.alternatives] == ["<p>A <b>BIG</b> CAT</p>", "<p>A <b>BIG</b> CAT2</p>"]
+
+
 async def test_alternatives_have_their_placeholders_back() -> None:
     """Each hypothesis is restored; one that lost a mask is left out."""
-    decoding = DecodingOptions(num_beams=2, num_hypotheses=2)
-    result = await _translate(NumberingStation({}), "Open {file} now", decoding=decoding)
+    result = await _translate(NumberingStation({}), "Open {file} now", decoding=TWO)
     assert [each.text for each in result.alternatives] == ["OPEN {file} NOW", "OPEN {file} NOW2"]
 
 

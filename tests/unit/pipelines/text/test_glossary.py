@@ -66,15 +66,6 @@ def test_missing_terms_are_named() -> None:
     assert [each.code for each in check_terms("abc", ["abc", "abc"])] == ["glossary_term_missing"]
 
 
-def test_version_follows_the_content() -> None:
-    """Equal glossaries share a version, whatever their order; any difference changes it."""
-    one, two = Glossary({"a": "b", "c": "d"}), Glossary({"c": "d", "a": "b"})
-    assert one.version == two.version
-    assert one.version != Glossary({"a": "b", "c": "e"}).version
-    assert one.version != Glossary({"a": "b", "c": "d"}, match_case=True).version
-    assert one.version != Glossary({"a": "b", "c": "d"}, match_inflections=True).version
-
-
 @pytest.mark.parametrize("entries", [{"": "a"}, {" ": "a"}, {"a": ""}])
 def test_empty_terms_are_refused(entries: dict[str, str]) -> None:
     """A term without text would match everywhere."""
