@@ -3,67 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Literal
 
 from fastapi import APIRouter
-from pydantic import Field
 
-from deployments import schemas
 from deployments.adapters import AdapterFollower
+from deployments.schemas.adapters import AdapterEntry, AdaptersResponse, AdapterVersion, ShadowEntry
 from pipelines.adapters.manifest import Manifest
 from pipelines.adapters.report import KeeperReport
 from pipelines.adapters.served import Traffic
 from pipelines.adapters.shadow import Comparison, Shadows
 from pipelines.adapters.view import AdapterView
-
-
-class AdapterVersion(schemas.WireModel):
-    """One published version."""
-
-    version: str = Field(description="How a request names it: `medical@3`.")
-    state: Literal["live", "canary", "retired", "published"] = Field(description="What the registry wants it to be.")
-    language_pairs: list[str]
-    base_model: str
-    base_revision: str
-    rank: int
-    scores: dict[str, float] = Field(description="Measured on the dev set when it was published.")
-    created_at: datetime
-    num_bytes: int = Field(description="Of its files.")
-    replicas: list[str] = Field(description="Translators that hold it in memory.")
-    problems: dict[str, str] = Field(description="By replica: why it could not be loaded.")
-
-
-class AdapterEntry(schemas.WireModel):
-    """One adapter: its alias and its versions."""
-
-    name: str
-    live: int | None = Field(description="Version that the registry wants the name to mean.")
-    serving: int | None = Field(description="Version that requests get: the live one, once every replica holds it.")
-    canary: int | None = Field(description="Version that takes a share of the requests.")
-    canary_percent: float
-    shadow_percent: float
-    versions: list[AdapterVersion]
-
-
-class ShadowEntry(schemas.WireModel):
-    """What this ingress replica found when a candidate translated beside the live version."""
-
-    live: str
-    candidate: str
-    num_compared: int
-    num_identical: int
-    num_failed: int
-    mean_chrf: float | None = Field(description="Of the candidate's translations against the live version's.")
-
-
-class AdaptersResponse(schemas.WireModel):
-    """All adapters."""
-
-    registry: str | None = Field(description="Where they are published; null: this service has none.")
-    adapters: list[AdapterEntry]
-    shadows: list[ShadowEntry]
-    problems: list[str] = Field(description="What cannot be served as it was meant to.")
 
 
 def adapter_routes(follower: AdapterFollower | None, shadows: Shadows | None = None) -> APIRouter:

@@ -393,8 +393,11 @@ def _batch_item(result: TranslationResult | TranslationError, request: Request) 
     )
 
 
-def _warnings(result: TranslationResult) -> list[schemas.Warning]:
-    return [schemas.Warning(code=each.code, message=each.message, segment=each.segment) for each in result.notices]
+def _warnings(result: TranslationResult) -> list[schemas.TranslationWarning]:
+    return [
+        schemas.TranslationWarning(code=each.code, message=each.message, segment=each.segment)
+        for each in result.notices
+    ]
 
 
 def _alternatives(result: TranslationResult) -> list[schemas.Alternative]:

@@ -9,8 +9,8 @@ from cachetools import LRUCache
 from redis.asyncio import Redis
 
 from configs.schema import GlossarySettings
-from deployments import glossary_schemas as schemas
 from deployments.schemas import TranslateRequest
+from deployments.schemas import glossaries as schemas
 from pipelines.errors import (
     GlossaryExistsError,
     InvalidRequestError,

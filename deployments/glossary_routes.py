@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from deployments import glossary_schemas as schemas
 from deployments.glossaries import Glossaries
+from deployments.schemas import glossaries as schemas
 from pipelines.glossaries.tables import TableFormat, write_table
 
 _MEDIA_TYPES = {"tsv": "text/tab-separated-values", "csv": "text/csv", "json": "application/json"}

@@ -1,20 +1,14 @@
-"""The wire model: what requests and answers look like in JSON. Knows no Ray and nothing of how texts are translated."""
+"""Requests for translations and their answers."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from deployments.schemas.errors import ErrorDetail
+from deployments.schemas.wire import LANGUAGE, WireModel
 from pipelines.types import Format
-
-LANGUAGE = "FLORES-200 code (`eng_Latn`), or an ISO 639 or BCP-47 code (`en`, `zh-CN`, `pt-BR`)"
-
-
-class WireModel(BaseModel):
-    """Strict: a field that is unknown, missing or of another type is an error that names it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class GlossaryOptions(WireModel):
@@ -89,7 +83,7 @@ class BatchTranslateRequest(WireModel):
     items: Annotated[list[Any], Field(json_schema_extra={"items": {"$ref": "#/components/schemas/TranslateRequest"}})]
 
 
-class Warning(WireModel):
+class TranslationWarning(WireModel):
     """Something to know about a translation that was made."""
 
     model_config = ConfigDict(
@@ -147,37 +141,7 @@ class TranslateResponse(WireModel):
     )
     latency_ms: float = Field(description="Time between reading the request and answering it.")
     request_id: str
-    warnings: list[Warning]
-
-
-class ErrorDetail(WireModel):
-    """What was wrong."""
-
-    code: str = Field(description="Stable name of the kind of error.")
-    message: str = Field(description="What was wrong, its value, and what is accepted.")
-    field: str | None = Field(description="Field at fault, in dotted form.")
-    request_id: str
-
-
-class ErrorResponse(WireModel):
-    """The one shape of every error."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "error": {
-                        "code": "unknown_language",
-                        "message": "unknown language 'englsh'; nearest: eng_Latn (English)",
-                        "field": "source_lang",
-                        "request_id": "0f8fad5bd9cb469fa16570867728950e",
-                    }
-                }
-            ]
-        }
-    )
-
-    error: ErrorDetail
+    warnings: list[TranslationWarning]
 
 
 class BatchItem(WireModel):
@@ -190,9 +154,9 @@ class BatchItem(WireModel):
     glossary: str | None = None
     cached: bool = False
     score: float | None = None
-    alternatives: list[Alternative] = []
+    alternatives: list[Alternative] = Field(default=[])
     detection_confidence: float | None = None
-    warnings: list[Warning] = []
+    warnings: list[TranslationWarning] = Field(default=[])
     error: ErrorDetail | None = None
 
 
@@ -230,139 +194,3 @@ class BatchTranslateResponse(WireModel):
     model: str
     latency_ms: float
     request_id: str
-
-
-class DetectRequest(WireModel):
-    """A text whose language is asked for."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "Où est la pharmacie ?"}]})
-
-    text: str
-
-
-class DetectedLanguage(WireModel):
-    """A language that a text may be in."""
-
-    language: str = Field(description="FLORES-200 code.")
-    confidence: float = Field(description="Between 0 and 1.")
-
-
-class DetectResponse(WireModel):
-    """What language a text is in."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "language": "fra_Latn",
-                    "confidence": 0.99,
-                    "candidates": [{"language": "fra_Latn", "confidence": 0.99}],
-                    "request_id": "0f8fad5bd9cb469fa16570867728950e",
-                }
-            ]
-        }
-    )
-
-    language: str | None = Field(description="FLORES-200 code; null where no language is likely enough.")
-    confidence: float = Field(description="Of the likeliest language, whether or not it is likely enough.")
-    candidates: list[DetectedLanguage] = Field(description="The likeliest, best first.")
-    request_id: str
-
-
-class LanguageEntry(WireModel):
-    """A language that can be translated from and into."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "code": "hin_Deva",
-                    "name": "Hindi",
-                    "native_name": "हिन्दी",
-                    "script": "Deva",
-                    "direction": "ltr",
-                    "bcp47": "hi",
-                    "iso639_1": "hi",
-                    "iso639_2": "hin",
-                    "iso639_3": "hin",
-                    "deepl": "HI",
-                    "libretranslate": "hi",
-                    "google": "hi",
-                    "wikipedia": "hi",
-                    "aliases": [],
-                }
-            ]
-        }
-    )
-
-    code: str
-    name: str
-    native_name: str
-    script: str
-    direction: str
-    bcp47: str | None
-    iso639_1: str | None
-    iso639_2: str | None
-    iso639_3: str
-    deepl: str | None = Field(description="DeepL's code; likewise the services that follow.")
-    libretranslate: str | None
-    google: str | None
-    wikipedia: str | None
-    aliases: list[str] = Field(description="Further codes that are accepted.")
-
-
-class LanguagesResponse(WireModel):
-    """All languages of the loaded model."""
-
-    languages: list[LanguageEntry]
-
-
-class ModelEntry(WireModel):
-    """The model that is served."""
-
-    name: str
-    revision: str
-    licence: str
-    engine: str
-    device: str
-    dtype: str
-    context_length: int = Field(description="Longest input of one sentence, in tokens.")
-    num_parameters: int
-
-
-class ModelsResponse(WireModel):
-    """The models that are served."""
-
-    models: list[ModelEntry]
-
-
-class CacheStatsResponse(WireModel):
-    """What the cache holds and did. Counters start with the cache's process."""
-
-    enabled: bool
-    available: bool = Field(description="False while the store behind the cache cannot be reached.")
-    stats: dict[str, Any]
-
-
-class CacheClearedResponse(WireModel):
-    """How many entries were removed."""
-
-    removed: int
-
-
-class HealthResponse(WireModel):
-    """What runs and how it is. Healthy means that a translation came back."""
-
-    status: Literal["healthy", "degraded", "unhealthy"]
-    uptime_s: float
-    translation: dict[str, Any] = Field(description="The latest probe: whether it came back, and how long it took.")
-    deployments: dict[str, Any] = Field(description="Status and number of replicas of each deployment.")
-    batching: dict[str, Any] = Field(description="Warm-up, encoder batches and rows of one translator replica.")
-    model: ModelEntry | None
-    cache: dict[str, Any]
-
-
-class StatusResponse(WireModel):
-    """A probe's answer."""
-
-    status: str

@@ -1,4 +1,4 @@
-"""The wire model of stored glossaries."""
+"""Stored glossaries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from deployments.schemas import LANGUAGE, WireModel
+from deployments.schemas.wire import LANGUAGE, WireModel
 from pipelines.glossaries.record import GlossaryVersion
 from pipelines.glossaries.tables import TableFormat
 
