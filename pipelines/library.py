@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -14,6 +15,7 @@ from tqdm.auto import tqdm
 
 from configs.loader import load_settings
 from configs.schema import Settings
+from pipelines.adapters.catalog import LoadedAdapters
 from pipelines.errors import StartupError, TranslationError
 from pipelines.protocols import Engine
 from pipelines.stages.guarded import stronger
@@ -26,18 +28,24 @@ T = TypeVar("T")
 
 
 def load_translator(
-    model: str | None = None, *, environment: str | None = None, settings: Mapping[str, Any] | None = None
+    model: str | None = None,
+    *,
+    adapters: Mapping[str, str | Path] | None = None,
+    environment: str | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Translator:
     """Load a model and return what translates with it.
 
     Args:
         model: `demo`, a checkpoint's name on the model hub or a local path; None takes the configuration's.
+        adapters: Folders in peft's format by the names that `translate(adapter=...)` has for them.
         environment: Which overlay of the configuration; see `configs.loader.load_settings`.
         settings: Further settings by dotted key, such as `{"model.dtype": "float32"}`.
 
     Raises:
         ConfigError: A setting is unknown or not accepted.
         StartupError: The model cannot be loaded; the message says what to do.
+        InvalidAdapterError: An adapter does not fit the model; the message says in what.
     """
     from pipelines.engine.configured import load_configured_engine
 
@@ -45,11 +53,22 @@ def load_translator(
     if model is not None:
         overrides["model.name"] = model
     loaded = load_settings(environment, overrides)
-    if loaded.model.default_adapters:
-        raise StartupError(
-            "model.default_adapters is set; a library call serves the base model alone", field="model.default_adapters"
-        )
-    return Translator(load_configured_engine(loaded), loaded)
+    folders = dict(adapters or {})
+    for pair, name in loaded.model.default_adapters.items():
+        if name not in folders:
+            raise StartupError(
+                f"model.default_adapters.{pair} is {name!r}: a library call serves the adapters that it is given, "
+                f"{', '.join(folders) or 'none'}",
+                field="model.default_adapters",
+            )
+    engine = load_configured_engine(loaded)
+    try:
+        for name, folder in folders.items():
+            engine.load_adapter(name, Path(folder))
+    except BaseException:
+        engine.close()
+        raise
+    return Translator(engine, loaded)
 
 
 class Translator:
@@ -77,32 +96,47 @@ class Translator:
             EngineStation(engine),
             max_text_chars=settings.limits.max_text_chars,
             max_segment_chars=settings.limits.max_segment_chars,
+            adapters=LoadedAdapters(engine.adapters().keys(), settings.model.default_adapters),
             detector=LanguageDetector(min_confidence=settings.detection.min_confidence),
         )
         self._window = 4 * engine.max_rows
 
     @overload
-    def translate(self, text: str, *, source_lang: str, target_lang: str) -> str: ...
+    def translate(self, text: str, *, source_lang: str, target_lang: str, adapter: str | None = None) -> str: ...
     @overload
-    def translate(self, text: list[str], *, source_lang: str, target_lang: str) -> list[str]: ...
-    def translate(self, text: str | list[str], *, source_lang: str, target_lang: str) -> str | list[str]:
-        """Translate one text, or several in order.
+    def translate(
+        self, text: list[str], *, source_lang: str, target_lang: str, adapter: str | None = None
+    ) -> list[str]: ...
+    def translate(
+        self, text: str | list[str], *, source_lang: str, target_lang: str, adapter: str | None = None
+    ) -> str | list[str]:
+        """Translate one text, or several in order, by the base model or by an adapter of `load_translator`.
 
         Raises:
-            TranslationError: A language is unknown, a text is too long, or the model failed.
+            TranslationError: A language or the adapter is unknown, a text is too long, or the model failed.
         """
-        return self._start(self._translate(text, source_lang, target_lang)).result()
+        return self._start(self._translate(text, source_lang, target_lang, adapter)).result()
 
     @overload
-    async def atranslate(self, text: str, *, source_lang: str, target_lang: str) -> str: ...
+    async def atranslate(self, text: str, *, source_lang: str, target_lang: str, adapter: str | None = None) -> str: ...
     @overload
-    async def atranslate(self, text: list[str], *, source_lang: str, target_lang: str) -> list[str]: ...
-    async def atranslate(self, text: str | list[str], *, source_lang: str, target_lang: str) -> str | list[str]:
+    async def atranslate(
+        self, text: list[str], *, source_lang: str, target_lang: str, adapter: str | None = None
+    ) -> list[str]: ...
+    async def atranslate(
+        self, text: str | list[str], *, source_lang: str, target_lang: str, adapter: str | None = None
+    ) -> str | list[str]:
         """Do what `translate` does, without blocking the event loop of the caller."""
-        return await asyncio.wrap_future(self._start(self._translate(text, source_lang, target_lang)))
+        return await asyncio.wrap_future(self._start(self._translate(text, source_lang, target_lang, adapter)))
 
     def translate_iter(
-        self, texts: Iterable[str], *, source_lang: str, target_lang: str, progress: bool = False
+        self,
+        texts: Iterable[str],
+        *,
+        source_lang: str,
+        target_lang: str,
+        adapter: str | None = None,
+        progress: bool = False,
     ) -> Iterator[str]:
         """Translate any iterable, lazily and in order, with as many texts in memory as keep the engine busy.
 
@@ -110,6 +144,7 @@ class Translator:
             texts: May be endless.
             source_lang: Language of all texts.
             target_lang: Language of all translations.
+            adapter: See `translate`.
             progress: Show a progress bar.
 
         Raises:
@@ -120,7 +155,7 @@ class Translator:
         with tqdm(total=total, unit="text", disable=not progress) as bar:
             try:
                 for text in texts:
-                    under_way.append(self._start(self._translate(text, source_lang, target_lang)))
+                    under_way.append(self._start(self._translate(text, source_lang, target_lang, adapter)))
                     if len(under_way) >= self._window:
                         yield str(under_way.popleft().result())
                         bar.update()
@@ -149,10 +184,19 @@ class Translator:
     def _start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def _translate(self, text: str | list[str], source_lang: str, target_lang: str) -> str | list[str]:
+    async def _translate(
+        self, text: str | list[str], source_lang: str, target_lang: str, adapter: str | None
+    ) -> str | list[str]:
         texts = [text] if isinstance(text, str) else text
         requests = [
-            TranslationRequest(each, source_lang, target_lang, decoding=self._decoding, second_try=self._second_try)
+            TranslationRequest(
+                each,
+                source_lang,
+                target_lang,
+                adapter=adapter,
+                decoding=self._decoding,
+                second_try=self._second_try,
+            )
             for each in texts
         ]
         results = [_text_of(result) for result in await self._pipeline.translate_many(requests)]

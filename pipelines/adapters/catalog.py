@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from pipelines.errors import UnknownAdapterError
@@ -38,3 +39,25 @@ class NoAdapters:
         raise UnknownAdapterError(
             f"{field}: no adapter is called {name[:80]!r}; this service has none, leave the field out", field=field
         )
+
+
+class LoadedAdapters:
+    """A catalog of adapters that an engine has loaded under the names that are asked for, and keeps.
+
+    Args:
+        names: Of the adapters.
+        default_adapters: Adapter of requests that name none, by language pair.
+    """
+
+    def __init__(self, names: Collection[str], default_adapters: Mapping[str, str]) -> None:
+        self._names = names
+        self._defaults = default_adapters
+
+    def resolve(self, name: str | None, source_lang: str, target_lang: str, *, text: str, field: str) -> str | None:
+        """See `AdapterCatalog`; what language pairs they were trained for is up to the caller."""
+        if name is None:
+            return self._defaults.get(f"{source_lang}-{target_lang}")
+        if name not in self._names:
+            exist = ", ".join(sorted(self._names)) or "none"
+            raise UnknownAdapterError(f"{field}: no adapter is called {name[:80]!r}; there are {exist}", field=field)
+        return name
