@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -182,6 +183,17 @@ def test_compose_is_accepted_and_publishes_only_what_it_should() -> None:
         environment = compose["services"][name]["environment"]
         assert environment["RAY_AUTH_MODE"] == "token"
         assert not any("PASSWORD" in key and not key.endswith("_FILE") for key in environment)
+
+
+def test_prometheus_of_compose_sees_the_nodes_that_ray_lists() -> None:
+    """It reads Ray's list where the head writes it: one volume in both, owned in the image by who runs Ray."""
+    (compose,) = _load(CLUSTER / "compose.yaml")
+    (prometheus,) = _load(ROOT / "monitoring" / "prometheus.yml")
+    ((file,),) = [each["files"] for job in prometheus["scrape_configs"] for each in job["file_sd_configs"]]
+    folder = str(Path(file).parent)
+    assert f"ray:{folder}" in compose["services"]["head"]["volumes"]
+    assert f"ray:{folder}:ro" in compose["services"]["prometheus"]["volumes"]
+    assert re.search(rf"chown nllb:nllb .*{folder}\b", (CLUSTER / "Dockerfile").read_text(encoding="utf-8"))
 
 
 def test_the_dockerfile_has_nothing_that_hadolint_minds() -> None:
