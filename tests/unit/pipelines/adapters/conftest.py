@@ -1,14 +1,18 @@
-"""A registry in a folder, and an adapter to publish."""
+"""A registry in a folder, an adapter to publish, and what a replica keeps of it in memory."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipelines.adapters import AdapterRegistry
+from pipelines.adapters.keeper import AdapterKeeper
 from pipelines.breaker import CircuitBreaker
-from tests.adapter_files import write_adapter
+from tests.adapter_files import draft, write_adapter
+from tests.unit.pipelines.adapters.keeping import Clock, FileEngine, KeeperMaker
 
 
 @pytest.fixture
@@ -21,3 +25,45 @@ def registry(tmp_path: Path) -> AdapterRegistry:
 def adapter(tmp_path: Path) -> Path:
     """A sound adapter."""
     return write_adapter(tmp_path / "adapter")
+
+
+@pytest.fixture
+def engine() -> FileEngine:
+    """An engine without adapters."""
+    return FileEngine()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The keeper's clock."""
+    return Clock()
+
+
+@pytest.fixture
+def keeper_of(registry: AdapterRegistry, engine: FileEngine, tmp_path: Path, clock: Clock) -> KeeperMaker:
+    """Make a keeper; `room_for` is how many of the test's adapters fit."""
+
+    def make(room_for: float = 100, **options: Any) -> AdapterKeeper:
+        size = registry.manifest("medical", 1).num_bytes if registry.versions("medical") else 1
+        return AdapterKeeper(
+            engine,
+            registry,
+            tmp_path / "copies",
+            max_bytes=int(room_for * size),
+            replica="r1",
+            clock_s=clock,
+            **options,
+        )
+
+    return make
+
+
+@pytest.fixture
+def publish(registry: AdapterRegistry, adapter: Path) -> Callable[..., None]:
+    """Publish versions of `medical`, or of another name."""
+
+    def publish(count: int = 1, name: str = "medical", **said: Any) -> None:
+        for _ in range(count):
+            registry.publish(name, adapter, draft(**said))
+
+    return publish
