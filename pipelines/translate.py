@@ -170,7 +170,9 @@ class TranslationPipeline:
             observer.finished(request, result, adapter, time.perf_counter() - started_s)
 
     async def _plan_all(self, requests: Sequence[TranslationRequest]) -> list[Plan | TranslationError]:
-        if sum(len(request.text) for request in requests) <= _PLAN_INLINE_CHARS:
+        # A caller's own patterns may take longer than any text of ours.
+        is_quick = sum(len(request.text) for request in requests) <= _PLAN_INLINE_CHARS
+        if is_quick and not any(request.keep_patterns for request in requests):
             return [self._plan_or_error(request) for request in requests]
         return await asyncio.to_thread(lambda: [self._plan_or_error(request) for request in requests])
 

@@ -19,6 +19,7 @@ from pipelines.text.languages import resolve_language
 from pipelines.text.markup.build import Part
 from pipelines.text.markup.read import read_document
 from pipelines.text.passage import Passage, Tag
+from pipelines.text.patterns import Patterns
 from pipelines.text.protect import find_spans
 from pipelines.text.segment import Piece, split_text
 from pipelines.text.spans import Span, merge_spans, spans_within, unchanged_spans
@@ -120,7 +121,14 @@ class Planner:
         source, detected = named, None
         if source is None:
             source, detected = self._detect(document, f"{prefix}source_lang")
-        scope = _Scope(request, source, target, self._adapter(request, source, target), named is None, Counter())
+        scope = _Scope(
+            request,
+            source,
+            target,
+            adapter=self._adapter(request, source, target),
+            detects=named is None,
+            patterns=Patterns(request.keep_patterns, f"{prefix}protect_patterns"),
+        )
         parts = [self._plan_part(part, scope) for part in document]
         if not scope.languages - {target} and scope.languages:
             notices.append(
@@ -188,7 +196,8 @@ class Planner:
         )
         objects = [Span(tag.offset, tag.offset + 1, char) for char, tag in passage.objects.items()]
         terms = merge_spans(*(glossary.find(passage.text) for glossary in request.glossaries))
-        spans = merge_spans(objects, terms, _kept_spans(passage.text, request))
+        kept = find_spans(passage.text, terms=request.keep_terms, patterns=scope.patterns)
+        spans = merge_spans(objects, terms, unchanged_spans(passage.text, kept))
         pieces = split_text(passage.text, language, max_segment_chars=self._max_segment_chars, whole=spans)
         tags: dict[int | str, list[PlannedPart]] = {}
         keyed: list[tuple[int | str, Tag]] = [*enumerate(passage.tags), *passage.objects.items()]
@@ -214,14 +223,9 @@ class _Scope:
     target: str
     adapter: str | None
     detects: bool
-    counts: Counter[str]
+    patterns: Patterns
+    counts: Counter[str] = field(default_factory=Counter)
     languages: set[str] = field(default_factory=set)
-
-
-def _kept_spans(text: str, request: TranslationRequest) -> list[Span]:
-    keep_field = f"{request.field_prefix}protect_patterns"
-    found = find_spans(text, terms=request.keep_terms, patterns=request.keep_patterns, field=keep_field)
-    return unchanged_spans(text, found)
 
 
 def _sentences(passage: Passage, pieces: Sequence[Piece], spans: Sequence[Span]) -> list[Sentence]:

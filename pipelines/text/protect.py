@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import regex
 
-from pipelines.errors import UnsupportedOptionError
+from pipelines.text.patterns import Patterns
 from pipelines.text.segment import Piece
 from pipelines.text.spans import Span
 
@@ -22,6 +22,8 @@ _EMOJI = rf"(?:\p{{RI}}{{2}}|[0-9#*]\ufe0f?\u20e3|\p{{ExtPict}}{_EMOJI_TAIL}(?:\
 _ICU_BODY = r"(?:[^{}]|\{(?:[^{}]|\{[^{}]{0,200}+\}){0,500}+\}){0,1000}+"
 # Punctuation at the end of an address, and a parenthesis that it did not open, belong to the sentence.
 _ADDRESS = r"(?:\([^\s()<>]*+\)|[^\s<>\"()“”「」])*(?:\([^\s()<>]*+\)|[^\s<>\"()“”「」.,;:!?\]}'’»。，、！？])"
+# A name in a path of Windows; a full stop at its end belongs to the sentence.
+_FOLDER = r"\.*+[\w$\-]++(?:\.++[\w$\-]++)*+"
 _PATTERN = regex.compile(
     "|".join(
         [
@@ -35,7 +37,7 @@ _PATTERN = regex.compile(
             rf"\b(?:(?:https?|ftp|file|ssh|git)://|www\.){_ADDRESS}",
             r"(?:\bmailto:)?(?<![\w.+\-])[\w.+\-]{1,64}+@[\w\-]++(?:\.[\w\-]++)+",
             rf"(?<![\w.@\-])(?:[a-zA-Z0-9\-]{{1,63}}+\.)+(?:com|org|net|edu|gov|io|dev|info)\b(?:/(?:{_ADDRESS})?)?",
-            r"(?<![\w/])(?:[A-Za-z]:\\|\\\\)[\w.\\$\-]*[\w$\-]",
+            rf"(?<![\w/\\])(?:[A-Za-z]:\\|\\\\){_FOLDER}(?:\\++{_FOLDER})*+",
             r"(?<![\w/.~])(?:~|\.{1,2})?/(?:[\w.+@\-]++/)+(?:[\w.+@\-]*\w)?|(?<![\w/.~])(?:~|\.{1,2})/[\w.+@\-]*\w",
             r"(?<![\w/.\-])[\w\-.]++(?:/[\w\-.]++)+(?<=\.[a-z][a-z0-9]{0,4})\b",
             r"(?<![\p{L}\p{N}&#@])[#@](?=\d*\p{L})[\p{L}\p{M}\p{N}_]++",
@@ -47,7 +49,6 @@ _WORD = regex.compile(r"[\p{L}\p{M}\p{N}_]")
 _LETTER = regex.compile(r"\p{L}")
 # Scripts that put no space between words: a term there may stand anywhere.
 _UNSPACED_WORD = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]")
-_PATTERN_TIMEOUT_S = 0.1
 # Words that no language has, in the vocabulary's plainest characters. The first that the text is free of is used.
 _MASK_LETTERS = ("ZQ", "XJ", "QK", "VX")
 
@@ -79,9 +80,7 @@ class Masked:
         return self.lead + mask.sub(lambda found: self.outputs[int(found[1])], output) + self.tail
 
 
-def find_spans(
-    text: str, *, terms: Sequence[str] = (), patterns: Sequence[str] = (), field: str | None = None
-) -> list[tuple[int, int]]:
+def find_spans(text: str, *, terms: Sequence[str] = (), patterns: Patterns | None = None) -> list[tuple[int, int]]:
     """Find what must not be translated: (start, end) of each span, in order, without overlap.
 
     URLs, e-mail addresses, file paths, code spans, tags, hashtags, mentions, placeholders (printf, ICU, mustache,
@@ -91,14 +90,13 @@ def find_spans(
         text: Any text.
         terms: Words and phrases that stay as they are; whole words, in this case.
         patterns: Regular expressions of further spans.
-        field: The request's field that the patterns came from, for the error.
 
     Raises:
-        UnsupportedOptionError: A pattern is no regular expression, or takes too long on this text.
+        UnsupportedOptionError: The patterns take too long.
     """
     found = [match.span() for match in _PATTERN.finditer(text)]
     found += [span for term in terms if term for span in _term_spans(text, term)]
-    found += [span for pattern in patterns for span in _pattern_spans(text, pattern, field)]
+    found += patterns.find(text) if patterns is not None else ()
     spans: list[tuple[int, int]] = []
     for start, end in sorted(found):
         if spans and start < spans[-1][1]:
@@ -171,19 +169,6 @@ def _continues_word(text: str, position: int) -> bool:
     if _UNSPACED_WORD.match(left) or _UNSPACED_WORD.match(right):
         return False
     return bool(_WORD.match(left) and _WORD.match(right))
-
-
-def _pattern_spans(text: str, pattern: str, field: str | None) -> list[tuple[int, int]]:
-    try:
-        return [found.span() for found in regex.finditer(pattern, text, timeout=_PATTERN_TIMEOUT_S)]
-    except regex.error as error:
-        raise UnsupportedOptionError(
-            f"{field or 'patterns'}: {pattern!r} is no regular expression: {error}", field=field
-        ) from error
-    except TimeoutError as error:
-        raise UnsupportedOptionError(
-            f"{field or 'patterns'}: the regular expression {pattern!r} takes too long; simplify it", field=field
-        ) from error
 
 
 def _gaps(text: str, spans: Sequence[Span]) -> list[tuple[int, int]]:

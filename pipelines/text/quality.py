@@ -8,26 +8,26 @@ Knows one source and one output; no model, and no other segment. Each sign is a 
     wrong_script      mostly in letters of another script than the target's
     untranslated      the source came back
     unknown_token     `<unk>` in the output
-    numbers_changed   a number of the source is missing, or a new one is there
+    numbers_changed   a number or a date of the source is missing, or a new one is there (`quantities`)
+    currency_changed  an amount of money is in another currency
+    unit_changed      a number has another unit
     lost_placeholder  a protected span is missing or doubled
     low_score         the model itself holds the output for unlikely
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import regex
 
 from pipelines.text.languages import resolve_language
+from pipelines.text.quantities import check_quantities
 from pipelines.text.scripts import SCRIPT_CLASSES
 from pipelines.types import Notice
 
 _LETTER = regex.compile(r"\p{L}")
 _WORD = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]|[\p{L}\p{M}\p{N}]+")
-# Digits with marks between them are one number only where the mark groups or begins decimals.
-_NUMBER = regex.compile(r"\p{Nd}+(?:[.,'’٫٬]\p{Nd}+)*(?:[ \u00a0\u202f]\p{Nd}{3}(?!\p{Nd}))*(?:[.,٫]\p{Nd}+)?")
 _UNKNOWN = regex.compile(r"<unk>|⁇")
 
 # A loop is one unit, of at most this many words, at least this many times in a row.
@@ -78,7 +78,7 @@ def check_output(
         *_script(output_words, target_script),
         *_copy(source_words, output_words),
         *_unknown(source, output),
-        *_numbers(source_words, output_words),
+        *check_quantities(source_words, output_words),
         *_placeholders(output, protected),
         *_score(score),
     ]
@@ -135,19 +135,6 @@ def _copy(source: str, output: str) -> Iterator[Notice]:
 def _unknown(source: str, output: str) -> Iterator[Notice]:
     if len(_UNKNOWN.findall(output)) > len(_UNKNOWN.findall(source)):
         yield Notice("unknown_token", "the model could not write a character of the output")
-
-
-def _numbers(source: str, output: str) -> Iterator[Notice]:
-    before, after = Counter(_digits(source)), Counter(_digits(output))
-    if before != after:
-        lost, new = sorted((before - after).elements()), sorted((after - before).elements())
-        yield Notice("numbers_changed", f"numbers of the source {lost} are {new} in the output")
-
-
-def _digits(text: str) -> Iterator[str]:
-    """The digits of each number, without what groups them and in ASCII: separators differ between languages."""
-    for number in _NUMBER.findall(text):
-        yield "".join(str(int(char)) for char in number if char.isdecimal())
 
 
 def _placeholders(output: str, protected: Sequence[str]) -> Iterator[Notice]:
