@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, repeat
 
 import torch
@@ -26,20 +26,19 @@ class Decoder:
 
     def cross_keys_values(
         self, encoded: Tensor, adapters: Sequence[Adapter | None], source_lengths: Sequence[int]
-    ) -> Tensor:
-        """Project encoder output for every layer, once per source.
+    ) -> Iterator[Tensor]:
+        """Project encoder output once per source, layer by layer.
 
         Args:
             encoded: `[total tokens, d_model]`, packed.
             adapters: One per source.
             source_lengths: Tokens of each source.
 
-        Returns:
-            `[layers, 2, total tokens, d_model]`.
+        Yields:
+            `[total tokens, 2 (keys, values), heads, head_dim]` of each layer.
         """
-        layers = adapt_layers(self._weights.decoder, "decoder", adapters, source_lengths)
-        keys_values = [layer.cross_kv(encoded).view(len(encoded), 2, -1) for layer in layers]
-        return torch.stack(keys_values).transpose(1, 2)
+        for layer in adapt_layers(self._weights.decoder, "decoder", adapters, source_lengths):
+            yield layer.cross_kv(encoded).view(len(encoded), 2, self._shape.num_decoder_heads, -1)
 
     def step(
         self,

@@ -12,9 +12,11 @@ from pipelines.engine.lora import Adapter, adapt_layers
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.weights import EncoderLayer, Weights
 
+_TOKENS_AT_ONCE = 512  # more is not faster, and what lies between the layers no longer fits the processor's cache
+
 
 class Encoder:
-    """Runs the encoder's layers on all tokens of a batch at once, attention on each source alone."""
+    """Runs the encoder's layers on the tokens of many sources at once, attention on each source alone."""
 
     def __init__(self, weights: Weights, shape: ModelShape) -> None:
         self._weights = weights
@@ -30,6 +32,10 @@ class Encoder:
         Returns:
             `[total tokens, d_model]`, the rows one after the other.
         """
+        parts = _parts([len(source) for source in sources], _TOKENS_AT_ONCE)
+        return torch.cat([self._encode(sources[part], adapters[part]) for part in parts])
+
+    def _encode(self, sources: Sequence[Sequence[int]], adapters: Sequence[Adapter | None]) -> Tensor:
         weights, shape = self._weights, self._shape
         device = weights.embedding.device
         lengths = [len(source) for source in sources]
@@ -51,6 +57,18 @@ class Encoder:
             attended = functional.scaled_dot_product_attention(query, key, value)
             mixed.append(attended[0].transpose(0, 1).reshape(len(row), -1))
         return torch.cat(mixed)
+
+
+def _parts(lengths: Sequence[int], most_tokens: int) -> list[slice]:
+    """Return slices of sources that have at most so many tokens together; a longer one is alone."""
+    parts: list[slice] = []
+    first, num_tokens = 0, 0
+    for index, length in enumerate(lengths):
+        if index > first and num_tokens + length > most_tokens:
+            parts.append(slice(first, index))
+            first, num_tokens = index, 0
+        num_tokens += length
+    return [*parts, slice(first, len(lengths))]
 
 
 def embed(weights: Weights, shape: ModelShape, ids: Tensor, positions: Tensor) -> Tensor:

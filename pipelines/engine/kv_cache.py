@@ -6,7 +6,7 @@ share the source's cross-attention keys and values. Knows no weights and no toke
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -37,11 +37,11 @@ class KeyValueCache:
         """Live rows of all groups."""
         return sum(self.widths)
 
-    def join(self, cross_kv: Tensor, source_lengths: Sequence[int], widths: Sequence[int]) -> None:
-        """Append groups.
+    def join(self, cross_kv: Iterable[Tensor], source_lengths: Sequence[int], widths: Sequence[int]) -> None:
+        """Append groups. Nothing has changed if it raises.
 
         Args:
-            cross_kv: `[layers, 2, total source tokens, d_model]`, the sources one after the other.
+            cross_kv: Of each layer, `[total source tokens, 2, heads, head_dim]`, the sources one after the other.
             source_lengths: Tokens of each source.
             widths: Rows of each group.
         """
@@ -50,10 +50,9 @@ class KeyValueCache:
         self.cross_kv = self._grown(self.cross_kv, first, live, first + len(widths), max(live, max(source_lengths)))
         rows = self.num_rows
         self.self_kv = self._grown(self.self_kv, rows, self._longest(), rows + sum(widths), 1)
-        for index, source in enumerate(torch.split(cross_kv, list(source_lengths), dim=2), start=first):
-            layers, _, length, _ = source.shape
-            heads = source.reshape(layers, 2, length, self._shape.num_decoder_heads, -1).transpose(2, 3)
-            self.cross_kv[:, :, index, :, :length] = heads
+        for memory, keys_values in zip(self.cross_kv, cross_kv, strict=True):
+            for index, source in enumerate(torch.split(keys_values, list(source_lengths)), start=first):
+                memory[:, index, :, : len(source)] = source.permute(1, 2, 0, 3)
         self.widths += widths
         self.source_lengths += source_lengths
         self.positions += [0] * len(widths)
