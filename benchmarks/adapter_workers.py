@@ -32,7 +32,7 @@ def _ours(dtype: str) -> Run:
     device = torch.device("cpu")
     backend = choose_backend(dtype, device)
     weights = assemble(load_prepared(checkpoint, shape, backend), shape, backend)
-    batch = RunningBatch(weights, shape, backend.compute_dtype)
+    batch = RunningBatch(weights, shape, backend.cache_dtype)
     loaded = [
         read_adapter(folder, shape=shape, dtype=backend.compute_dtype, device=device)
         for folder in synthetic_adapters(NUM_ADAPTERS)

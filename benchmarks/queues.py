@@ -121,7 +121,7 @@ def _ours(*, static: bool) -> Serve:
     shape = ModelShape.from_config(M2M100Config.from_pretrained(checkpoint.path))
     backend = choose_backend("int8", torch.device("cpu"))
     weights = assemble(load_prepared(checkpoint, shape, backend), shape, backend)
-    batch = RunningBatch(weights, shape, backend.compute_dtype)
+    batch = RunningBatch(weights, shape, backend.cache_dtype)
 
     def serve(arrivals: list[Arrival]) -> list[float]:
         queue, scheduler = _Queue(arrivals), Scheduler(LIMIT_ROWS)

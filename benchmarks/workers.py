@@ -93,7 +93,7 @@ def _ours(dtype: str, vocabulary: str = "full") -> Run:
     backend = choose_backend(dtype, torch.device("cpu"))
     weights = assemble(load_prepared(checkpoint, shape, backend), shape, backend)
     lists = script_vocabulary() if vocabulary == "script" else Vocabulary()
-    batch = RunningBatch(weights, shape, backend.compute_dtype, lists)
+    batch = RunningBatch(weights, shape, backend.cache_dtype, lists)
 
     def run(sources: list[list[int]], num_beams: int, num_tokens: int) -> int:
         options = DecodingOptions(num_beams=num_beams, min_new_tokens=num_tokens)

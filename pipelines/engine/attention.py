@@ -36,7 +36,8 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, lengths: Lengths) -> Ten
 
     Args:
         query: `[sequences, heads, queries, head_dim]`.
-        keys: `[sequences, heads, capacity, head_dim]`, capacity at least the longest length.
+        keys: `[sequences, heads, capacity, head_dim]`, capacity at least the longest length; kept in any float format,
+            computed in the query's.
         values: As `keys`.
         lengths: Of the sequences.
 
@@ -64,7 +65,8 @@ def most_attended(query: Tensor, keys: Tensor, lengths: Sequence[int]) -> Tensor
         keys: `[sequences, heads, capacity, head_dim]`.
         lengths: Tokens of each source.
     """
-    scores = torch.matmul(query, keys[:, :, : max(lengths)].transpose(-1, -2)).float() * query.shape[-1] ** -0.5
+    keys = keys[:, :, : max(lengths)].to(query.dtype)
+    scores = torch.matmul(query, keys.transpose(-1, -2)).float() * query.shape[-1] ** -0.5
     positions = torch.arange(max(lengths))[None, :]
     ends = torch.tensor(lengths)[:, None]
     beyond = (positions >= ends).to(scores.device)
@@ -75,6 +77,7 @@ def most_attended(query: Tensor, keys: Tensor, lengths: Sequence[int]) -> Tensor
 
 
 def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    keys, values = keys.to(query.dtype), values.to(query.dtype)
     if query.device.type != "cpu":
         return functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
     # On the CPU, for a query or a few, two products are twice as fast as the fused kernel.

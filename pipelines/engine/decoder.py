@@ -63,7 +63,7 @@ class Decoder:
         """
         cache.make_space()
         order = order_by_adapter(adapters) if any(adapters) else None
-        step = _Step(cache, self._shape, order, attended)
+        step = _Step(cache, self._shape, self._weights.positions.dtype, order, attended)
         hidden = embed(self._weights, self._shape, *step.ids_and_positions(tokens))
         together = adapters if order is None else [adapters[row] for row in order]
         for index, layer in enumerate(adapt_layers(self._weights.decoder, "decoder", together)):
@@ -102,16 +102,20 @@ class _Step:
     """
 
     def __init__(
-        self, cache: KeyValueCache, shape: ModelShape, order: list[int] | None, attended: list[int] | None
+        self,
+        cache: KeyValueCache,
+        shape: ModelShape,
+        dtype: torch.dtype,
+        order: list[int] | None,
+        attended: list[int] | None,
     ) -> None:
         self.cache = cache
         self.attended = attended
         self._shape = shape
         self._device = cache.self_kv.device
-        self._dtype = cache.self_kv.dtype
         self._positions = list(chain.from_iterable(map(repeat, cache.positions, cache.widths)))
-        self.self_lengths = Lengths([p + 1 for p in self._positions], self._dtype, self._device)
-        self.cross_lengths = Lengths(cache.source_lengths, self._dtype, self._device)
+        self.self_lengths = Lengths([p + 1 for p in self._positions], dtype, self._device)
+        self.cross_lengths = Lengths(cache.source_lengths, dtype, self._device)
         self._same_position = min(self._positions) == max(self._positions)
         self._position_ids = self._tensor(self._positions)
         self._rows = torch.arange(len(self._positions), device=self._device)
@@ -145,7 +149,7 @@ class _Step:
         if self._same_position:
             memory[:, : len(self._rows), :, self._positions[0]] = keys_values.transpose(0, 1)
         else:
-            memory[:, self._rows, :, self._position_ids] = keys_values
+            memory[:, self._rows, :, self._position_ids] = keys_values.to(memory.dtype)
 
     def to_groups(self, rows: Tensor) -> Tensor:
         """From the step's order `[rows, d]` to `[groups, widest group, d]`; narrower groups repeat their last row."""

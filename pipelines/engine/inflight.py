@@ -163,12 +163,12 @@ class InflightEngine:
         )
         memory_bytes = decoding_memory_bytes(device) if memory_bound_bytes is None else memory_bound_bytes
         return cls(
-            RunningBatch(weights, shape, backend.compute_dtype, load_vocabulary(vocabulary, tokenizer, shortlist_file)),
+            RunningBatch(weights, shape, backend.cache_dtype, load_vocabulary(vocabulary, tokenizer, shortlist_file)),
             tokenizer,
             info,
             read_adapter=partial(read_adapter, shape=shape, dtype=backend.compute_dtype, device=device),
             scheduler=Scheduler(
-                max_rows, max_cached_tokens=memory_bytes // shape.cached_token_bytes(backend.compute_dtype)
+                max_rows, max_cached_tokens=memory_bytes // shape.cached_token_bytes(backend.cache_dtype)
             ),
             max_rows=max_rows,
             bound=LengthBound(max_length_ratio, max_length_extra_tokens, shape.max_positions - _PREFIX_LENGTH),

@@ -35,11 +35,13 @@ class Backend(Protocol):
     Attributes:
         name: `int8`, `bfloat16`, `float16` or `float32`.
         compute_dtype: Of activations between the layers.
+        cache_dtype: Of the keys and values that are kept.
         device: Where the weights live.
     """
 
     name: str
     compute_dtype: torch.dtype
+    cache_dtype: torch.dtype
     device: torch.device
 
     def prepare(self, weight: Tensor) -> dict[str, Tensor]:
@@ -85,6 +87,7 @@ class DenseBackend:
     def __init__(self, dtype: str = "float32", device: torch.device | None = None) -> None:
         self.name = dtype
         self.compute_dtype: torch.dtype = getattr(torch, dtype)
+        self.cache_dtype = self.compute_dtype
         self.device = device or torch.device("cpu")
 
     def prepare(self, weight: Tensor) -> dict[str, Tensor]:
@@ -103,6 +106,7 @@ class PackedBfloat16Backend:
 
     name = "bfloat16"
     compute_dtype = torch.bfloat16
+    cache_dtype = torch.bfloat16
     device = torch.device("cpu")
 
     def prepare(self, weight: Tensor) -> dict[str, Tensor]:
@@ -126,6 +130,7 @@ class Int8Backend:
 
     name = "int8"
     compute_dtype = torch.float32
+    cache_dtype = torch.float16  # its 11 bits are finer than the 8 of what keys and values are computed from
     device = torch.device("cpu")
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ def running_batch(
     shape = ModelShape.from_config(model.config)
     backend = choose_backend(dtype, torch.device("cpu"))
     stored = dict(prepare(model.state_dict(), shape, backend))
-    return RunningBatch(assemble(stored, shape, backend), shape, backend.compute_dtype, vocabulary)
+    return RunningBatch(assemble(stored, shape, backend), shape, backend.cache_dtype, vocabulary)
 
 
 @torch.no_grad()
