@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.workers import HUGE_PAGES
+
 NUM_THREADS = int(os.environ.get("OMP_NUM_THREADS", "2"))
 LIMIT_ROWS = 32
 
@@ -45,7 +47,7 @@ class QueueWorker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(num_threads)},
+            env={**os.environ, **HUGE_PAGES, "OMP_NUM_THREADS": str(num_threads)},
         )
         self._read()
 

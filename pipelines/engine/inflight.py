@@ -6,12 +6,10 @@ Knows the tokenizer, the scheduler and the batch; nothing of Ray, HTTP or event 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,55 +17,26 @@ import torch
 from transformers import M2M100Config
 
 from pipelines.engine.adapter_weights import read_adapter
-from pipelines.engine.batch import Finished, Request, RunningBatch
+from pipelines.engine.batch import Request, RunningBatch
 from pipelines.engine.checkpoint import Checkpoint
 from pipelines.engine.device import decoding_memory_bytes
-from pipelines.engine.length import LengthBound, least_new_tokens
+from pipelines.engine.length import LengthBound
 from pipelines.engine.linear import choose_backend
 from pipelines.engine.lora import Adapter
 from pipelines.engine.residents import ResidentAdapters
-from pipelines.engine.scheduler import Scheduler, Ticket
-from pipelines.engine.search import Output
+from pipelines.engine.rows import Row, RowDesk
+from pipelines.engine.scheduler import Scheduler
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.state import load_prepared
 from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.engine.vocabulary import VocabularyKind, load_vocabulary
 from pipelines.engine.weights import assemble
-from pipelines.errors import (
-    DeadlineExceededError,
-    EngineError,
-    TranslationError,
-    UnavailableError,
-    UnsupportedOptionError,
-)
+from pipelines.errors import DeadlineExceededError, EngineError, TranslationError, UnavailableError
 from pipelines.protocols import EncodedSegment, EngineStats
-from pipelines.text.validity import check_text
-from pipelines.types import (
-    DecodingOptions,
-    Failure,
-    Hypothesis,
-    LoadedAdapter,
-    ModelInfo,
-    Outcome,
-    Segment,
-    Translation,
-)
+from pipelines.types import Failure, LoadedAdapter, ModelInfo, Outcome, Segment
 
 _LOGGER = logging.getLogger(__name__)
 _PREFIX_LENGTH = 2  # `</s>` and the target language
-
-
-@dataclass(slots=True)
-class _Row:
-    """A submitted segment until its future is resolved."""
-
-    encoded: EncodedSegment
-    request: Request
-    future: Future[Outcome]
-
-    @property
-    def num_rows(self) -> int:
-        return self.request.options.num_beams
 
 
 class InflightEngine:
@@ -103,14 +72,13 @@ class InflightEngine:
         self._adapters: ResidentAdapters[Adapter] = ResidentAdapters()
         self._scheduler = scheduler
         self._max_rows = max_rows
-        self._bound = bound
+        self._desk = RowDesk(tokenizer, self._adapters, max_rows, bound)
         self._clock = clock
-        self._rows: dict[int, _Row] = {}  # of the thread
-        self._next_key = 0
+        self._rows: dict[int, Row] = {}  # of the thread
         self._num_steps = 0
         self._num_row_steps = 0
         self._changed = threading.Condition()  # guards what follows
-        self._inbox: list[_Row] = []
+        self._inbox: list[Row] = []
         self._num_rows_inside = 0
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="inflight-engine", daemon=True)
@@ -194,7 +162,9 @@ class InflightEngine:
         with self._changed:
             for encoded, future in zip(rows, futures, strict=True):
                 try:
-                    row = self._row(encoded, future)
+                    if self._closing:
+                        raise UnavailableError("the engine is closed")
+                    row = self._desk.accept(encoded, future)
                 except TranslationError as error:
                     future.set_result(Failure(error))
                     continue
@@ -233,44 +203,6 @@ class InflightEngine:
             self._changed.notify()
         self._thread.join()
 
-    def _row(self, encoded: EncodedSegment, future: Future[Outcome]) -> _Row:
-        """Accept a segment; from here on it uses its adapter.
-
-        Raises:
-            TranslationError: It cannot be decoded; nothing has changed.
-        """
-        if self._closing:
-            raise UnavailableError("the engine is closed")
-        segment = encoded.segment
-        _refuse_impossible(segment.decoding, self._max_rows)
-        target_lang_id = self._tokenizer.target_prefix(segment.target_lang)[1]
-        version, num_rows = segment.adapter, segment.decoding.num_beams
-        forced = self._forced(segment.decoding.target_prefix)
-        self._next_key += 1
-        request = Request(
-            key=self._next_key,
-            source=encoded.token_ids,
-            target_lang_id=target_lang_id,
-            max_new_tokens=min(self._bound.of(encoded), self._bound.max_tokens - len(forced)),
-            options=replace(segment.decoding, min_new_tokens=least_new_tokens(encoded)),
-            forced=forced,
-            adapter=None if version is None else self._adapters.acquire(version, num_rows),
-        )
-        return _Row(encoded, request, future)
-
-    def _forced(self, target_prefix: str) -> tuple[int, ...]:
-        """Return the tokens of what an output begins with."""
-        if not target_prefix:
-            return ()
-        check_text(target_prefix, "target_prefix")
-        (tokens,) = self._tokenizer.encode_target([target_prefix])
-        if len(tokens) >= self._bound.max_tokens:
-            raise UnsupportedOptionError(
-                f"target_prefix has {len(tokens)} tokens; accepted are fewer than {self._bound.max_tokens}",
-                field="target_prefix",
-            )
-        return tuple(tokens)
-
     # What follows runs in the engine's thread.
 
     def _run(self) -> None:
@@ -291,7 +223,7 @@ class InflightEngine:
             arrived, self._inbox = self._inbox, []
         for row in arrived:
             self._rows[row.request.key] = row
-            self._scheduler.add(self._ticket(row))
+            self._scheduler.add(row.ticket)
         return not self._closing
 
     def _turn(self) -> None:
@@ -302,7 +234,7 @@ class InflightEngine:
             self._num_steps += 1
             self._num_row_steps += sum(ticket.num_rows for ticket in self._scheduler.running)
             for finished in self._batch.step():
-                self._resolve(finished.key, self._outcome(finished))
+                self._resolve(finished.key, self._desk.outcome(self._rows[finished.key], finished))
 
     def _forget(self) -> None:
         """Drop rows that nobody waits for any more."""
@@ -342,66 +274,11 @@ class InflightEngine:
         row = self._rows.pop(key)
         self._scheduler.leave(key)
         self._batch.drop({key})
-        version = row.encoded.segment.adapter
-        if version is not None:
-            self._adapters.release(version, row.num_rows)
+        self._desk.release(row)
         with self._changed:
             self._num_rows_inside -= row.num_rows
         if row.future.set_running_or_notify_cancel():
             row.future.set_result(outcome)
-
-    def _ticket(self, row: _Row) -> Ticket:
-        request, segment = row.request, row.encoded.segment
-        return Ticket(
-            key=request.key,
-            num_rows=row.num_rows,
-            num_source_tokens=len(request.source),
-            num_cached_tokens=len(request.source) + row.num_rows * (len(request.forced) + request.max_new_tokens + 1),
-            priority=segment.priority,
-            deadline=math.inf if segment.deadline_unix_s is None else segment.deadline_unix_s,
-        )
-
-    def _outcome(self, finished: Finished) -> Outcome:
-        if not finished.outputs:
-            return Failure(EngineError("the model returned no usable numbers for this segment"))
-        row = self._rows[finished.key]
-        texts = self._tokenizer.decode([[*row.request.forced, *output.tokens] for output in finished.outputs])
-        best = finished.outputs[0]
-        encoded = row.encoded
-        hypotheses = tuple(
-            Hypothesis(text, _score(output)) for text, output in zip(texts, finished.outputs, strict=True)
-        )
-        return Translation(
-            text=texts[0],
-            score=_score(best),
-            num_source_tokens=encoded.num_tokens,
-            num_target_tokens=len(best.tokens),
-            finish=best.finish,
-            alternatives=hypotheses if len(hypotheses) > 1 else (),
-            unknown_spans=encoded.unknown_spans,
-            alignment=best.attended,
-            links=tuple(
-                self._tokenizer.links(encoded.segment.text, row.request.forced, best.tokens, best.attended)
-                if best.attended
-                else ()
-            ),
-        )
-
-
-def _refuse_impossible(options: DecodingOptions, max_rows: int) -> None:
-    if not 1 <= options.num_beams <= max_rows:
-        raise UnsupportedOptionError(
-            f"num_beams is {options.num_beams}; this engine decodes 1 to {max_rows} rows together", field="num_beams"
-        )
-    if not 1 <= options.num_hypotheses <= options.num_beams:
-        raise UnsupportedOptionError(
-            f"num_hypotheses is {options.num_hypotheses}; accepted is 1 to num_beams ({options.num_beams})",
-            field="num_hypotheses",
-        )
-
-
-def _score(output: Output) -> float:
-    return output.log_prob / len(output.tokens)
 
 
 def _engine_error(error: Exception) -> EngineError:
