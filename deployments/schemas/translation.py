@@ -90,7 +90,7 @@ class TranslationWarning(WireModel):
         json_schema_extra={"examples": [{"code": "same_language", "message": "the text is returned as it is"}]}
     )
 
-    code: str = Field(description="Stable name of the kind of warning.")
+    code: str = Field(description="Stable name of the kind of warning; docs/quality.md explains each.")
     message: str
     segment: int | None = Field(None, description="Which sentence of the text it is about, counted from 0.")
 

@@ -46,3 +46,11 @@ def test_every_folder_has_its_line() -> None:
         path.relative_to(_ROOT).parts[0] for path in _ROOT.glob("[a-z]*/**/*.py") if "site-packages" not in path.parts
     }
     assert code <= named
+
+
+def test_every_warning_is_explained() -> None:
+    """docs/quality.md has a row for each code that the pipeline gives, and for no other."""
+    document = (_ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
+    table = document.partition("| code | what was seen |")[2].partition("\n\n")[0]
+    sources = "".join(path.read_text(encoding="utf-8") for path in (_ROOT / "pipelines").rglob("*.py"))
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(re.findall(r'Notice\(\s*"(\w+)"', sources))
