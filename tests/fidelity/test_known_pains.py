@@ -6,7 +6,9 @@ The numbers are those of the table in docs/quality.md, which says where each was
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,9 @@ from deployments.api import create_api
 from deployments.service import TranslationService
 from pipelines.cache.key import segment_key
 from pipelines.cache.memory import MemoryStore
+from pipelines.cache.read_through import ReadThroughCache
 from pipelines.engine.checkpoint import locate_checkpoint
+from pipelines.engine.identity import IdentityEngine
 from pipelines.engine.inflight import InflightEngine
 from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.errors import StartupError, TextTooLongError, UndetectedLanguageError, UnknownLanguageError
@@ -226,6 +230,22 @@ async def test_pain_14_memory_is_bounded() -> None:
     assert stats.entries <= 100
     assert stats.size_bytes is not None
     assert stats.size_bytes <= 10_000
+
+
+async def test_pain_14_requests_leave_nothing_behind() -> None:
+    """Through all stages, a thousand texts that never were before: not one block of memory for each stays."""
+    store = MemoryStore(max_entries=20, max_bytes=100_000, ttl_s=None)
+    pipeline = TranslationPipeline(ReadThroughCache(store, EngineStation(IdentityEngine()), "model"))
+
+    async def kept_blocks_after(numbers: range) -> int:
+        for number in numbers:
+            text = f"<p>Text {number} is <b>here</b>, %s.</p>"
+            await pipeline.translate(TranslationRequest(text, "en", "es", format="html"))
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    before = await kept_blocks_after(range(200))
+    assert await kept_blocks_after(range(200, 1200)) - before < 1000
 
 
 async def test_pain_15_healthy_means_that_a_translation_came_back() -> None:
