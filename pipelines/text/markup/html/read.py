@@ -7,6 +7,7 @@ What is language, what stays inline and which attributes are translated follows 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from pipelines.errors import UnknownLanguageError
@@ -51,6 +52,7 @@ class _Element:
         reads: Whether its text is language.
         language: FLORES-200 code, or None where it is the document's.
         in_svg: Whether it is, or is inside, a picture.
+        is_preformatted: Whether white space in it means what it is.
         is_inline: Whether its tags stay with their words.
         embeds: Whether the whole of it stands in a sentence as a word does.
     """
@@ -60,6 +62,7 @@ class _Element:
     reads: bool = True
     language: str | None = None
     in_svg: bool = False
+    is_preformatted: bool = False
     is_inline: bool = False
     embeds: bool = False
 
@@ -76,6 +79,7 @@ class _Reader:
         # The innermost of what is embedded is built first; the document itself is the outermost.
         self._builders = [DocumentBuilder(text, escape)]
         self._stack: list[_Element] = []
+        self._num_open: Counter[str] = Counter()
 
     def read(self) -> list[Part]:
         for token in tokenize(self._text):
@@ -104,13 +108,13 @@ class _Reader:
         elif token.kind == "comment":
             self._builder.add_tag(token.raw)
         else:
-            collapse = not any(each.name in PREFORMATTED for each in self._stack)
-            add_characters(self._builder, token.raw, collapse_space=collapse)
+            add_characters(self._builder, token.raw, collapse_space=not self._element.is_preformatted)
 
     def _open(self, token: Token) -> None:
         element = self._opened(token)
         parts = self._tag_parts(token, element)
         self._stack.append(element)
+        self._num_open[element.name] += 1
         if element.embeds:
             self._builders.append(self._builder.inner())
         elif element.is_inline:
@@ -120,18 +124,22 @@ class _Reader:
         self._builder.language = element.language
 
     def _close(self, token: Token) -> None:
-        depths = [depth for depth, each in enumerate(self._stack) if each.name == token.name]
-        if not depths:
+        if not self._num_open[token.name]:
             stray_tag = self._element.has_language and token.name not in BLOCKS
             self._add_closing(token, _Element(is_inline=stray_tag))
             return
-        while len(self._stack) > depths[-1] + 1:
-            if self._stack.pop().embeds:
+        # What is still open inside it ends with it.
+        while (closed := self._pop()).name != token.name:
+            if closed.embeds:
                 self._end_embedded()
-        closed = self._stack.pop()
         self._add_closing(token, closed)
         if closed.embeds:
             self._end_embedded()
+
+    def _pop(self) -> _Element:
+        element = self._stack.pop()
+        self._num_open[element.name] -= 1
+        return element
 
     def _add_closing(self, token: Token, closed: _Element) -> None:
         if closed.is_inline and not closed.embeds:
@@ -160,13 +168,14 @@ class _Reader:
         translate = _translate_state(token, outer)
         language = self._language_of(token, outer)
         is_inline = outer.has_language and token.name not in BLOCKS
-        unread = token.name in UNREAD or _is_unknown(token) or (is_inline and language not in (None, outer.language))
+        unread = token.name in UNREAD or _is_foreign(token, language, outer, is_inline)
         too_deep = self._depth + len(self._builders) > _MAX_DEPTH
         in_svg = outer.in_svg or token.name == "svg"
         asked_for = wanted in ("yes", "", None) or (in_svg and token.name in READ_IN_SVG)
         reads = not unread and not too_deep and (outer.reads or asked_for)
         embeds = is_inline and (token.name in EMBEDDED or not (translate and reads))
-        return _Element(token.name, translate, reads, language, in_svg, is_inline, embeds)
+        preformatted = outer.is_preformatted or token.name in PREFORMATTED
+        return _Element(token.name, translate, reads, language, in_svg, preformatted, is_inline, embeds)
 
     def _language_of(self, token: Token, outer: _Element) -> str | None:
         """The language of an element, or None where it is the document's.
@@ -180,8 +189,8 @@ class _Reader:
 
     def _tag_parts(self, token: Token, element: _Element) -> tuple[Part, ...]:
         """The tag in parts, where it has an attribute that is language; else nothing."""
-        kept = _is_unknown(token) or (element.is_inline and element.language not in (None, self._element.language))
-        if kept or not element.translate:
+        foreign = _is_foreign(token, element.language, self._element, element.is_inline)
+        if foreign or not element.translate:
             return ()
         declared = _resolve(token.attributes.get("lang")) if element.reads else None
         return tag_parts(token, language=element.language, declared=declared, read_document=self._read_inner)
@@ -201,8 +210,12 @@ def _translate_state(token: Token, outer: _Element) -> bool:
     return outer.translate
 
 
+def _is_foreign(token: Token, language: str | None, outer: _Element, is_inline: bool) -> bool:
+    """Whether an element is kept for its language: one of which no model here knows, or another within a sentence."""
+    return _is_unknown(token) or (is_inline and language not in (None, outer.language))
+
+
 def _is_unknown(token: Token) -> bool:
-    """Whether an element is in a language that no model here reads, such as Latin."""
     declared = token.attributes.get("lang") or ""
     well_formed = _LANGUAGE_TAG.match(declared) and not declared.lower().startswith(("und", "mul", "zxx"))
     return bool(well_formed) and token.name not in ROOTS and _resolve(declared) is None

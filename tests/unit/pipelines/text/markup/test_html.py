@@ -127,6 +127,12 @@ async def test_depth_is_bounded(unit: str) -> None:
     assert (await _shout(source)).text.lower() == source.lower()
 
 
+@pytest.mark.parametrize("source", ["<b>" * 8000 + "</i>" * 8000, "<b>x" * 10_000, "<b>" * 8000 + "<i>x</i>" * 4000])
+def test_deep_documents_cost_little(source: str) -> None:
+    """What is never closed is looked through for no other element."""
+    assert raw_of(read_html(source)) == source
+
+
 def test_documents_in_documents_are_bounded() -> None:
     """A document in a document, and so on, is read a few times."""
     source = "one"
