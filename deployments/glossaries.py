@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 from cachetools import LRUCache
-from redis.asyncio import Redis
 
 from configs.schema import GlossarySettings
+from deployments.access.redis_store import access_redis
 from deployments.schemas import TranslateRequest
 from deployments.schemas import glossaries as schemas
 from pipelines.errors import (
@@ -145,9 +145,7 @@ def configured_glossaries(settings: GlossarySettings, root: Path) -> Glossaries:
     if settings.store == "redis" and settings.redis_url is not None:
         timeout_s = settings.redis_timeout_ms / 1000
         url = settings.redis_url.get_secret_value()
-        store = RedisGlossaryStore(
-            Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, driver_info=None)
-        )
+        store = RedisGlossaryStore(access_redis(url, timeout_s))
     return Glossaries(store, max_terms=settings.max_terms)
 
 

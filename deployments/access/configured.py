@@ -39,10 +39,10 @@ def configured_access(settings: AccessSettings, *, slot_lease_s: float = 60.0) -
         settings: Who may do what.
         slot_lease_s: Longest time that a request may take.
     """
-    store = key_store(settings)
     timeout_s = settings.redis_timeout_ms / 1000
     redis_url = _redis_url(settings)
-    breaker = CircuitBreaker()
+    breaker = CircuitBreaker()  # one Redis, one state
+    store = key_store(settings, breaker)
     guard = Guard(
         Authenticator(settings.keys, store, lifetime_s=settings.key_lifetime_s, grace_s=settings.key_grace_s),
         ProxyTrust(settings.trusted_proxies),
@@ -54,11 +54,11 @@ def configured_access(settings: AccessSettings, *, slot_lease_s: float = 60.0) -
     return Access(guard, Meter(store), settings.cors_origins, None if redis_url is None else breaker)
 
 
-def key_store(settings: AccessSettings) -> KeyStore:
-    """Return the store of the keys."""
+def key_store(settings: AccessSettings, breaker: CircuitBreaker | None = None) -> KeyStore:
+    """Return the store of the keys; `breaker` is that of its Redis."""
     redis_url = _redis_url(settings)
     if redis_url is not None:
-        return RedisKeyStore(access_redis(redis_url, settings.redis_timeout_ms / 1000))
+        return RedisKeyStore(access_redis(redis_url, settings.redis_timeout_ms / 1000), breaker)
     return SqliteKeyStore(ROOT / settings.sqlite_file)
 
 

@@ -12,6 +12,7 @@ import pytest
 from deployments.access.keys import KeyLimits, make_key
 from deployments.access.redis_store import RedisKeyStore, access_redis
 from deployments.access.store import KeyStore, SqliteKeyStore, Usage
+from pipelines.breaker import CircuitBreaker
 from pipelines.errors import UnavailableError
 from tests.redis_server import RedisServer, running_redis
 
@@ -69,3 +70,57 @@ async def test_a_store_that_cannot_be_used_says_so_without_details(tmp_path: Pat
     with pytest.raises(UnavailableError, match=r"^the store of the keys cannot be reached$"):
         await RedisKeyStore(client).all()
     await client.aclose()
+
+
+async def test_a_redis_that_is_gone_is_left_alone_until_a_probe_finds_it(tmp_path: Path) -> None:
+    """After three failures in a row operations fail at once; after the cool-down one of them tries."""
+    now_s = 0.0
+    breaker = CircuitBreaker(cool_down_s=5.0, clock_s=lambda: now_s)
+    with running_redis(tmp_path) as server:
+        client = access_redis(f"redis://127.0.0.1:{server.port}/1", timeout_s=5)
+        store = RedisKeyStore(client, breaker)
+        assert await store.all() == []
+        server.kill()
+        for _ in range(3):
+            assert breaker.state == "closed"
+            with pytest.raises(UnavailableError):
+                await store.all()
+        server.start()
+        with pytest.raises(UnavailableError):
+            await store.all()
+        assert breaker.state == "open"
+        now_s = 5.0
+        assert await store.all() == []
+        assert breaker.state == "closed"
+        await client.aclose()
+
+
+async def test_a_redis_that_is_full_is_not_left_alone(tmp_path: Path) -> None:
+    """It refuses what is written and still says which keys there are."""
+    breaker = CircuitBreaker()
+    with running_redis(tmp_path) as server:
+        client = access_redis(f"redis://127.0.0.1:{server.port}/1", timeout_s=5)
+        store = RedisKeyStore(client, breaker)
+        _, record = make_key("Ann", ("translate",), KeyLimits())
+        await store.put(record)
+        server.command("CONFIG", "SET", "maxmemory", "1")
+        for _ in range(4):
+            with pytest.raises(UnavailableError):
+                await store.put(record)
+        assert await store.get(record.id) == record
+        assert breaker.state == "closed"
+        await client.aclose()
+
+
+async def test_a_redis_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
+    """An operation is tried twice within its time-out, not as often as the client library would."""
+    with running_redis(tmp_path) as server:
+        client = access_redis(f"redis://127.0.0.1:{server.port}/1", timeout_s=0.05)
+        retry = client.get_retry()
+        assert retry is not None
+        assert retry.get_retries() == 1
+        server.freeze()
+        with pytest.raises(UnavailableError):
+            await RedisKeyStore(client).all()
+        server.thaw()
+        await client.aclose()
