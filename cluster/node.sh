@@ -41,15 +41,7 @@ main() {
 
 stop() {
     if [[ $ROLE == head ]]; then
-        # Without an application left, replicas finish what they have while the proxies still answer.
-        local nothing
-        nothing=$(mktemp --suffix .yaml)
-        echo 'applications: []' >"$nothing"
-        serve deploy "$nothing" || true
-        for _ in {1..60}; do
-            if serve status | grep -q '^applications: {}'; then break; fi
-            sleep 1
-        done
+        python -m deployments.drain || true
     fi
     ray stop --grace-period 60
     exit 0

@@ -101,6 +101,10 @@ class IngressDeployment:
             metrics_token=self._settings.metrics.token,
         )
 
+    async def num_ongoing(self) -> int:
+        """Return how many translations this replica works on; see `deployments.drain`."""
+        return self._service.num_ongoing
+
     async def _sample(self) -> None:
         if self._adapters is not None:
             self._adapter_metrics.sample(self._adapters.served)

@@ -32,21 +32,20 @@ os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 
 import ray
 import yaml
-from ray import serve
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
-from ray.exceptions import RayError
-from ray.serve.exceptions import RayServeException
 from rich.console import Console
 
 from configs.errors import ConfigError
 from configs.loader import ROOT, load_settings
 from configs.schema import Settings
+from deployments.drain import drain
 from pipelines.errors import StartupError
 
 _LOGGER = logging.getLogger(__name__)
 _CONFIG = ROOT / "serve_config.yaml"
 _HOST = "127.0.0.1"
 _START_TIMEOUT_S = 1800.0
+_MAX_SUBMISSIONS = 3
 _SAMPLE = {"text": "Where is the pharmacy?", "source_lang": "eng_Latn", "target_lang": "spa_Latn"}
 
 
@@ -70,7 +69,7 @@ def main(port: int = 8000) -> int:
                 _announce(port, dashboard_url, settings, console)
                 stop.wait()
             console.print("Stopping ...")
-            _drain(settings.limits.request_timeout_s)
+            drain(dashboard_url, settings.limits.request_timeout_s)
     except (StartupError, ConfigError) as error:
         console.print(f"[red]Cannot start:[/red] {error}")
         return 1
@@ -142,8 +141,8 @@ def _deploy(dashboard_url: str, config: dict[str, Any], console: Console, stop: 
     (application,) = config["applications"]
     port = config["http_options"]["port"]
     client = ServeSubmissionClient(dashboard_url)
-    client.deploy_applications(config)
     deadline_s = time.monotonic() + _START_TIMEOUT_S
+    _submit(client, config)
     with console.status("Loading the model and warming up ..."):
         while not stop.wait(0.3):
             details = client.get_serve_details()["applications"].get(application["name"], {})
@@ -155,19 +154,22 @@ def _deploy(dashboard_url: str, config: dict[str, Any], console: Console, stop: 
                 raise StartupError(f"the application is still {details.get('status')} after {_START_TIMEOUT_S:g} s")
 
 
-def _drain(longest_s: float) -> None:
-    """Let the replicas finish what they have; new requests are refused meanwhile.
+def _submit(client: ServeSubmissionClient, config: dict[str, Any]) -> None:
+    """Hand the application to Serve, again where its proxies took longer than it waits: the machine is busy.
 
-    Not `serve.shutdown`, which ends the proxies, and with them the connections of what is in flight, at once.
+    Raises:
+        StartupError: Serve cannot be started.
     """
-    (application,) = yaml.safe_load(_CONFIG.read_text(encoding="utf-8"))["applications"]
-    give_up_s = time.monotonic() + longest_s
-    try:
-        serve.delete(application["name"], _blocking=False)
-        while application["name"] in serve.status().applications and time.monotonic() < give_up_s:
-            time.sleep(0.2)
-    except (RayError, RayServeException) as error:  # Ray is ending by itself, or nothing was deployed
-        _LOGGER.warning("what was in flight could not be waited for: %s", error)
+    for attempt in range(_MAX_SUBMISSIONS):
+        try:
+            client.deploy_applications(config)
+        except RuntimeError as error:
+            _LOGGER.warning("Ray Serve did not start: %s", error)
+            if attempt + 1 == _MAX_SUBMISSIONS:
+                reason = str(error).strip().splitlines()[-1]
+                raise StartupError(f"Ray Serve did not start, tried {_MAX_SUBMISSIONS} times: {reason}") from error
+        else:
+            return
 
 
 def _reason(details: dict[str, Any]) -> str:

@@ -76,6 +76,11 @@ class TranslationService:
         self._probe_lock = asyncio.Lock()
 
     @property
+    def num_ongoing(self) -> int:
+        """Translations that this replica of the ingress works on."""
+        return self._num_ongoing
+
+    @property
     def uptime_s(self) -> float:
         """Seconds since this replica of the ingress started."""
         return time.monotonic() - self._started_s

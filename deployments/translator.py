@@ -116,6 +116,7 @@ class TranslatorDeployment:
             "num_rows": self._num_rows,
             "mean_batch_rows": self._num_rows / max(1, self._num_batches),
             "num_waiting": self._station.num_waiting,
+            "num_decoding": self._engine.stats().num_rows,
             "backlog_tokens": round(self._station.backlog.tokens),
             "tokens_per_s": self._station.backlog.tokens_per_s,
             "num_refused": self._station.backlog.num_refused,

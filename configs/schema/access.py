@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, ByteSize, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    ByteSize,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    model_validator,
+)
 
 from configs.schema.section import MIB, Name, PositiveBytes, Section
 
@@ -33,8 +42,8 @@ class LimitSettings(Section):
     """Time after which a request is answered with 504."""
     body_timeout_s: PositiveFloat = 20.0
     """Time within which a client sends its whole body; over it 408."""
-    max_ongoing_requests: PositiveInt = 256
-    """Requests that one ingress replica works on at the same time; over it 503 with Retry-After."""
+    max_ongoing_requests: NonNegativeInt = 256
+    """Requests that one ingress replica works on at the same time; over it 503 with Retry-After. 0 refuses all."""
 
 
 def _rate(rate: str) -> str:

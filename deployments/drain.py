@@ -1,0 +1,87 @@
+"""Ends the application without losing what is in flight: `python -m deployments.drain`, on a node of the cluster.
+
+First every ingress replica refuses what comes (503 with `Retry-After`, so that a load balancer goes elsewhere), then
+what it has is finished, and only then the application is deleted. Deleting it at once would take the translators from
+requests that have a second question for them, and ending the proxies (`serve shutdown`) the connections from all.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray import serve
+from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+
+from configs.loader import load_settings
+
+_LOGGER = logging.getLogger(__name__)
+_LOCAL_DASHBOARD = "http://127.0.0.1:8265"
+_PAUSE_S = 0.2
+_REFUSE_ALL = {"max_ongoing_requests": 0}
+
+
+def main() -> int:
+    """Drain the application of the cluster that this node belongs to."""
+    ray.init(address="auto", logging_level=logging.ERROR, log_to_driver=False)
+    drain(_LOCAL_DASHBOARD, load_settings().limits.request_timeout_s)
+    return 0
+
+
+def drain(dashboard_url: str, longest_s: float) -> None:
+    """Finish what is in flight, then delete every application. Needs a connection to Ray.
+
+    Args:
+        dashboard_url: Of the cluster.
+        longest_s: After which what is still in flight is given up.
+    """
+    give_up_s = time.monotonic() + longest_s
+    try:
+        client = ServeSubmissionClient(dashboard_url)
+        applications = {name: each["deployed_app_config"] for name, each in _applications(client).items()}
+        if not all(applications.values()):
+            return  # deployed by other means
+        client.deploy_applications({"applications": [_refusing(each) for each in applications.values()]})
+        _wait(lambda: all(map(_is_idle, applications)), give_up_s)
+        for name in applications:
+            serve.delete(name, _blocking=False)
+        _wait(lambda: not serve.status().applications, give_up_s)
+    except (RayError, RayServeException, RuntimeError, OSError) as error:  # Ray is ending by itself
+        _LOGGER.warning("what was in flight could not be waited for: %s", error)
+
+
+def _applications(client: ServeSubmissionClient) -> dict[str, Any]:
+    found: dict[str, Any] = client.get_serve_details()["applications"]
+    return found
+
+
+def _refusing(application: dict[str, Any]) -> dict[str, Any]:
+    """The same application, but for its ingress' limits: `user_config` is applied without a restart."""
+    deployments: list[dict[str, Any]] = application.get("deployments", [])
+    ingress: dict[str, Any] = next((each for each in deployments if each["name"] == "Ingress"), {"name": "Ingress"})
+    user_config: dict[str, Any] = ingress.get("user_config") or {}
+    limits = {**ingress, "user_config": user_config | _REFUSE_ALL}
+    return {**application, "deployments": [each for each in deployments if each is not ingress] + [limits]}
+
+
+def _is_idle(name: str) -> bool:
+    """Whether the limits are in force and nothing is in flight."""
+    if serve.status().applications[name].status.value != "RUNNING":
+        return False
+    counts: list[int] = serve.get_app_handle(name).broadcast("num_ongoing").results()
+    return not any(counts)
+
+
+def _wait(until: Callable[[], bool], give_up_s: float) -> None:
+    while time.monotonic() < give_up_s and not until():
+        time.sleep(_PAUSE_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
