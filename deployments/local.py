@@ -57,13 +57,13 @@ def main(port: int = 8000) -> int:
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    _stop_on_signals(stop)
     try:
         settings = load_settings()
         _check_machine(port)
         _build_demo_model(settings)
         with _running_ray(console) as dashboard_url:
+            _stop_on_signals(stop)  # Ray has taken SIGTERM for itself, and would end its processes at once
             _deploy(dashboard_url, _serve_config(settings, port), console, stop)
             if not stop.is_set():
                 _announce(port, dashboard_url, settings, console)
@@ -74,6 +74,11 @@ def main(port: int = 8000) -> int:
         console.print(f"[red]Cannot start:[/red] {error}")
         return 1
     return 0
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
 
 
 def _check_machine(port: int) -> None:
