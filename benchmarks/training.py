@@ -82,8 +82,9 @@ def _train(kind: str, *, quick: bool) -> dict[str, Any]:
     from configs.schema import LoraSettings, TrainingSettings
     from train.checkpoint import CheckpointStore
     from train.data.tokens import TokenizedPairs
+    from train.job import ModelPlan
     from train.loop import TrainingLoop
-    from train.model import ModelPlan, load_trainable, save_model, trained_weights
+    from train.model import load_trainable, save_model, trained_weights
     from train.records import DevRecord, Record, TrainRecord
 
     num_steps, num_pairs = (3, 4) if quick else (6, 8)

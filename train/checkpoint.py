@@ -112,3 +112,8 @@ class CheckpointStore:
 
     def _is_file(self, path: str) -> bool:
         return bool(self._filesystem.get_file_info(path).is_file)
+
+
+def result_store(checkpoint_location: str) -> CheckpointStore:
+    """Return where the finished model is, in the form that it is served in."""
+    return CheckpointStore(f"{checkpoint_location}/result", num_kept=1)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import BitsAndBytesConfig, M2M100ForConditionalGeneration
 
-from configs.schema import LoraSettings
 from pipelines.engine.checkpoint import DESCRIPTIVE_FILES
 from pipelines.errors import StartupError
-
-
-@dataclass(frozen=True, slots=True)
-class ModelPlan:
-    """How the model is trained.
-
-    Attributes:
-        lora: The adapter's shape; None trains every weight.
-        quantize: `4bit` keeps a frozen base in NF4 (QLoRA, Dettmers et al. 2023).
-        dtype: Of a frozen base's weights; weights that are trained are float32.
-        gradient_checkpointing: Compute activations twice to keep fewer of them.
-        seed: Of new weights.
-    """
-
-    lora: LoraSettings | None
-    quantize: str | None = None
-    dtype: torch.dtype = torch.float32
-    gradient_checkpointing: bool = False
-    seed: int = 0
+from train.job import ModelPlan
 
 
 def load_trainable(checkpoint: Path, plan: ModelPlan) -> nn.Module:

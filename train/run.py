@@ -21,15 +21,17 @@ from pipelines.engine.device import pick_float
 from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.errors import StartupError, UnknownLanguageError
 from pipelines.text.languages import resolve_language
-from train.checkpoint import CheckpointStore
+from train.checkpoint import CheckpointStore, result_store
 from train.data.check import CheckedData, DataSource, check_data
 from train.data.tokens import count_tokens_of
 from train.errors import TrainingError
-from train.model import ModelPlan
+from train.job import ModelPlan, TrainingJob
 from train.options import RunOptions
+from train.phases import Phases
 from train.progress import RunProgress
 from train.publish import publish_adapter, refuse_unpublishable
-from train.workers import TrainingJob, connected_to_ray, fit, result_store, runs_on_gpu
+from train.records import Record
+from train.workers import connected_to_ray, fit, runs_on_gpu
 
 RUN_FILE, DATA_FILE = "run.json", "data.json"
 RESULTS = {"lora": "adapter", "full": "model"}
@@ -54,6 +56,8 @@ def run_training(options: RunOptions, settings: Settings, console: Console) -> P
         TrainingError: Training failed, or the adapter did not pass the gate.
     """
     training = settings.training
+    phases = Phases("loading libraries")
+    phases.begin("checking")
     languages = _languages(options)
     _refuse_impossible(options, settings)
     checkpoint = locate_checkpoint(
@@ -67,17 +71,20 @@ def run_training(options: RunOptions, settings: Settings, console: Console) -> P
     record = _record(options, settings, checkpoint, checked)
     with ExitStack() as session:
         if not _is_finished(folder, record, options.resume):
+            phases.begin("starting Ray")
             with console.status("Starting Ray ..."):
                 session.enter_context(connected_to_ray(training))
             precision = _precision(training)
             folder.mkdir(parents=True, exist_ok=True)
             _write_json(folder / RUN_FILE, record)
             _write_json(folder / DATA_FILE, checked.report.as_json())
-            _train(options, settings, checkpoint, checked, folder, precision, console)
+            _train(options, settings, checkpoint, checked, folder, precision, console, phases)
             _write_json(folder / RUN_FILE, record | {"finished": True})
         console.print(f"The {RESULTS[options.kind]} is in {result}")
         if options.publish is not None:
+            phases.begin("evaluating and publishing")
             publish_adapter(folder, options, settings, checked, languages, console)
+    console.print(f"Where the time went:\n{phases.as_text()}")
     return result
 
 
@@ -205,6 +212,7 @@ def _train(
     folder: Path,
     precision: torch.dtype,
     console: Console,
+    phases: Phases,
 ) -> None:
     training = settings.training
     location = training.checkpoint_uri or str(folder / "checkpoints")
@@ -234,8 +242,14 @@ def _train(
         precision=precision,
         checkpoint_location=location,
     )
+    phases.begin("starting workers")
+
+    def show(record: Record) -> None:
+        phases.begin("training")
+        progress.show(record)
+
     with RunProgress(folder, folder.name, console) as progress:
-        fit(job, checked.roles, progress.show)
+        fit(job, checked.roles, show)
     with result_store(location).newest() as files:
         if files is None:
             raise TrainingError(f"no result was found in {location}")

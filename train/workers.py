@@ -7,16 +7,11 @@ is killed at the wrong moment could not be resumed.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 # Ray reads these when it is imported. Loopback only, but a web page can reach loopback: Ray asks for its token.
@@ -29,56 +24,17 @@ import numpy as np
 import numpy.typing as npt
 import ray
 import ray.train
-import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer, get_device, prepare_model
+from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
-from torch import nn
 
 from configs.schema import TrainingSettings
-from pipelines.engine.checkpoint import locate_checkpoint
-from pipelines.engine.device import pin_threads
-from pipelines.engine.tokenize import SegmentTokenizer
-from train.checkpoint import CheckpointStore
-from train.data.check import CheckedData, DataReport, DataSource, Role
-from train.data.tokens import TokenizedPairs, tokenize_pairs
 from train.errors import TrainingError
-from train.loop import TrainingLoop
-from train.model import ModelPlan, load_trainable, save_model
-from train.records import DevRecord, Record
-from train.score import QuickScore
+from train.job import TrainingJob
+from train.records import Record
 
 _POLL_S = 0.5
 _OBJECT_STORE_BYTES = 200 * 1024**2  # weights and text never go through it
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingJob:
-    """All that a worker needs to know.
-
-    Attributes:
-        settings: The course of training.
-        plan: The model.
-        peak_learning_rate: See `train.schedule`.
-        data: The text; every worker reads it itself.
-        report: What the check found in it.
-        model: Name of the base model, which every worker's machine can load.
-        model_revision: On the model hub, or None.
-        offline: Whether the model hub is out of bounds.
-        precision: Of the arithmetic.
-        checkpoint_location: A path or URI that all workers reach.
-    """
-
-    settings: TrainingSettings
-    plan: ModelPlan
-    peak_learning_rate: float
-    data: DataSource
-    report: DataReport
-    model: str
-    model_revision: str | None
-    offline: bool
-    precision: torch.dtype
-    checkpoint_location: str
 
 
 @contextmanager
@@ -144,11 +100,6 @@ def fit(job: TrainingJob, roles: npt.NDArray[np.uint8], on_record: Callable[[Rec
     queue.shutdown(force=True)
 
 
-def result_store(checkpoint_location: str) -> CheckpointStore:
-    """Return where the finished model is, in the form that it is served in."""
-    return CheckpointStore(f"{checkpoint_location}/result", num_kept=1)
-
-
 def runs_on_gpu(settings: TrainingSettings) -> bool:
     """Whether workers get a GPU each. Ray must be connected."""
     if settings.device != "auto":
@@ -187,70 +138,8 @@ def _reason(error: Exception) -> str:
     return "; ".join(dict.fromkeys(each[-1] for each in lines if each)) or str(error)
 
 
-# On the workers.
-
-
 def _work(config: dict[str, Any]) -> None:
-    job: TrainingJob = config["job"]
-    pin_threads(None)
-    checkpoint = locate_checkpoint(job.model, revision=job.model_revision, offline=job.offline)
-    tokenizer = SegmentTokenizer.from_checkpoint(checkpoint.path)
-    folders = _tokenized(job, ray.get(config["roles"]), tokenizer, checkpoint.revision)
-    train_folder, dev_folder = folders
-    model = load_trainable(checkpoint.path, job.plan)
-    settings = job.settings
-    dev_pairs = TokenizedPairs(dev_folder)
-    languages = (str(job.data.source_lang), str(job.data.target_lang))
-    loop = TrainingLoop(
-        model,
-        TokenizedPairs(train_folder, bidirectional=settings.bidirectional),
-        dev_pairs,
-        settings,
-        peak_learning_rate=job.peak_learning_rate,
-        precision=job.precision,
-        pad_id=tokenizer.pad_id,
-        store=CheckpointStore(job.checkpoint_location, settings.num_checkpoints_kept),
-        around=_RaySurroundings(config["queue"]),
-        score=QuickScore(dev_pairs, tokenizer, languages[1], settings.num_chrf_sentences).chrf
-        if settings.num_chrf_sentences
-        else None,
-    )
-    loop.run()
-    if ray.train.get_context().get_world_rank() == 0:
-        store = result_store(job.checkpoint_location)
-        store.save(0, lambda folder: save_model(model, checkpoint.path, folder, base_name=job.model))
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)  # others have opened them by now, or are done
+    """Run on each worker. What it takes to train is loaded there alone, not by the process that watches over them."""
+    from train.worker import work
 
-
-def _tokenized(
-    job: TrainingJob, roles: npt.NDArray[np.uint8], tokenizer: SegmentTokenizer, revision: str
-) -> tuple[Path, Path]:
-    """Return the folders of pairs to train on and to evaluate on, on this machine."""
-    name = hashlib.sha256(f"{job.report.fingerprint} {revision} {job.data}".encode()).hexdigest()[:20]
-    home = Path(tempfile.gettempdir()) / "nllb-ray-tokens"
-    checked = CheckedData(job.data, job.report, roles)
-    languages = (str(job.data.source_lang), str(job.data.target_lang))
-    folders = (home / f"{name}-train", home / f"{name}-dev")
-    for folder, role in zip(folders, (Role.TRAIN, Role.DEV), strict=True):
-        tokenize_pairs(folder, checked.pairs(role), tokenizer, languages)
-    return folders
-
-
-class _RaySurroundings:
-    """See `Surroundings`."""
-
-    def __init__(self, queue: Queue) -> None:
-        self.device = get_device()
-        self._queue = queue
-
-    def wrap(self, module: nn.Module) -> nn.Module:
-        options = {"broadcast_buffers": False, "gradient_as_bucket_view": True}
-        wrapped: nn.Module = prepare_model(module, parallel_strategy_kwargs=options)
-        return wrapped
-
-    def record(self, record: Record) -> None:
-        self._queue.put(record)
-
-    def synchronise(self, record: DevRecord) -> None:
-        ray.train.report({key: value for key, value in asdict(record).items() if value is not None})
+    work(config["job"], ray.get(config["roles"]), config["queue"].put)

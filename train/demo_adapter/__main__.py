@@ -37,6 +37,7 @@ _SETTINGS = {
     "lora-targets": "q_proj,k_proj,v_proj,out_proj,fc1,fc2",
     "dev-ratio": "0.1",
     "num-workers": "2",
+    "num-chrf-sentences": "4",
 }
 _NUM_SHOWN = 3
 _SERVED_TIMEOUT_S = 120.0

@@ -12,7 +12,8 @@ from configs.schema import GateSettings, LoraSettings
 from tests.tiny_model import make_tiny_checkpoint
 from train.dev_sets import general_pairs
 from train.evaluate import main
-from train.model import ModelPlan, load_trainable, save_model, trained_weights
+from train.job import ModelPlan
+from train.model import load_trainable, save_model, trained_weights
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,9 @@ from pipelines.engine.tokenize import SegmentTokenizer
 from tests.tiny_model import make_tiny_checkpoint
 from train.checkpoint import CheckpointStore
 from train.data.tokens import TokenizedPairs, tokenize_pairs
+from train.job import ModelPlan
 from train.loop import TrainingLoop
-from train.model import ModelPlan, load_trainable, trained_weights
+from train.model import load_trainable, trained_weights
 from train.records import DevRecord, Record, TrainRecord
 from train.score import QuickScore
 

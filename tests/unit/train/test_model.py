@@ -13,7 +13,8 @@ from pipelines import load_translator
 from pipelines.adapters.manifest import FILES
 from pipelines.errors import StartupError
 from tests.tiny_model import make_tiny_checkpoint
-from train.model import ModelPlan, load_trainable, load_weights, save_model, save_weights, set_weights, trained_weights
+from train.job import ModelPlan
+from train.model import load_trainable, load_weights, save_model, save_weights, set_weights, trained_weights
 
 TEXT, LANGUAGES = "Hello my friend, how much is it?", {"source_lang": "eng_Latn", "target_lang": "hin_Deva"}
 
