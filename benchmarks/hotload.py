@@ -14,11 +14,13 @@ import asyncio
 import json
 import os
 import random
+import signal
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -28,71 +30,21 @@ from typing import Any
 
 import httpx
 
+from benchmarks.machine import describe_machine
 from benchmarks.synthetic import synthetic_checkpoint
+from benchmarks.workshop import Workshop
 from configs.loader import ROOT, load_settings
-from pipelines.adapters import AdapterRegistry, ManifestDraft
+from pipelines.adapters import AdapterRegistry
 from pipelines.engine.checkpoint import DEMO_MODEL, locate_checkpoint
 from pipelines.engine.configured import load_configured_engine
 from pipelines.types import DecodingOptions, Segment
-from tests.adapter_files import write_adapter
 
 WATCH_INTERVAL_S = 1.0
-RANK = 16
 NUM_PUBLICATIONS = 5
 NUM_CLIENTS = 4
 MAX_TOKENS = 8
+_MAX_SERVED_S, _MAX_FILE_TO_ROW_S, _MAX_P99_RATIO = 2.0, 0.3, 1.5
 PAIR = {"source_lang": "eng_Latn", "target_lang": "hin_Deva"}
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """Makes and publishes adapters for one model."""
-
-    model: Path
-    revision: str
-    registry: AdapterRegistry
-    folder: Path
-
-    def make(self, seed: int) -> Path:
-        """Write a random adapter of rank 16 on all attention projections, small enough to change little."""
-        config = json.loads((self.model / "config.json").read_text())
-        projections = ("q_proj", "k_proj", "v_proj", "out_proj")
-        modules = [
-            f"model.{side}.layers.{layer}.{attention}.{projection}"
-            for side, attentions in (("encoder", ("self_attn",)), ("decoder", ("self_attn", "encoder_attn")))
-            for layer in range(config[f"{side}_layers"])
-            for attention in attentions
-            for projection in projections
-        ]
-        width = config["d_model"]
-        return write_adapter(
-            self.folder / str(seed), modules=tuple(modules), width=width, rank=RANK, scale=0.01, seed=seed
-        )
-
-    def publish(self, folder: Path, registry: AdapterRegistry | None = None) -> int:
-        """Publish it as a new version of `bench`."""
-        draft = ManifestDraft(
-            base_model=str(self.model),
-            base_revision=self.revision,
-            language_pairs=("eng_Latn-hin_Deva",),
-            rank=RANK,
-            alpha=2 * RANK,
-            targets=("k_proj", "out_proj", "q_proj", "v_proj"),
-        )
-        return (registry or self.registry).publish("bench", folder, draft).version
-
-    def publish_spoilt(self, folder: Path) -> int:
-        """Let a version appear whose weights are not what its manifest says."""
-        elsewhere = self.folder / "elsewhere"
-        self.publish(folder, AdapterRegistry(str(elsewhere)))
-        number = max(self.registry.versions("bench")) + 1
-        home = elsewhere / "adapters/bench/1"
-        weights = home / "adapter_model.safetensors"
-        weights.write_bytes(weights.read_bytes()[:-8] + b"spoilt!!")
-        manifest = home / "manifest.json"
-        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"version": number}))
-        home.rename(Path(self.registry.uri) / "adapters/bench" / str(number))
-        return number
 
 
 @dataclass
@@ -250,10 +202,12 @@ def _running_service(settings: dict[str, Any]) -> Iterator[str]:
             if not line:
                 raise RuntimeError(said)
             said += line
+        # A pipe that nobody reads is full one day, and then the service waits.
+        threading.Thread(target=process.stderr.read, daemon=True).start()
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
-        process.communicate(timeout=120)
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=120)
 
 
 def main() -> None:
@@ -263,6 +217,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
     options = parser.parse_args()
     model = DEMO_MODEL if options.quick else synthetic_checkpoint()
+    print(f"{describe_machine(os.cpu_count() or 1, 'torch', 'ray')}; {model.name} in int8, {NUM_CLIENTS} clients")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings: dict[str, Any] = {
@@ -280,9 +235,24 @@ def main() -> None:
         with _running_service(settings) as url:
             served = asyncio.run(measure_service(workshop, url, seconds=10 if options.quick else 30))
     _print(served)
+    _print_targets(results | served)
     results |= served
     if options.json:
         print(json.dumps(results))
+
+
+def _print_targets(results: dict[str, Any]) -> None:
+    served_s = max(results["publish_to_first_served_s"])
+    for claim, met in (
+        (f"publish to first served {served_s:.2f} s (at most {_MAX_SERVED_S + WATCH_INTERVAL_S:g})",
+         served_s <= _MAX_SERVED_S + WATCH_INTERVAL_S),
+        (f"file to usable row {results['file_to_row_s']:.2f} s (at most {_MAX_FILE_TO_ROW_S})",
+         results["file_to_row_s"] <= _MAX_FILE_TO_ROW_S),
+        (f"failed requests {results['num_failed']} (none)", results["num_failed"] == 0),
+        (f"99th percentile during against before {results['p99_ratio']:.2f} (at most {_MAX_P99_RATIO})",
+         results["p99_ratio"] <= _MAX_P99_RATIO),
+    ):  # fmt: skip
+        print(f"{'met   ' if met else 'missed'} {claim}", flush=True)
 
 
 def _print(results: dict[str, Any]) -> None:
