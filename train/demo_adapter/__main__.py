@@ -24,6 +24,7 @@ from configs.loader import ROOT, load_settings
 from pipelines.adapters import AdapterRegistry
 from pipelines.adapters.configured import open_registry
 from train.demo_adapter.data import LANGUAGES, medical_pairs, write_training_data
+from train.phases import Phases
 
 _NAME = "medical"
 _HOME = Path("models") / "demo-adapter"
@@ -52,16 +53,21 @@ def main() -> int:
     if problem:
         console.print(f"[red]Cannot start:[/red] {problem}")
         return 1
-    started_s = time.monotonic()
+    phases = Phases("loading")
+    phases.begin("translating before")
     before = [_translate(url, source, adapter=None)["translation"] for source, _ in _shown()]
+    phases.begin("writing the data")
     data = write_training_data(_HOME / f"{_NAME}.tsv")
     console.print(f"Training on {data} with two Ray workers, beside the service.")
+    phases.begin("training, evaluating, publishing")
     if _train(data) != 0:
         return 1
+    phases.begin("waiting until it is served")
     version, waited_s = _wait_until_served(url)
     if version is None:
         console.print(f"[red]The service at {url} did not serve {_NAME} within {_SERVED_TIMEOUT_S:g} s.[/red]")
         return 1
+    phases.begin("translating after")
     table = Table(
         "English", "before", f"{version}", "reference", title="The same sentences through the running service"
     )
@@ -69,8 +75,8 @@ def main() -> int:
         table.add_row(source, old, _translate(url, source, adapter=_NAME)["translation"], reference)
     console.print(table)
     console.print(
-        f"From publication to the first translation with {version}: {waited_s:.1f} s, without a restart. "
-        f"All of this took {time.monotonic() - started_s:.0f} s. Try it:\n\n"
+        f"From publication to the first translation with {version}: {waited_s:.1f} s, without a restart.\n"
+        f"Where the time of all this went:\n{phases.as_text()}\nTry it:\n\n"
         f"  curl -s {url}/api/v1/translate -H 'Content-Type: application/json' \\\n"
         f"    -d '{json.dumps(_request(_shown()[0][0], _NAME))}'\n"
     )
