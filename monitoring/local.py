@@ -27,6 +27,7 @@ _DASHBOARDS = _MONITORING / "grafana"
 _DISCOVERY = Path("/tmp/ray/prom_metrics_service_discovery.json")  # nosec B108
 _HOST = "127.0.0.1"
 _START_TIMEOUT_S = 60.0
+_INFO_TIMEOUT_S = 15.0
 _PROMETHEUS_IMAGE = "docker.io/prom/prometheus:v3.5.0"
 _GRAFANA_IMAGE = "docker.io/grafana/grafana:12.2.0"
 
@@ -61,13 +62,13 @@ def main(prometheus_port: int = 9090, grafana_port: int = 3000) -> int:
         grafana = grafana_server(grafana_port, Path(folder), f"http://{_HOST}:{prometheus_port}")
         if prometheus is None:
             console.print(
-                "[red]Cannot start:[/red] there is no `prometheus` on PATH, and no docker or podman: install one of "
+                "[red]Cannot start:[/red] there is no `prometheus` on PATH, and no docker or podman that runs: install one of "
                 "them (Debian: apt-get install prometheus; Mac: brew install prometheus grafana)"
             )
             return 1
         if grafana is None:
             console.print(
-                "There is no `grafana` on PATH, and no docker or podman: going on with Prometheus alone. With "
+                "There is no `grafana` on PATH, and no docker or podman that runs: going on with Prometheus alone. With "
                 f"Grafana from https://grafana.com/grafana/download, import {_DASHBOARDS}/translation_dashboard.json"
             )
         servers = [server for server in (prometheus, grafana) if server is not None]
@@ -122,10 +123,20 @@ def grafana_server(port: int, folder: Path, prometheus_url: str) -> Server | Non
 def _container_engine() -> tuple[str, ...] | None:
     for engine in ("docker", "podman"):
         program = shutil.which(engine)
-        if program is not None:
+        if program is not None and _works(program):
             # The host's network: Ray's nodes are found by their own addresses.
             return (program, "run", "--rm", "--network=host")
     return None
+
+
+def _works(program: str) -> bool:
+    """Whether a container could be started: the program alone is not enough, its daemon may not run."""
+    try:
+        return (
+            subprocess.run((program, "info"), capture_output=True, timeout=_INFO_TIMEOUT_S, check=False).returncode == 0
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def _mounts(*folders: tuple[Path, Path]) -> tuple[str, ...]:

@@ -57,6 +57,15 @@ def test_containers_come_second(engine: str, tmp_path: Path, monkeypatch: pytest
         assert all(mount.endswith(":ro") for mount in mounts)
 
 
+def test_an_engine_whose_daemon_does_not_run_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its program alone starts no container: the next one is tried."""
+    _machine_with(tmp_path, monkeypatch, "docker", "podman")
+    (tmp_path / "bin" / "docker").write_text("#!/bin/sh\nexit 1\n")
+    for server in (prometheus_server(1, tmp_path), grafana_server(2, tmp_path, "http://127.0.0.1:1")):
+        assert server is not None
+        assert Path(server.command[0]).name == "podman"
+
+
 def test_with_neither_it_says_so(tmp_path: Path) -> None:
     """One sentence with the way out, and a status that `make` sees."""
     done = subprocess.run(
