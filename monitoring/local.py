@@ -62,14 +62,15 @@ def main(prometheus_port: int = 9090, grafana_port: int = 3000) -> int:
         grafana = grafana_server(grafana_port, Path(folder), f"http://{_HOST}:{prometheus_port}")
         if prometheus is None:
             console.print(
-                "[red]Cannot start:[/red] there is no `prometheus` on PATH, and no docker or podman that runs: install one of "
-                "them (Debian: apt-get install prometheus; Mac: brew install prometheus grafana)"
+                "[red]Cannot start:[/red] there is no `prometheus` on PATH, and no docker or podman that runs: install "
+                "one of them (Debian: apt-get install prometheus; Mac: brew install prometheus grafana)"
             )
             return 1
         if grafana is None:
             console.print(
-                "There is no `grafana` on PATH, and no docker or podman that runs: going on with Prometheus alone. With "
-                f"Grafana from https://grafana.com/grafana/download, import {_DASHBOARDS}/translation_dashboard.json"
+                "There is no `grafana` on PATH, and no docker or podman that runs: going on with Prometheus alone. "
+                "With Grafana from https://grafana.com/grafana/download, import "
+                f"{_DASHBOARDS}/translation_dashboard.json"
             )
         servers = [server for server in (prometheus, grafana) if server is not None]
         return _run(servers, Path(folder), console, stop)

@@ -13,20 +13,22 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from monitoring.dashboard import dashboard
+from monitoring.panels import ROWS, Row
 from monitoring.picture import main
 
 
 @pytest.fixture
 def asked() -> Iterator[tuple[str, list[str]]]:
-    """A stand-in that knows one series of every query; its address, and what it was asked."""
+    """A stand-in that knows series of every other query; its address, and what it was asked."""
     queries: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # the base class' name
             queries.append(parse_qs(urlsplit(self.path).query)["query"][0])
             now = time.time()
-            series = {"metric": {"replica": "a"}, "values": [[now - 10, "1"], [now, "NaN"]]}
-            body = json.dumps({"status": "success", "data": {"result": [series] if len(queries) % 2 else []}}).encode()
+            values = [[now - 10, "1"], [now - 5, "2"], [now, "NaN"]]
+            series = [{"metric": {"replica": "a", "le": le}, "values": values} for le in ("0.5", "1", "+Inf")]
+            body = json.dumps({"status": "success", "data": {"result": series if len(queries) % 2 else []}}).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -56,3 +58,21 @@ def test_every_query_is_asked_and_drawn(asked: tuple[str, list[str]], tmp_path: 
     ]
     assert queries == wanted
     assert file.read_bytes().startswith(b"\x89PNG")
+
+
+def test_rows_are_drawn_alone(asked: tuple[str, list[str]], tmp_path: Path) -> None:
+    """Only their queries are asked, and the picture is as high as they are."""
+    url, queries = asked
+    sizes = []
+    for name, rows in (("one", ["Latency"]), ("two", ["Latency", "Training"])):
+        file = tmp_path / f"{name}.png"
+        assert main(["--prometheus", url, "--rows", *rows, "--out", str(file)]) == 0
+        sizes.append(int.from_bytes(file.read_bytes()[20:24]))  # the height in a PNG's header
+    (latency,) = [row for row in ROWS if row.title == "Latency"]
+    (training,) = [row for row in ROWS if row.title == "Training"]
+    assert len(queries) == 2 * _num_queries(latency) + _num_queries(training)
+    assert sizes[0] < sizes[1]
+
+
+def _num_queries(row: Row) -> int:
+    return sum(len(panel.queries) for panel in row.panels)
