@@ -21,6 +21,9 @@ from pipelines.text.segment import Piece
 from pipelines.text.spans import Span, merge_spans, spans_within
 from pipelines.types import DecodingOptions, Failure, Notice, Outcome, Translation
 
+# Placing tags costs the square of their number; a sentence of prose has a few.
+_MAX_PLACED_TAGS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
@@ -68,6 +71,8 @@ def translate_sentence(sentence: Sentence, order: Order) -> Steps[Done | Failure
 def _translate_tagged(sentence: Sentence, order: Order) -> Steps[Done | Failure]:
     text = sentence.text
     spans = _cut_spans(sentence)
+    if len(sentence.tags) > _MAX_PLACED_TAGS:
+        return (yield from _translate_between(sentence, spans, order))
     contents = list(dict.fromkeys(_contents(text, find_elements(text, sentence.tags))))
     whole, renderings = yield from _both(
         translate_guarded(text, spans, _aligned(order)),
@@ -87,7 +92,6 @@ def _translate_tagged(sentence: Sentence, order: Order) -> Steps[Done | Failure]
         )
         others = [Done(each, whole.notices, tags) for each, tags in placed if tags is not None]
         return Done(whole.translation, whole.notices, places, others)
-    order.counts["translated_between_tags"] += 1
     return (yield from _translate_between(sentence, spans, order))
 
 
@@ -157,6 +161,7 @@ def _translate_stripped(part: str, spans: Sequence[Span], order: Order, decoding
 
 
 def _translate_between(sentence: Sentence, spans: Sequence[Span], order: Order) -> Steps[Done | Failure]:
+    order.counts["translated_between_tags"] += 1
     bounds = [0, *dict.fromkeys(tag.offset for tag in sentence.tags), len(sentence.text)]
     parts = list(itertools.pairwise(bounds))
     outcomes = yield from side_by_side(

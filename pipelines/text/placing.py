@@ -6,6 +6,7 @@ by itself, else by the words that attended to it. Knows no model: the caller has
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -145,7 +146,7 @@ def _find_all(
         place = place or _find_linked(element, source, output, inside, evidence.links, taken)
         if place is None:
             return False
-        taken.append(place)
+        insort(taken, place)
         opening, closing = _written_ends(element, place, depth, len(source))
         written += [*opening, *closing]
         found.update(dict.fromkeys(element.tags, place))
@@ -183,11 +184,8 @@ def _find(
     after = f"(?!{_WORD})" if regex.match(_WORD, wanted[-1], regex.V1) else ""
     pattern = regex.compile(before + literal + after, regex.V1 | regex.I)
     expected = element.start / max(1, len(source)) * len(output)
-    places = [
-        found.span()
-        for found in pattern.finditer(output, *inside)
-        if not any(found.start() < end and start < found.end() for start, end in taken)
-    ]
+    found = (each.span() for each in pattern.finditer(output, *inside, overlapped=True))
+    places = (place for place in found if _is_free(place, taken))
     return min(places, key=lambda place: abs(place[0] - expected), default=None)
 
 
@@ -206,12 +204,18 @@ def _find_linked(
         return None
     start, end = own[0][0], own[-1][1]
     between = [word for word in words if start <= word[0] and word[1] <= end]
-    if len(own) < len(between) or any(start < right and left < end for left, right in taken):
+    if len(own) < len(between) or not _is_free((start, end), taken):
         return None
     # The marks around the words are the element's if they are in the source.
     if not regex.match(r"\p{P}", source[element.start : element.end].strip()[-1:]):
         end = start + len(regex.sub(r"\p{P}+$", "", output[start:end]))
     return (start, end) if start < end else None
+
+
+def _is_free(place: tuple[int, int], taken: Sequence[tuple[int, int]]) -> bool:
+    """Whether a place overlaps none of those taken, which are in order and overlap none of each other."""
+    before = bisect_left(taken, (place[1],))
+    return before == 0 or taken[before - 1][1] <= place[0]
 
 
 def _words_of(output: str, start: int, end: int) -> list[tuple[int, int]]:

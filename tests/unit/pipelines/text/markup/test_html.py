@@ -133,6 +133,14 @@ def test_deep_documents_cost_little(source: str) -> None:
     assert raw_of(read_html(source)) == source
 
 
+@pytest.mark.parametrize("unit", ["<b>x</b> ", "<b>x "])
+async def test_more_tags_than_words_are_no_sentence(unit: str) -> None:
+    """Thousands of tags are not looked for one by one: the text is translated between them."""
+    result = await _shout(unit * 1000)
+    assert result.text == (unit * 1000).replace("x", "X")
+    assert {each.code for each in result.notices} == {"tags_split"}
+
+
 def test_documents_in_documents_are_bounded() -> None:
     """A document in a document, and so on, is read a few times."""
     source = "one"
