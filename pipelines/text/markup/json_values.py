@@ -95,12 +95,8 @@ class _Scanner:
             accepted = self._open(token)
         elif mark in "}]":
             accepted = self._close(token)
-        elif mark == ",":
-            accepted = self._expects == "comma"
-            self._next()
         else:
-            accepted = self._expects == "colon"
-            self._expects = "value"
+            accepted = self._comma() if mark == "," else self._colon()
         if accepted:
             self._settle()
         return accepted
@@ -127,13 +123,20 @@ class _Scanner:
         self._end_value()
         return True
 
-    def _next(self) -> None:
-        """Behind a comma."""
-        if self._expects == "comma":
-            key = self._path[-1]
-            self._expects = "key" if isinstance(key, str) else "value"
-            if isinstance(key, int):
-                self._path[-1] = key + 1
+    def _comma(self) -> bool:
+        if self._expects != "comma":
+            return False
+        key = self._path[-1]
+        if isinstance(key, int):
+            self._path[-1] = key + 1
+        self._expects = "key" if isinstance(key, str) else "value"
+        return True
+
+    def _colon(self) -> bool:
+        if self._expects != "colon":
+            return False
+        self._expects = "value"
+        return True
 
     def _scalar(self, token: re.Match[str]) -> bool:
         if self._expects not in {"key", "value"}:

@@ -34,6 +34,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
     [
         ({"text": "<p>Hi <b>you</b></p>", "format": "html"}, "<p>HI <b>YOU</b></p>"),
         ({"text": '{"a": "one", "b": "two"}', "format": "json", "json_exclude": ["/b"]}, '{"a": "ONE", "b": "two"}'),
+        ({"text": "{a: 'one', // two", "format": "json"}, "{a: 'ONE', // two"),
         ({"text": "use Ray Serve", "do_not_translate": ["Ray Serve"]}, "USE Ray Serve"),
         ({"text": "order ab-12", "protect_patterns": [r"[a-z]{2}-\d+"]}, "ORDER ab-12"),
         ({"text": "my heart", "glossary": {"heart": "corazón"}}, "MY corazón"),

@@ -82,6 +82,7 @@ async def test_what_is_no_pointer_is_refused(pointer: str) -> None:
          '{"a": "ONE",\n "b": "she said "two" to me", "c": "three"}', "',' or an end at line 2, column 18"),
         ('["one" "two"]', None, "',' or an end at line 1, column 8"),
         ('["one"}', None, "',' or an end at line 1, column 7"),
+        ('["one": 1]', None, "',' or an end at line 1, column 7"),
         ('{"a" "one"}', None, "':' at line 1, column 6"),
         ('["C:\\dir", "one"]', '["C:\\dir", "ONE"]', "a string that JSON has not at line 1, column 2"),
         ("just words", None, "another document at line 1, column 6"),
