@@ -111,6 +111,7 @@ class Glossaries:
                 match_case=found.match_case,
                 match_inflections=found.match_inflections,
                 name=found.name,
+                source_lang=found.source_lang,
             )
             self._ready[found.name + str(found.created_unix_s)] = ready
         return ready

@@ -195,7 +195,8 @@ class Planner:
             counts=scope.counts,
         )
         objects = [Span(tag.offset, tag.offset + 1, char) for char, tag in passage.objects.items()]
-        terms = merge_spans(*(glossary.find(passage.text) for glossary in request.glossaries))
+        fitting = [each for each in request.glossaries if each.source_lang in (None, language)]
+        terms = merge_spans(*(glossary.find(passage.text) for glossary in fitting))
         kept = find_spans(passage.text, terms=request.keep_terms, patterns=scope.patterns)
         spans = merge_spans(objects, terms, unchanged_spans(passage.text, kept))
         pieces = split_text(passage.text, language, max_segment_chars=self._max_segment_chars, whole=spans)

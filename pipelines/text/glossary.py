@@ -33,6 +33,7 @@ class Glossary:
         match_inflections: Whether words of a term, of four letters or more, may have another ending of up to three
             letters: `heart attacks`, `corazones`.
         name: Of the stored version that it is (`medical@3`), or None.
+        source_lang: FLORES-200 code of the texts that its terms are for, or None for any.
         field: The request's field that it came from, for the error.
 
     Raises:
@@ -46,6 +47,7 @@ class Glossary:
         match_case: bool = False,
         match_inflections: bool = False,
         name: str | None = None,
+        source_lang: str | None = None,
         field: str | None = None,
     ) -> None:
         for term, target in entries.items():
@@ -56,6 +58,7 @@ class Glossary:
                     field=field,
                 )
         self.name = name
+        self.source_lang = source_lang
         self._match_case = match_case
         self._match_inflections = match_inflections
         # By their first characters, so that the way through a large glossary is short; the longest first.

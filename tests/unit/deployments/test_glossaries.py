@@ -76,6 +76,15 @@ async def test_a_translation_takes_the_newest_or_the_version_it_names(client: ht
         assert [(each["translation"], each["glossary"]) for each in (single, item)] == [(expected, used)] * 2
 
 
+async def test_terms_are_for_texts_in_their_language(client: httpx.AsyncClient) -> None:
+    """Where the language is detected, a paragraph in another one has no terms of the glossary."""
+    await client.post("/glossaries", json={**MEDICAL, "entries": {"patient": "paciente"}})
+    text = "The patient is waiting for the doctor in the hospital.\n\nLe patient attend le médecin dans cet hôpital."
+    body = {"text": text, "source_lang": "auto", "target_lang": "es", "glossary_id": "medical"}
+    answer = (await client.post("/translate", json=body)).json()
+    assert answer["translation"] == text.upper().replace("PATIENT", "paciente", 1)
+
+
 async def test_a_changed_glossary_shows_in_the_next_request_though_the_cache_is_warm(
     client: httpx.AsyncClient,
 ) -> None:
