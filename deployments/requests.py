@@ -102,6 +102,8 @@ def _check_sizes(request: TranslateRequest, limits: LimitSettings, prefix: str) 
         ("glossary", len(request.glossary or ()), limits.max_glossary_terms),
         ("do_not_translate", len(request.do_not_translate), limits.max_kept_terms),
         ("protect_patterns", len(request.protect_patterns), limits.max_kept_patterns),
+        ("json_include", len(request.json_include), limits.max_json_pointers),
+        ("json_exclude", len(request.json_exclude), limits.max_json_pointers),
     )
     for field, size, most in sizes:
         if size > most:

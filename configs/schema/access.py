@@ -36,6 +36,8 @@ class LimitSettings(Section):
     """Most entries of `do_not_translate` in a request."""
     max_kept_patterns: PositiveInt = 20
     """Most entries of `protect_patterns` in a request."""
+    max_json_pointers: PositiveInt = 100
+    """Most entries of `json_include`, and of `json_exclude`, in a request."""
     max_segment_chars: PositiveInt = 500
     """Longest piece that the model is given at a time; longer sentences are split at clauses."""
     request_timeout_s: PositiveFloat = 60.0

@@ -21,7 +21,9 @@ GOOD = {"text": "Hello.", "source_lang": "en", "target_lang": "es"}
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     """A client of an API that upper-cases and has as many alternatives as are asked for."""
-    limits = LimitSettings(max_kept_patterns=2, max_kept_terms=3, max_glossary_terms=2, max_text_chars=500)
+    limits = LimitSettings(
+        max_kept_patterns=2, max_kept_terms=3, max_glossary_terms=2, max_json_pointers=1, max_text_chars=500
+    )
     pipeline = TranslationPipeline(NumberingStation({}), max_text_chars=500)
     service = TranslationService(pipeline, FakeFleet(), limits=limits, decoding=DecodingSettings())
     transport = httpx.ASGITransport(create_api(service), raise_app_exceptions=False)
@@ -55,6 +57,7 @@ async def test_options_of_one_text(client: httpx.AsyncClient, more: dict[str, An
     [
         ({"format": "pdf"}, 422, "invalid_request", "format", "'markdown'"),
         ({"json_exclude": ["/a~b"]}, 400, "unsupported_option", "json_exclude", "'~' as ~0"),
+        ({"json_include": ["/a", "/b"]}, 413, "too_many_items", "json_include", "at most 1"),
         ({"json_include": ["a"]}, 400, "unsupported_option", "json_include", "begins with '/'"),
         ({"protect_patterns": ["("]}, 400, "unsupported_option", "protect_patterns", "no regular expression"),
         ({"protect_patterns": ["a", "b", "c"]}, 413, "too_many_items", "protect_patterns", "at most 2"),
