@@ -17,7 +17,7 @@ from ray.serve.handle import DeploymentHandle
 from configs.schema import CacheSettings, Settings
 from deployments.circuits import record_circuit
 from deployments.stations import HandleStation
-from deployments.telemetry import Telemetry
+from deployments.telemetry import Telemetry, current_call
 from monitoring import metrics
 from monitoring.recorder import Recorder
 from pipelines.cache.memory import MemoryStore
@@ -48,6 +48,7 @@ class CacheDeployment:
             self._store,
             HandleStation(translator, "translator", self._telemetry.recorder),
             model_revision,
+            CacheStages(self._telemetry),
             trip_context=detached_context,
         )
         self._telemetry.start(self._sample)
@@ -78,6 +79,24 @@ class CacheDeployment:
         record_cache(self._telemetry.recorder, await self._cache.stats())
         if isinstance(self._store, RedisStore):
             record_circuit(self._telemetry.recorder, "cache_redis", self._store.breaker)
+
+
+class CacheStages:
+    """A `CacheObserver`: spans, and a figure of the call's line in the log."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._tracing = telemetry.tracing
+
+    def looked_up(self, num_hits: int, num_misses: int, duration_s: float) -> None:
+        """See `CacheObserver`."""
+        self._tracing.stage("cache.look_up", duration_s, num_hits=num_hits, num_misses=num_misses)
+        call = current_call.get()
+        if call is not None:
+            call.stage("look_up", duration_s)
+
+    def kept(self, num_entries: int, duration_s: float) -> None:
+        """See `CacheObserver`; the call's line is written by now."""
+        self._tracing.stage("cache.keep", duration_s, num_entries=num_entries)
 
 
 def record_cache(recorder: Recorder, stats: CacheStats) -> None:

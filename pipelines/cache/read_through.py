@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from pipelines.cache.codec import decode, encode
 from pipelines.cache.key import segment_key
@@ -25,6 +26,18 @@ from pipelines.protocols import SegmentTranslator
 from pipelines.types import Failure, Outcome, Segment, Translation
 
 _logger = logging.getLogger(__name__)
+
+
+class CacheObserver(Protocol):
+    """Is told of each stage of a trip as it ends, in the trip's context. Quick, and never raises."""
+
+    def looked_up(self, num_hits: int, num_misses: int, duration_s: float) -> None:
+        """The store was asked for the segments that were not on their way already."""
+        ...
+
+    def kept(self, num_entries: int, duration_s: float) -> None:
+        """The store has the new translations; who waited for them has gone on before."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +67,7 @@ class ReadThroughCache:
         store: CacheStore,
         station: SegmentTranslator,
         model_revision: str,
+        observer: CacheObserver | None = None,
         *,
         max_pending_writes: int = 256,
         clock_unix_s: Callable[[], float] = time.time,
@@ -66,6 +80,7 @@ class ReadThroughCache:
             station: Translates what the store does not have.
             model_revision: Names everything of the base model that decides its output: checkpoint, engine, number
                 format, vocabulary.
+            observer: Who is told of the stages; None is nobody.
             max_pending_writes: Trips whose write is under way; beyond, translations are answered but not kept.
             clock_unix_s: The clock of the segments' deadlines.
             trip_context: Makes the context of a trip when it starts; by default that of the request.
@@ -73,6 +88,7 @@ class ReadThroughCache:
         self._store = store
         self._station = station
         self._model_revision = model_revision
+        self._observer = observer
         self._max_pending_writes = max_pending_writes
         self._clock_unix_s = clock_unix_s
         self._trip_context = trip_context
@@ -187,6 +203,7 @@ class ReadThroughCache:
     async def _look_up(self, flights: list[_Flight]) -> list[_Flight]:
         """Land the flights that the store has an entry for; return the others."""
         missing = []
+        started_s = time.perf_counter()
         entries = await self._store.get_many([flight.key for flight in flights])
         for flight, entry in zip(flights, entries, strict=True):
             translation = decode(flight.key, entry) if entry is not None else None
@@ -198,6 +215,8 @@ class ReadThroughCache:
                 self._num_misses += 1
                 self._num_errors += entry is not None
                 missing.append(flight)
+        if self._observer is not None:
+            self._observer.looked_up(len(flights) - len(missing), len(missing), time.perf_counter() - started_s)
         return missing
 
     async def _pass_on(self, flights: list[_Flight]) -> dict[str, bytes]:
@@ -232,8 +251,11 @@ class ReadThroughCache:
             self._num_errors += 1
             return
         self._num_pending_writes += 1
+        started_s = time.perf_counter()
         try:
             await self._store.put_many(entries)
+            if self._observer is not None:
+                self._observer.kept(len(entries), time.perf_counter() - started_s)
         finally:
             self._num_pending_writes -= 1
 

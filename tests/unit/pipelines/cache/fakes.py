@@ -51,6 +51,23 @@ class FakeStore:
         """Nothing to close."""
 
 
+class Stages:
+    """A `CacheObserver` that notes what it is told, without durations."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, int, int] | tuple[str, int]] = []
+
+    def looked_up(self, num_hits: int, num_misses: int, duration_s: float) -> None:
+        """See `CacheObserver`."""
+        assert duration_s >= 0
+        self.seen.append(("looked up", num_hits, num_misses))
+
+    def kept(self, num_entries: int, duration_s: float) -> None:
+        """See `CacheObserver`."""
+        assert duration_s >= 0
+        self.seen.append(("kept", num_entries))
+
+
 class FakeStation:
     """Records each call and answers it when released; translates to upper case unless told otherwise."""
 

@@ -18,7 +18,7 @@ from pipelines.errors import EngineError
 from pipelines.types import DecodingOptions, Failure, Translation
 from tests.redis_server import RedisServer
 from tests.unit.pipelines.cache.asking import REVISION, error_of, segment, started, texts
-from tests.unit.pipelines.cache.fakes import FakeStation, FakeStore
+from tests.unit.pipelines.cache.fakes import FakeStation, FakeStore, Stages
 
 
 async def test_a_second_request_is_answered_from_the_store() -> None:
@@ -45,6 +45,17 @@ async def test_misses_of_a_request_go_on_in_one_call_and_outcomes_stay_in_order(
     assert len(station.calls) == 1
     stats = await cache.stats()
     assert (stats.hits, stats.misses, stats.coalesced, stats.errors) == (2, 2, 2, 1)
+
+
+async def test_an_observer_is_told_of_each_stage() -> None:
+    """How many were found and missed, then how many were kept; what joins a flight looks nothing up."""
+    stages = Stages()
+    cache = ReadThroughCache(FakeStore(), FakeStation(), REVISION, stages)
+    await cache.translate([segment("a")])
+    await cache.close()
+    await cache.translate([segment(text) for text in "abcc"])
+    await cache.close()
+    assert stages.seen == [("looked up", 0, 1), ("kept", 1), ("looked up", 1, 2), ("kept", 2)]
 
 
 async def test_no_segments_need_no_call() -> None:
