@@ -67,6 +67,7 @@ class IngressDeployment:
                 adapters=NoAdapters() if self._adapters is None else served,
                 detector=detector,
                 observers=observers,
+                on_stage=lambda stage, duration_s: self._telemetry.tracing.stage(f"pipeline.{stage}", duration_s),
             )
 
         self._shadows = Shadows(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
@@ -46,7 +46,10 @@ class PipelineObserver(Protocol):
 
 
 class TranslationPipeline:
-    """Translates texts through a station that translates segments."""
+    """Translates texts through a station that translates segments.
+
+    `on_stage` is told of what is done to texts before and after the station, and how long it took: `plan`, `answer`.
+    """
 
     def __init__(
         self,
@@ -57,8 +60,10 @@ class TranslationPipeline:
         adapters: AdapterCatalog | None = None,
         detector: LanguageDetector | None = None,
         observers: Sequence[PipelineObserver] = (),
+        on_stage: Callable[[str, float], None] | None = None,
     ) -> None:
         self._station = station
+        self._on_stage = on_stage or (lambda _stage, _duration_s: None)
         self._observers = tuple(observers)
         self._planner = Planner(
             max_text_chars=max_text_chars,
@@ -91,12 +96,14 @@ class TranslationPipeline:
         plans = await self._plan_all(requests)
         asked = [translate_sentence(*each) for plan in plans if isinstance(plan, Plan) for each in plan.work()]
         outcomes = iter(await run(side_by_side(asked), self._station))
+        asked_s = time.perf_counter()
         results: list[TranslationResult | TranslationError] = []
         for plan in plans:
             if isinstance(plan, Plan):
                 results.append(make_result(plan, [next(outcomes) for _ in plan.work()]))
             else:
                 results.append(plan)
+        self._on_stage("answer", time.perf_counter() - asked_s)
         for request, plan, result in zip(requests, plans, results, strict=True):
             self._finished(request, result, plan, started_s)
         return results
@@ -170,11 +177,15 @@ class TranslationPipeline:
             observer.finished(request, result, adapter, time.perf_counter() - started_s)
 
     async def _plan_all(self, requests: Sequence[TranslationRequest]) -> list[Plan | TranslationError]:
+        started_s = time.perf_counter()
         # A caller's own patterns may take longer than any text of ours.
         is_quick = sum(len(request.text) for request in requests) <= _PLAN_INLINE_CHARS
         if is_quick and not any(request.keep_patterns for request in requests):
-            return [self._plan_or_error(request) for request in requests]
-        return await asyncio.to_thread(lambda: [self._plan_or_error(request) for request in requests])
+            plans = [self._plan_or_error(request) for request in requests]
+        else:
+            plans = await asyncio.to_thread(lambda: [self._plan_or_error(request) for request in requests])
+        self._on_stage("plan", time.perf_counter() - started_s)
+        return plans
 
     def _plan_or_error(self, request: TranslationRequest) -> Plan | TranslationError:
         try:

@@ -43,6 +43,13 @@ LABELS: dict[Metric, list[dict[str, str]]] = {
 }
 
 
+FAULTS: dict[Metric, list[dict[str, str]]] = {
+    metrics.REQUESTS: [{"endpoint": "/api/v1/translate", "status": "503"}],
+    metrics.ERRORS: [{"code": "overloaded"}],
+}
+"""Of metrics that the service records as well, the values that alerts ask for."""
+
+
 def main(duration_s: float) -> None:
     """Record something every second, for so long or until the job is stopped."""
     ray.init()
@@ -50,7 +57,7 @@ def main(duration_s: float) -> None:
     exporter = RayExporter(recorder)
     until_s = time.monotonic() + duration_s
     while time.monotonic() < until_s:
-        for metric, series in LABELS.items():
+        for metric, series in (*LABELS.items(), *FAULTS.items()):
             for labels in series:
                 if isinstance(metric, Counter):
                     recorder.count(metric, **labels)

@@ -38,14 +38,16 @@ async def test_one_request_through_all_stations(service: Service) -> None:
     assert answer.headers["traceparent"].split("-")[1] == trace_id
 
     engine, cache = {"engine.encode", "engine.queue", "engine.decode"}, {"cache.look_up", "cache.keep"}
-    wanted = {"POST /api/v1/translate", "text", "cache", "translator", *cache, *engine}
+    pipeline = {"pipeline.plan", "pipeline.answer"}
+    wanted = {"POST /api/v1/translate", "text", "cache", "translator", *pipeline, *cache, *engine}
     async with asyncio.timeout(30):
         while not {span.name for span in service.collector.of_trace(trace_id)} >= wanted:
             await asyncio.sleep(0.1)
         while len(lines := [line for line in _lines(request_id) if "station" in line]) < 4:
             await asyncio.sleep(0.1)
     spans = {span.name: span for span in service.collector.of_trace(trace_id)}
-    assert spans["cache"].parent_id == spans["POST /api/v1/translate"].span_id
+    ingress = spans["POST /api/v1/translate"].span_id
+    assert {spans[name].parent_id for name in ("cache", "text", *pipeline)} == {ingress}
     assert spans["translator"].parent_id == spans["cache"].span_id
     assert {spans[stage].parent_id for stage in cache} == {spans["cache"].span_id}
     assert {spans[stage].parent_id for stage in engine} == {spans["translator"].span_id}

@@ -15,14 +15,17 @@ from ray._raylet import (  # type: ignore[attr-defined]  # compiled
 )
 from ray.serve.context import _get_serve_request_context, _RequestContext, _serve_request_context
 
-from configs.schema import CacheSettings, MemoryCacheSettings, RedisCacheSettings, Settings
-from deployments.cache import CacheDeployment, build_store, detached_context, record_cache
+from configs.schema import CacheSettings, MemoryCacheSettings, RedisCacheSettings, Settings, TracingSettings
+from deployments.cache import CacheDeployment, CacheStages, build_store, detached_context, record_cache
+from deployments.telemetry import Telemetry
 from monitoring import metrics
 from monitoring.recorder import Recorder
 from pipelines.cache.memory import MemoryStore
+from pipelines.cache.read_through import ReadThroughCache
 from pipelines.cache.redis import RedisStore
 from pipelines.types import Segment, Translation
 from tests.fakes import ShoutingStation
+from tests.otlp_collector import OtlpCollector
 from tests.redis_server import running_redis
 
 SEGMENT = Segment(text="hello", source_lang="eng_Latn", target_lang="fra_Latn")
@@ -56,6 +59,23 @@ async def test_its_statistics_become_metrics() -> None:
     assert recorder.total(metrics.CACHE_HITS, tier="memory") == 1
     assert recorder.gauges[metrics.CACHE_ENTRIES, ("memory",)] == 1
     assert recorder.gauges[metrics.CACHE_AVAILABLE, ("memory",)] == 1
+
+
+async def test_what_its_store_does_are_spans_of_its_call() -> None:
+    """Reading, and the writing that nobody waits for, with how many there were."""
+    collector, trace_id = OtlpCollector(), "0af7651916cd43dd8448eb211c80319c"
+    telemetry = Telemetry(Settings(tracing=TracingSettings(endpoint=collector.endpoint)), "cache")
+    cache = ReadThroughCache(
+        MemoryStore(10, 10_000), ShoutingStation(), "0f3a", CacheStages(telemetry), trip_context=detached_context
+    )
+    await telemetry.call([SEGMENT], f"00-{trace_id}-b7ad6b7169203331-01", cache.translate)
+    await cache.close()
+    telemetry.tracing.close()
+    collector.close()
+    spans = {span.name: span for span in collector.of_trace(trace_id)}
+    assert {spans["cache.look_up"].parent_id, spans["cache.keep"].parent_id} == {spans["cache"].span_id}
+    assert spans["cache.look_up"].attributes == {"num_hits": 0, "num_misses": 1}
+    assert spans["cache.keep"].attributes == {"num_entries": 1}
 
 
 async def test_a_redis_that_is_down_leaves_it_healthy() -> None:

@@ -73,7 +73,11 @@ class _Replica:
 
 def _client(settings: Settings) -> tuple[httpx.AsyncClient, list[Telemetry]]:
     telemetry, replica = Telemetry(settings, "ingress"), _Replica(settings)
-    pipeline = TranslationPipeline(replica, observers=[TextLog(telemetry)])
+    pipeline = TranslationPipeline(
+        replica,
+        observers=[TextLog(telemetry)],
+        on_stage=lambda stage, duration_s: telemetry.tracing.stage(f"pipeline.{stage}", duration_s),
+    )
     service = TranslationService(pipeline, FakeFleet(), limits=LimitSettings(), decoding=DecodingSettings())
     api = create_api(service, telemetry.recorder, telemetry=telemetry)
     transport = httpx.ASGITransport(api, raise_app_exceptions=False)
@@ -164,9 +168,11 @@ async def test_stations_and_stages_are_spans(collector: OtlpCollector) -> None:
         telemetry.tracing.close()
     spans = {span.name: span for span in collector.of_trace(TRACE_ID)}
     request, call = spans["POST /api/v1/translate"], spans["translator"]
-    assert set(spans) == {request.name, "text", "translator", "engine.encode", "engine.queue", "engine.decode"}
+    engine, beside = {"engine.encode", "engine.queue", "engine.decode"}, {"pipeline.plan", "pipeline.answer", "text"}
+    assert set(spans) == {request.name, call.name, *engine, *beside}
+    assert {spans[name].parent_id for name in beside} == {request.span_id}
     assert call.parent_id == request.span_id
-    assert {spans[f"engine.{stage}"].parent_id for stage in ("encode", "queue", "decode")} == {call.span_id}
+    assert {spans[name].parent_id for name in engine} == {call.span_id}
     assert request.attributes["http.response.status_code"] == 200
     assert call.resource["nllb.station"] == "translator"
     assert SECRET not in str(spans)
