@@ -70,6 +70,8 @@ class TraceMiddleware:
                 "error_codes": scope["state"].get("error_codes", []),
                 "duration_ms": milliseconds(duration_s),
             }
+            if "key_id" in scope["state"]:
+                fields["key"] = scope["state"]["key_id"]
             _LOGGER.info("%s %s %d in %.1f ms", scope["method"], endpoint, status, fields["duration_ms"], extra=fields)
 
 

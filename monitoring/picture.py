@@ -112,7 +112,7 @@ def _draw(panels: list[dict[str, Any]], answers: Answers, file: Path, when: str)
             continue
         # The same room in every panel for the title above and the times and the legend below.
         title_in, legend_in = 0.3 / height_in, (0.1 if panel["type"] == "stat" else 0.62) / height_in
-        axes = figure.add_axes((left + 0.038, bottom + legend_in, width - 0.048, height - title_in - legend_in))
+        axes = figure.add_axes((left + 0.042, bottom + legend_in, width - 0.052, height - title_in - legend_in))
         axes.set_title(panel["title"], fontsize=9, loc="left")
         _DRAWN[panel["type"]](axes, panel, answers[panel["id"]])
     figure.savefig(file, dpi=_DPI)
@@ -142,7 +142,7 @@ def _draw_lines(axes: Any, panel: dict[str, Any], answers: list[tuple[dict[str, 
         for label, points in lines:
             axes.plot([_moment(at) for at in points], list(points.values()), linewidth=1.2, label=label)
     axes.set_ylim(0, axes.get_ylim()[1] * 1.05)
-    _finish(axes, "MiB" if scale != 1.0 else settings["unit"], len(lines))
+    _finish(axes, panel, "MiB" if scale != 1.0 else settings["unit"], len(lines))
 
 
 def _draw_heatmap(axes: Any, panel: dict[str, Any], answers: list[tuple[dict[str, Any], list[Series]]]) -> None:
@@ -159,18 +159,19 @@ def _draw_heatmap(axes: Any, panel: dict[str, Any], answers: list[tuple[dict[str
         counts = [[max(0.0, b - a) for a, b in zip(low, high, strict=True)] for low, high in pairwise(sums)]
         axes.pcolormesh([_moment(at) for at in times], bounds, counts[: len(bounds)], cmap="Oranges")
         axes.set_yscale("log")
-    _finish(axes, panel["fieldConfig"]["defaults"]["unit"], _MAX_LINES + 1 if is_drawn else 0)
+    _finish(axes, panel, panel["fieldConfig"]["defaults"]["unit"], _MAX_LINES + 1 if is_drawn else 0)
 
 
-def _finish(axes: Any, unit: str, num_lines: int) -> None:
+def _finish(axes: Any, panel: dict[str, Any], unit: str, num_lines: int) -> None:
     from matplotlib.dates import DateFormatter
     from matplotlib.ticker import MaxNLocator
 
+    is_narrow = panel["gridPos"]["w"] < _COLUMNS / 4
     axes.set_facecolor("#fafafa")
     axes.set_ylabel(unit, fontsize=7)
     axes.tick_params(labelsize=7)
     axes.grid(alpha=0.3)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(2 if is_narrow else 5))
     axes.xaxis.set_major_formatter(DateFormatter("%H:%M:%S"))  # type: ignore[no-untyped-call]
     if not num_lines:
         axes.set(xticks=[], yticks=[])
@@ -180,10 +181,11 @@ def _finish(axes: Any, unit: str, num_lines: int) -> None:
             fontsize=6,
             loc="upper left",
             bbox_to_anchor=(0, -0.1),
-            ncols=4,
+            ncols=1 if is_narrow else 4,
             frameon=False,
             columnspacing=1,
             handlelength=1,
+            labelspacing=0.2,
         )
 
 

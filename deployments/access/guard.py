@@ -130,6 +130,8 @@ class GuardMiddleware:
 
         try:
             caller = await self._guard.identify(Headers(scope=scope), (scope.get("client") or ("", 0))[0], needs)
+            if caller.key is not None:
+                scope["state"]["key_id"] = caller.key.id  # for the request's line in the log
             window = await self._guard.count(caller, needs)
             if window is not None and not window.allowed:
                 raise RateLimitedError(

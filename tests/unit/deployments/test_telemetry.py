@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from configs.schema import DecodingSettings, LimitSettings, LoggingSettings, Settings, TracingSettings
+from configs.schema import AccessSettings, DecodingSettings, LimitSettings, LoggingSettings, Settings, TracingSettings
+from deployments.access.configured import configured_access, key_store
+from deployments.access.keys import make_key
 from deployments.api import create_api
 from deployments.engine_metrics import EngineMetrics
 from deployments.middleware import RequestIdMiddleware
@@ -131,6 +134,25 @@ async def test_errors_are_in_the_lines_by_code(records: list[dict[str, Any]]) ->
         (500, ["internal"]),
     ]
     assert [record["error_code"] for record in records if "error_code" in record] == ["engine_failed"]
+
+
+async def test_the_line_of_a_request_names_the_key_that_was_shown(
+    records: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """By its id, which is no secret; the key itself is in no line."""
+    settings = AccessSettings(keys="optional", sqlite_file=str(tmp_path / "keys.sqlite3"))
+    text, key = make_key("test", ("translate",), None)
+    await key_store(settings).put(key)
+    telemetry = Telemetry(Settings(), "ingress")
+    service = TranslationService(
+        TranslationPipeline(_Replica(Settings())), FakeFleet(), limits=LimitSettings(), decoding=DecodingSettings()
+    )
+    api = create_api(service, telemetry.recorder, configured_access(settings), telemetry=telemetry)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://test/api/v1") as client:
+        assert (await client.post("/translate", json=_body(), headers={"X-API-Key": text})).status_code == 200
+        assert (await client.post("/translate", json=_body())).status_code == 200
+    assert [record.get("key") for record in records if "endpoint" in record] == [key.id, None]
+    assert text not in str(records)
 
 
 @pytest.mark.parametrize("wanted", [False, True])
