@@ -1,10 +1,13 @@
-"""A real Ray with its dashboard for the training tests, and data for the demo model."""
+"""A real Ray with its dashboard for the training tests, what it tells Prometheus, and data for the demo model."""
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # As `train.workers` has it; here, because Ray reads it when it is first imported.
@@ -15,23 +18,60 @@ import pytest
 from train.demo_adapter.data import MEDICAL_FILE, write_training_data
 
 
+class Cluster:
+    """A local Ray.
+
+    Attributes:
+        dashboard_url: Where jobs are submitted.
+        address: What a driver connects to.
+    """
+
+    def __init__(self, dashboard_url: str, address: str, metrics_url: str) -> None:
+        self.dashboard_url, self.address = dashboard_url, address
+        self._metrics_url = metrics_url
+
+    @contextmanager
+    def scraped(self) -> Iterator[set[str]]:
+        """Ask for metrics as Prometheus does as long as the block runs; give all lines of ours that were ever there."""
+        seen: set[str] = set()
+        ended = threading.Event()
+
+        def scrape() -> None:
+            while not ended.wait(0.5):
+                with urllib.request.urlopen(self._metrics_url, timeout=30) as response:
+                    lines = response.read().decode().splitlines()
+                seen.update(line for line in lines if line.startswith("ray_nllb_"))
+
+        thread = threading.Thread(target=scrape)
+        thread.start()
+        try:
+            yield seen
+        finally:
+            ended.set()
+            thread.join()
+
+
 @pytest.fixture(scope="module")
-def ray_dashboard() -> Iterator[str]:
-    """A local cluster, gone before other tests run; the address that jobs are submitted to."""
+def cluster() -> Iterator[Cluster]:
+    """A Ray that is gone before other tests run."""
     import ray
 
-    context = ray.init(
-        address="local",
-        num_cpus=3,  # two workers beside a job's driver, also on two cores
-        include_dashboard=True,
-        dashboard_host="127.0.0.1",
-        dashboard_port=0,
-        object_store_memory=200 * 1024**2,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-    )
-    yield f"http://{context.dashboard_url}"
-    ray.shutdown()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_metrics_report_interval_ms", "1000")
+        context = ray.init(
+            address="local",
+            num_cpus=3,  # two workers beside a job's driver, also on two cores
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            dashboard_port=0,
+            object_store_memory=200 * 1024**2,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
+        (node,) = ray.nodes()
+        metrics_url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+        yield Cluster(f"http://{context.dashboard_url}", context.address_info["gcs_address"], metrics_url)
+        ray.shutdown()
 
 
 @pytest.fixture(scope="session")
