@@ -7,7 +7,7 @@ import os
 import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # As `train.workers` has it; here, because Ray reads it when it is first imported.
@@ -38,9 +38,9 @@ class Cluster:
 
         def scrape() -> None:
             while not ended.wait(0.5):
-                with urllib.request.urlopen(self._metrics_url, timeout=30) as response:
+                with suppress(OSError), urllib.request.urlopen(self._metrics_url, timeout=30) as response:
                     lines = response.read().decode().splitlines()
-                seen.update(line for line in lines if line.startswith("ray_nllb_"))
+                    seen.update(line for line in lines if line.startswith("ray_nllb_"))
 
         thread = threading.Thread(target=scrape)
         thread.start()
@@ -55,23 +55,26 @@ class Cluster:
 def cluster() -> Iterator[Cluster]:
     """A Ray that is gone before other tests run."""
     import ray
+    from ray.cluster_utils import Cluster as Nodes
 
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_metrics_report_interval_ms", "1000")
-        context = ray.init(
-            address="local",
-            num_cpus=3,  # two workers beside a job's driver, also on two cores
-            include_dashboard=True,
-            dashboard_host="127.0.0.1",
-            dashboard_port=0,
-            object_store_memory=200 * 1024**2,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
+        head = {
+            "num_cpus": 3,  # two workers beside a job's driver, also on two cores
+            "include_dashboard": True,
+            "dashboard_host": "127.0.0.1",
+            "dashboard_port": 0,
+            # By default all Rays of a machine want the same port, and those that do not get it take no jobs.
+            "dashboard_agent_listen_port": None,
+            "object_store_memory": 200 * 1024**2,
+        }
+        nodes = Nodes(initialize_head=True, head_node_args=head)
+        ray.init(address=nodes.address, logging_level=logging.ERROR, log_to_driver=False)
         (node,) = ray.nodes()
         metrics_url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
-        yield Cluster(f"http://{context.dashboard_url}", context.address_info["gcs_address"], metrics_url)
+        yield Cluster(f"http://{nodes.webui_url}", nodes.address, metrics_url)
         ray.shutdown()
+        nodes.shutdown()
 
 
 @pytest.fixture(scope="session")
