@@ -1,14 +1,21 @@
-"""Training on a real Ray, on the demo model: submitted with two workers, judged, published."""
+"""Training on a real Ray, on the demo model: submitted with two workers, judged, published; killed and resumed."""
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import re
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from configs.loader import ROOT
@@ -22,6 +29,9 @@ COURSE = [
     *("--log-interval-steps", "5", "--num-chrf-sentences", "4"),
 ]
 TRAIN_LORA = [sys.executable, "-m", "train.lora"]
+_WORKER = "TrainWorker"  # in the name of its process
+_TIMEOUT_S = 600.0
+ADAPTER = Path("adapter") / "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -100,3 +110,54 @@ def test_a_run_leaves_what_there_is_to_look_at(submitted: Submitted) -> None:
 def test_prometheus_hears_of_training_and_of_the_verdict(submitted: Submitted, figure: str) -> None:
     """While the job runs, from the port of its node."""
     assert [line for line in submitted.metrics if re.match(figure, line)]
+
+
+def test_deaths_of_the_trainer_and_of_a_worker_change_nothing(
+    submitted: Submitted, cluster: Cluster, course: list[str], tmp_path: Path
+) -> None:
+    """The trainer is killed and continued by `--resume`, then a worker: the same adapter, to the bit."""
+    folder = tmp_path / "medical"
+    course = [*course, "--output-dir", str(folder)]
+    # In processes of their own, as users train; on the test's Ray, which stays.
+    options = {"cwd": ROOT, "env": os.environ | {"RAY_ADDRESS": cluster.address}, "text": True}
+    with subprocess.Popen([*TRAIN_LORA, *course], **options) as trainer:
+        first_kept = _wait_for_checkpoint(folder, 10)
+        trainer.kill()
+    with _a_worker_killed(folder, 60) as killed_at:
+        done = subprocess.run([*TRAIN_LORA, *course, "--resume"], **options, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (folder / ADAPTER).read_bytes() == (submitted.folder / ADAPTER).read_bytes()
+    steps = [int(step) for step in re.findall(r"^step (\d+),.* tokens/s", done.stderr, re.MULTILINE)]
+    assert first_kept < steps[0] <= killed_at[0] < steps[-1]
+    # Nothing is lost but the steps since the last checkpoint, and there is one every five steps.
+    assert all(after > before - 5 for before, after in itertools.pairwise(steps))
+
+
+def _wait_for_checkpoint(folder: Path, step: int) -> int:
+    """Return the newest whole checkpoint's step, once it is that far."""
+    pause = threading.Event()
+    until_s = time.monotonic() + _TIMEOUT_S
+    while time.monotonic() < until_s:
+        whole = (folder / "checkpoints").glob("step-*/complete.json")
+        newest = max((int(file.parent.name.split("-")[1]) for file in whole), default=0)
+        if newest >= step:
+            return newest
+        pause.wait(0.005)
+    raise TimeoutError(f"there is no checkpoint of step {step}")
+
+
+@contextmanager
+def _a_worker_killed(folder: Path, step: int) -> Iterator[list[int]]:
+    """Kill one of two workers at a step while the block runs; give the newest checkpoint's step at that moment."""
+    killed_at: list[int] = []
+
+    def kill() -> None:
+        newest = _wait_for_checkpoint(folder, step)
+        workers = [each for each in psutil.Process().children(recursive=True) if _WORKER in " ".join(each.cmdline())]
+        workers[0].kill()
+        killed_at.append(newest)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    yield killed_at
+    thread.join()
