@@ -30,6 +30,7 @@ os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
 # Replicas inherit it: weights in large pages are read 10 % faster (docs/benchmarks.md). Nothing outside Linux.
 os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 
+import psutil
 import ray
 import yaml
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
@@ -136,10 +137,23 @@ def _running_ray(console: Console) -> Iterator[str]:
 def _serve_config(settings: Settings, port: int) -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load(_CONFIG.read_text(encoding="utf-8"))
     config["http_options"] |= {"host": _HOST, "port": port}
+    (application,) = config["applications"]
+    if settings.model.name != "demo" and settings.model.num_threads is None and not ray.cluster_resources().get("GPU"):
+        _take_all_cores(application)
     if not settings.cache.enabled:  # Serve refuses options of a deployment that there is not
-        (application,) = config["applications"]
         application["deployments"] = [each for each in application["deployments"] if each["name"] != "Cache"]
     return config
+
+
+def _take_all_cores(application: dict[str, Any]) -> None:
+    """Let one replica use the whole machine: Ray gives it one core, and a second replica would need the model again.
+
+    The demo model's layers are too small to be shared by threads.
+    """
+    application["args"]["settings"] = {"model.num_threads": psutil.cpu_count(logical=False) or os.cpu_count()}
+    for deployment in application["deployments"]:
+        if "autoscaling_config" in deployment:
+            deployment["autoscaling_config"]["max_replicas"] = 1
 
 
 def _deploy(dashboard_url: str, config: dict[str, Any], console: Console, stop: threading.Event) -> None:
