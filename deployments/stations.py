@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable
 from typing import Any
@@ -78,11 +79,17 @@ class HandleStation:
         self._recorder = recorder
 
     async def translate(self, segments: list[Segment]) -> list[Outcome]:
-        """See `SegmentTranslator.translate`."""
+        """See `SegmentTranslator.translate`. A cancelled caller's work is cancelled in the deployment as well."""
         deadlines = [segment.deadline_unix_s for segment in segments if segment.deadline_unix_s is not None]
 
         async def attempt() -> list[Outcome]:
-            outcomes: list[Outcome] = await call(self._handle.translate.remote(segments, current_traceparent()))
+            response = self._handle.translate.remote(segments, current_traceparent())
+            try:
+                outcomes: list[Outcome] = await call(response)
+            except asyncio.CancelledError:
+                # Serve lets it run on: it cancels what a cancelled request called, not what nobody awaits any more.
+                response.cancel()
+                raise
             return outcomes
 
         return await retry(

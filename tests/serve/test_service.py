@@ -224,3 +224,23 @@ async def test_the_documentation_is_served(service: Service, path: str) -> None:
     """`/docs` and the document behind it."""
     async with httpx.AsyncClient() as client:
         assert (await client.get(service.url + path)).status_code == 200
+
+
+async def test_a_client_that_hangs_up_frees_its_rows(service: Service) -> None:
+    """Its sentences leave the queue and the decoder; most of them are never decoded."""
+    num_sentences = 1500
+    text = " ".join(f"The ticket to Rome costs {price} euros." for price in range(1000, 1000 + num_sentences))
+    body = {"text": text, "source_lang": "en", "target_lang": "es", "num_beams": 4}
+    async with _client(service) as client, asyncio.timeout(120):
+
+        async def batching() -> dict[str, Any]:
+            return dict((await client.get("/health")).json()["batching"])
+
+        before = await batching()
+        request = asyncio.create_task(client.post("/translate", json=body))
+        while (await batching())["num_waiting"] == 0:
+            assert not request.done(), request.result().text
+        request.cancel()
+        while (after := await batching())["num_waiting"] or after["num_decoding"]:
+            pass
+    assert after["num_rows"] - before["num_rows"] < num_sentences / 2
