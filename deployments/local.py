@@ -27,6 +27,8 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # Serve kills a proxy that has not started within 5 s, and with it the deployment; a busy laptop may take longer.
 os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
 
+# The `python` of a submitted job is this one, whether or not .venv is activated.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 # Replicas inherit it: weights in large pages are read 10 % faster (docs/benchmarks.md). Nothing outside Linux.
 os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 
