@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal, TypeAlias
+
+_Exceptions: TypeAlias = type[Exception] | tuple[type[Exception], ...]
 
 
 class CircuitBreaker:
@@ -53,6 +56,24 @@ class CircuitBreaker:
         self._next_probe_s = self._clock_s() + self._cool_down_s
         self._is_probing = True
         return True
+
+    @contextmanager
+    def watching(self, failures: _Exceptions, answers: _Exceptions = ()) -> Iterator[None]:
+        """Note how an admitted try ends; every exception goes on.
+
+        Args:
+            failures: That the dependency did not answer.
+            answers: Those of them that are an answer nevertheless.
+        """
+        try:
+            yield
+        except answers:
+            self.succeeded()
+            raise
+        except failures:
+            self.failed()
+            raise
+        self.succeeded()
 
     def succeeded(self) -> None:
         """Note that the dependency answered."""

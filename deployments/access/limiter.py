@@ -67,13 +67,10 @@ class RateLimiter:
         """Count one request, unless that would be one too many."""
         if self._shared is not None and self.breaker.admit():
             try:
-                window = await _hit(self._shared, rate, identifiers)
+                with self.breaker.watching((RedisError, OSError)):
+                    return await _hit(self._shared, rate, identifiers)
             except (RedisError, OSError) as error:
-                self.breaker.failed()
                 _LOGGER.warning("the Redis of the rate limits does not answer (%s)", type(error).__name__)
-            else:
-                self.breaker.succeeded()
-                return window
         return await _hit(self._alone, rate, identifiers)
 
     async def close(self) -> None:
@@ -165,10 +162,8 @@ class RedisSlots:
         if not self.breaker.admit():
             return None
         try:
-            answer = await command()
+            with self.breaker.watching((RedisError, OSError)):
+                return await command()
         except (RedisError, OSError) as error:
-            self.breaker.failed()
             _LOGGER.warning("the Redis of the access limits does not answer (%s)", type(error).__name__)
             return None
-        self.breaker.succeeded()
-        return answer

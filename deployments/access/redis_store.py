@@ -80,16 +80,11 @@ class RedisKeyStore:
         if not self._breaker.admit():
             raise UnavailableError("the store of the keys cannot be reached", retry_after_s=1.0)
         try:
-            answer = await operation()
-        except (RedisError, OSError) as error:
             # A refusal, as of a full Redis, is an answer: it still reads.
-            if isinstance(error, ResponseError):
-                self._breaker.succeeded()
-            else:
-                self._breaker.failed()
+            with self._breaker.watching((RedisError, OSError), answers=ResponseError):
+                return await operation()
+        except (RedisError, OSError) as error:
             raise UnavailableError("the store of the keys cannot be reached", retry_after_s=1.0) from error
-        self._breaker.succeeded()
-        return answer
 
 
 def _usage_name(key_id: str, month: str) -> str:

@@ -22,6 +22,7 @@ from pipelines.retry import retry_blocking
 
 T = TypeVar("T")
 _MAX_READS = 3
+_ANSWERS = (FileNotFoundError, FileExistsError)
 _HOW_TO_INSTALL = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 
 
@@ -122,17 +123,14 @@ class CreateOnlyStore:
         if not self.breaker.admit():
             raise UnavailableError(f"the adapter registry {self.uri} did not answer a moment ago", retry_after_s=5.0)
         try:
-            answer = question()
-        except (FileNotFoundError, FileExistsError):
-            self.breaker.succeeded()
+            with self.breaker.watching(Exception, answers=_ANSWERS):  # each protocol has its own errors
+                return question()
+        except _ANSWERS:
             raise
-        except Exception as error:  # each protocol has its own errors
-            self.breaker.failed()
+        except Exception as error:
             raise UnavailableError(
                 f"the adapter registry {self.uri} cannot be reached: {type(error).__name__}: {error}", retry_after_s=5.0
             ) from error
-        self.breaker.succeeded()
-        return answer
 
     def _put_new(self, where: str, content: bytes) -> None:
         try:
