@@ -105,19 +105,10 @@ def _translate_response(
     result: TranslationResult, model: ModelInfo, request: Request, started_s: float
 ) -> schemas.TranslateResponse:
     return schemas.TranslateResponse(
-        translation=result.text,
-        source_lang=result.source_lang,
-        target_lang=result.target_lang,
+        **_translated(result),
         model=model.name,
-        adapter=result.adapter,
-        glossary=result.glossary,
-        cached=result.cached,
-        score=result.score,
-        alternatives=_alternatives(result),
-        detection_confidence=result.detected,
         latency_ms=_since_ms(started_s),
         request_id=request_id_of(request),
-        warnings=_warnings(result),
     )
 
 
@@ -125,29 +116,26 @@ def _batch_item(result: TranslationResult | TranslationError, request: Request) 
     if isinstance(result, TranslationError):
         note_error(request.scope, result.code)
         return schemas.BatchItem(error=error_detail(result, request_id_of(request)))
-    return schemas.BatchItem(
-        translation=result.text,
-        source_lang=result.source_lang,
-        target_lang=result.target_lang,
-        adapter=result.adapter,
-        glossary=result.glossary,
-        cached=result.cached,
-        score=result.score,
-        alternatives=_alternatives(result),
-        detection_confidence=result.detected,
-        warnings=_warnings(result),
-    )
+    return schemas.BatchItem(**_translated(result))
 
 
-def _warnings(result: TranslationResult) -> list[schemas.TranslationWarning]:
-    return [
-        schemas.TranslationWarning(code=each.code, message=each.message, segment=each.segment)
-        for each in result.notices
-    ]
-
-
-def _alternatives(result: TranslationResult) -> list[schemas.Alternative]:
-    return [schemas.Alternative(translation=each.text, score=each.score) for each in result.alternatives]
+def _translated(result: TranslationResult) -> dict[str, Any]:
+    """The fields that an answer and an item of a batch share."""
+    return {
+        "translation": result.text,
+        "source_lang": result.source_lang,
+        "target_lang": result.target_lang,
+        "adapter": result.adapter,
+        "glossary": result.glossary,
+        "cached": result.cached,
+        "score": result.score,
+        "alternatives": [schemas.Alternative(translation=each.text, score=each.score) for each in result.alternatives],
+        "detection_confidence": result.detected,
+        "warnings": [
+            schemas.TranslationWarning(code=each.code, message=each.message, segment=each.segment)
+            for each in result.notices
+        ],
+    }
 
 
 def _since_ms(started_s: float) -> float:
