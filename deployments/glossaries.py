@@ -8,7 +8,7 @@ from pathlib import Path
 from cachetools import LRUCache
 
 from configs.schema import GlossarySettings
-from deployments.access.redis_store import access_redis
+from deployments.access.shared_redis import access_redis
 from deployments.schemas import TranslateRequest
 from deployments.schemas import glossaries as schemas
 from pipelines.errors import (

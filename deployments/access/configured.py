@@ -10,7 +10,8 @@ from deployments.access.callers import Authenticator, ProxyTrust
 from deployments.access.guard import Guard
 from deployments.access.limiter import LocalSlots, RateLimiter, RedisSlots
 from deployments.access.meter import Meter
-from deployments.access.redis_store import RedisKeyStore, access_redis
+from deployments.access.redis_store import RedisKeyStore
+from deployments.access.shared_redis import SharedRedis
 from deployments.access.store import KeyStore, SqliteKeyStore
 from pipelines.breaker import CircuitBreaker
 
@@ -39,30 +40,29 @@ def configured_access(settings: AccessSettings, *, slot_lease_s: float = 60.0) -
         settings: Who may do what.
         slot_lease_s: Longest time that a request may take.
     """
-    timeout_s = settings.redis_timeout_ms / 1000
-    redis_url = _redis_url(settings)
-    breaker = CircuitBreaker()  # one Redis, one state
-    store = key_store(settings, breaker)
+    redis = _shared_redis(settings)
+    store = _store(settings, redis)
     guard = Guard(
         Authenticator(settings.keys, store, lifetime_s=settings.key_lifetime_s, grace_s=settings.key_grace_s),
         ProxyTrust(settings.trusted_proxies),
-        RateLimiter(redis_url, timeout_s, breaker),
-        LocalSlots() if redis_url is None else RedisSlots(access_redis(redis_url, timeout_s), breaker),
+        RateLimiter(redis),
+        LocalSlots() if redis is None else RedisSlots(redis),
         rates=settings.rate_limits,
         slot_lease_s=slot_lease_s,
     )
-    return Access(guard, Meter(store), settings.cors_origins, None if redis_url is None else breaker)
+    return Access(guard, Meter(store), settings.cors_origins, None if redis is None else redis.breaker)
 
 
-def key_store(settings: AccessSettings, breaker: CircuitBreaker | None = None) -> KeyStore:
-    """Return the store of the keys; `breaker` is that of its Redis."""
-    redis_url = _redis_url(settings)
-    if redis_url is not None:
-        return RedisKeyStore(access_redis(redis_url, settings.redis_timeout_ms / 1000), breaker)
-    return SqliteKeyStore(ROOT / settings.sqlite_file)
+def key_store(settings: AccessSettings) -> KeyStore:
+    """Return the store of the keys."""
+    return _store(settings, _shared_redis(settings))
 
 
-def _redis_url(settings: AccessSettings) -> str | None:
+def _store(settings: AccessSettings, redis: SharedRedis | None) -> KeyStore:
+    return SqliteKeyStore(ROOT / settings.sqlite_file) if redis is None else RedisKeyStore(redis)
+
+
+def _shared_redis(settings: AccessSettings) -> SharedRedis | None:
     if settings.store != "redis" or settings.redis_url is None:
         return None
-    return settings.redis_url.get_secret_value()
+    return SharedRedis(settings.redis_url.get_secret_value(), settings.redis_timeout_ms / 1000)

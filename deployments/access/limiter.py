@@ -7,24 +7,20 @@ are looser by the number of replicas, and nobody is refused for its sake. Does n
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, Protocol
+from contextlib import suppress
+from typing import NamedTuple, Protocol
 
 from limits import RateLimitItem
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from deployments.access.redis_store import access_redis
-from pipelines.breaker import CircuitBreaker
+from deployments.access.shared_redis import SharedRedis
+from pipelines.errors import UnavailableError
 
-_LOGGER = logging.getLogger(__name__)
 _PREFIX = "nllb-access"
 
 
@@ -43,40 +39,27 @@ class RateLimiter:
     """Sliding-window counters.
 
     Args:
-        redis_url: Of the Redis that replicas share; None counts in this process.
-        timeout_s: Longest wait for Redis.
-        breaker: Decides when Redis is left alone.
+        redis: That replicas share; None counts in this process.
     """
 
-    def __init__(self, redis_url: str | None = None, timeout_s: float = 0.25, breaker: CircuitBreaker | None = None):
-        self.breaker = breaker or CircuitBreaker()
+    def __init__(self, redis: SharedRedis | None = None) -> None:
         self._alone = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._shared = None
-        self._client: Redis | None = None
-        if redis_url is not None:
-            self._client = access_redis(redis_url, timeout_s)
+        self._redis = redis
+        if redis is not None:
             storage = RedisStorage(
-                f"async+{redis_url}",
+                f"async+{redis.url}",
                 implementation="redispy",
                 key_prefix=_PREFIX,
-                connection_pool=self._client.connection_pool,  # type: ignore[arg-type]  # as its docstring says
+                connection_pool=redis.client.connection_pool,  # type: ignore[arg-type]  # as its docstring says
             )
             self._shared = SlidingWindowCounterRateLimiter(storage)
 
     async def hit(self, rate: RateLimitItem, *identifiers: str) -> Window:
         """Count one request, unless that would be one too many."""
-        if self._shared is not None and self.breaker.admit():
-            try:
-                with self.breaker.watching((RedisError, OSError)):
-                    return await _hit(self._shared, rate, identifiers)
-            except (RedisError, OSError) as error:
-                _LOGGER.warning("the Redis of the rate limits does not answer (%s)", type(error).__name__)
+        if self._redis is not None:
+            with suppress(UnavailableError):
+                return await self._redis.ask(lambda: _hit(self._shared, rate, identifiers))
         return await _hit(self._alone, rate, identifiers)
-
-    async def close(self) -> None:
-        """Close the connections to Redis."""
-        if self._client is not None:
-            await self._client.aclose()
 
 
 async def _hit(limiter: SlidingWindowCounterRateLimiter, rate: RateLimitItem, identifiers: tuple[str, ...]) -> Window:
@@ -125,8 +108,7 @@ class RedisSlots:
     """Slots that all replicas share; while Redis is ill, those of this process.
 
     Args:
-        client: Whose operations end within a time-out.
-        breaker: Decides when Redis is left alone.
+        redis: That all of them reach.
     """
 
     _TAKE = """
@@ -137,17 +119,18 @@ class RedisSlots:
     return 1
     """
 
-    def __init__(self, client: Redis, breaker: CircuitBreaker | None = None) -> None:
-        self.breaker = breaker or CircuitBreaker()
-        self._client = client
+    def __init__(self, redis: SharedRedis) -> None:
+        self._redis = redis
+        self._client = redis.client
         self._alone = LocalSlots()
 
     async def take(self, name: str, num_slots: int, lease_s: float) -> str | None:
         """See `Slots`."""
         token, now = uuid.uuid4().hex, time.time()
         arguments = (f"{_PREFIX}:slots:{name}", now, num_slots, now + lease_s, token)
-        taken = await self._try(lambda: self._client.eval(self._TAKE, 1, *map(str, arguments)))
-        if taken is None:
+        try:
+            taken = await self._redis.ask(lambda: self._client.eval(self._TAKE, 1, *map(str, arguments)))
+        except UnavailableError:
             return await self._alone.take(name, num_slots, lease_s)
         return token if taken else None
 
@@ -156,14 +139,8 @@ class RedisSlots:
         if not token:
             await self._alone.give_back(name, token)
         else:
-            await asyncio.shield(self._try(lambda: self._client.zrem(f"{_PREFIX}:slots:{name}", token)))
+            await asyncio.shield(self._free(name, token))
 
-    async def _try(self, command: Callable[[], Awaitable[Any]]) -> Any | None:
-        if not self.breaker.admit():
-            return None
-        try:
-            with self.breaker.watching((RedisError, OSError)):
-                return await command()
-        except (RedisError, OSError) as error:
-            _LOGGER.warning("the Redis of the access limits does not answer (%s)", type(error).__name__)
-            return None
+    async def _free(self, name: str, token: str) -> None:
+        with suppress(UnavailableError):
+            await self._redis.ask(lambda: self._client.zrem(f"{_PREFIX}:slots:{name}", token))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import limits
 import pytest
 
+from deployments.access.keys import make_key
 from deployments.access.limiter import LocalSlots, RateLimiter, RedisSlots, Slots
-from deployments.access.redis_store import access_redis
+from deployments.access.redis_store import RedisKeyStore
+from deployments.access.shared_redis import SharedRedis
 from tests.redis_server import RedisServer, running_redis
 
 RATE = limits.RateLimitItemPerHour(3)
@@ -21,8 +24,8 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         yield server
 
 
-def _url(server: RedisServer) -> str:
-    return f"redis://127.0.0.1:{server.port}/0"
+def _shared(server: RedisServer) -> SharedRedis:
+    return SharedRedis(f"redis://127.0.0.1:{server.port}/0", timeout_s=5)
 
 
 async def _check_rates(limiter: RateLimiter, other: RateLimiter) -> None:
@@ -42,18 +45,34 @@ async def test_a_rate_is_counted_per_endpoint_and_caller() -> None:
 
 async def test_replicas_share_one_count_in_redis(redis_server: RedisServer) -> None:
     """Two limiters over one Redis count together."""
-    limiters = [RateLimiter(_url(redis_server), timeout_s=5) for _ in range(2)]
-    await _check_rates(*limiters)
-    for limiter in limiters:
-        await limiter.close()
+    one, other = _shared(redis_server), _shared(redis_server)
+    await _check_rates(RateLimiter(one), RateLimiter(other))
+    await one.close()
+    await other.close()
 
 
 async def test_without_its_redis_a_replica_counts_by_itself() -> None:
     """Nobody is refused for Redis' sake, and the limit still holds; the breaker opens."""
-    limiter = RateLimiter("redis://127.0.0.1:1/0", timeout_s=1)
+    redis = SharedRedis("redis://127.0.0.1:1/0", timeout_s=1)
+    limiter = RateLimiter(redis)
     assert [(await limiter.hit(RATE, "a")).allowed for _ in range(4)] == [True, True, True, False]
-    assert limiter.breaker.state == "open"
-    await limiter.close()
+    assert redis.breaker.state == "open"
+    await redis.close()
+
+
+async def test_a_full_redis_is_counted_without_and_not_given_up(tmp_path: Path) -> None:
+    """It refuses to count, so the replica does; keys are still read from it, whatever rates and slots meet."""
+    with running_redis(tmp_path) as server:
+        redis = _shared(server)
+        _, record = make_key("Ann", ("translate",))
+        await RedisKeyStore(redis).put(record)
+        server.command("CONFIG", "SET", "maxmemory", "1")
+        limiter, slots = RateLimiter(redis), RedisSlots(redis)
+        assert [(await limiter.hit(RATE, "a")).allowed for _ in range(4)] == [True, True, True, False]
+        assert [await slots.take("a", 3, 60) is not None for _ in range(4)] == [True, True, True, False]
+        assert await RedisKeyStore(redis).get(record.id) == record
+        assert redis.breaker.state == "closed"
+        await redis.close()
 
 
 async def _check_slots(one: Slots, other: Slots) -> None:
@@ -74,20 +93,20 @@ async def test_slots_are_taken_and_given_back() -> None:
 
 async def test_replicas_share_slots_and_leases_end(redis_server: RedisServer) -> None:
     """Together over one Redis; a lease whose holder died is free again when it ends."""
-    client = access_redis(_url(redis_server), timeout_s=5)
-    await _check_slots(RedisSlots(client), RedisSlots(client))
-    assert await RedisSlots(client).take("c", 1, lease_s=-1) is not None
-    assert await RedisSlots(client).take("c", 1, lease_s=60) is not None
-    await client.aclose()
+    redis = _shared(redis_server)
+    await _check_slots(RedisSlots(redis), RedisSlots(redis))
+    assert await RedisSlots(redis).take("c", 1, lease_s=-1) is not None
+    assert await RedisSlots(redis).take("c", 1, lease_s=60) is not None
+    await redis.close()
 
 
 async def test_without_redis_slots_are_those_of_the_process() -> None:
     """Taken before or after Redis went, each goes back to where it is from."""
-    client = access_redis("redis://127.0.0.1:1/0", timeout_s=1)
-    slots = RedisSlots(client)
+    redis = SharedRedis("redis://127.0.0.1:1/0", timeout_s=1)
+    slots = RedisSlots(redis)
     token = await slots.take("a", 1, 60)
     assert token is not None
     assert await slots.take("a", 1, 60) is None
     await slots.give_back("a", token)
     assert await slots.take("a", 1, 60) is not None
-    await client.aclose()
+    await redis.close()

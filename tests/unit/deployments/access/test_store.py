@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from deployments.access.keys import KeyLimits, make_key
-from deployments.access.redis_store import RedisKeyStore, access_redis
+from deployments.access.redis_store import RedisKeyStore
+from deployments.access.shared_redis import SharedRedis
 from deployments.access.store import KeyStore, SqliteKeyStore, Usage
 from pipelines.breaker import CircuitBreaker
 from pipelines.errors import UnavailableError
@@ -31,9 +32,9 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, redis_server: Re
         yield SqliteKeyStore(tmp_path / "var" / "keys.sqlite3")
         return
     redis_server.command("FLUSHALL")
-    client = access_redis(f"redis://127.0.0.1:{redis_server.port}/1", timeout_s=5)
-    yield RedisKeyStore(client)
-    await client.aclose()
+    redis = SharedRedis(f"redis://127.0.0.1:{redis_server.port}/1", timeout_s=5)
+    yield RedisKeyStore(redis)
+    await redis.close()
 
 
 async def test_a_key_comes_back_as_it_was(store: KeyStore) -> None:
@@ -66,10 +67,10 @@ async def test_a_store_that_cannot_be_used_says_so_without_details(tmp_path: Pat
     """A folder where the file should be, a port where nothing listens: unavailable, no path, no address."""
     with pytest.raises(UnavailableError, match=r"^the store of the keys cannot be used$"):
         await SqliteKeyStore(tmp_path).all()
-    client = access_redis("redis://127.0.0.1:1/0", timeout_s=1)
+    redis = SharedRedis("redis://127.0.0.1:1/0", timeout_s=1)
     with pytest.raises(UnavailableError, match=r"^the store of the keys cannot be reached$"):
-        await RedisKeyStore(client).all()
-    await client.aclose()
+        await RedisKeyStore(redis).all()
+    await redis.close()
 
 
 async def test_a_redis_that_is_gone_is_left_alone_until_a_probe_finds_it(tmp_path: Path) -> None:
@@ -77,8 +78,8 @@ async def test_a_redis_that_is_gone_is_left_alone_until_a_probe_finds_it(tmp_pat
     now_s = 0.0
     breaker = CircuitBreaker(cool_down_s=5.0, clock_s=lambda: now_s)
     with running_redis(tmp_path) as server:
-        client = access_redis(f"redis://127.0.0.1:{server.port}/1", timeout_s=5)
-        store = RedisKeyStore(client, breaker)
+        redis = SharedRedis(f"redis://127.0.0.1:{server.port}/1", timeout_s=5, breaker=breaker)
+        store = RedisKeyStore(redis)
         assert await store.all() == []
         server.kill()
         for _ in range(3):
@@ -92,15 +93,15 @@ async def test_a_redis_that_is_gone_is_left_alone_until_a_probe_finds_it(tmp_pat
         now_s = 5.0
         assert await store.all() == []
         assert breaker.state == "closed"
-        await client.aclose()
+        await redis.close()
 
 
 async def test_a_redis_that_is_full_is_not_left_alone(tmp_path: Path) -> None:
     """It refuses what is written and still says which keys there are."""
     breaker = CircuitBreaker()
     with running_redis(tmp_path) as server:
-        client = access_redis(f"redis://127.0.0.1:{server.port}/1", timeout_s=5)
-        store = RedisKeyStore(client, breaker)
+        redis = SharedRedis(f"redis://127.0.0.1:{server.port}/1", timeout_s=5, breaker=breaker)
+        store = RedisKeyStore(redis)
         _, record = make_key("Ann", ("translate",), KeyLimits())
         await store.put(record)
         server.command("CONFIG", "SET", "maxmemory", "1")
@@ -109,18 +110,18 @@ async def test_a_redis_that_is_full_is_not_left_alone(tmp_path: Path) -> None:
                 await store.put(record)
         assert await store.get(record.id) == record
         assert breaker.state == "closed"
-        await client.aclose()
+        await redis.close()
 
 
 async def test_a_redis_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
     """An operation is tried twice within its time-out, not as often as the client library would."""
     with running_redis(tmp_path) as server:
-        client = access_redis(f"redis://127.0.0.1:{server.port}/1", timeout_s=0.05)
-        retry = client.get_retry()
+        redis = SharedRedis(f"redis://127.0.0.1:{server.port}/1", timeout_s=0.05)
+        retry = redis.client.get_retry()
         assert retry is not None
         assert retry.get_retries() == 1
         server.freeze()
         with pytest.raises(UnavailableError):
-            await RedisKeyStore(client).all()
+            await RedisKeyStore(redis).all()
         server.thaw()
-        await client.aclose()
+        await redis.close()
