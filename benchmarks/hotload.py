@@ -14,26 +14,23 @@ import asyncio
 import json
 import os
 import random
-import signal
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from benchmarks.load_systems import running_service
+from benchmarks.load_work import Model
 from benchmarks.machine import describe_machine
 from benchmarks.synthetic import synthetic_checkpoint
 from benchmarks.workshop import Workshop
-from configs.loader import ROOT, load_settings
+from configs.loader import load_settings
 from pipelines.adapters import AdapterRegistry
 from pipelines.engine.checkpoint import DEMO_MODEL, locate_checkpoint
 from pipelines.engine.configured import load_configured_engine
@@ -60,7 +57,7 @@ class Load:
         return statistics.quantiles(self.latencies_s, n=100, method="inclusive")[percent - 1]
 
 
-def measure_file_to_row(workshop: Workshop, settings: dict[str, Any]) -> dict[str, float]:
+def measure_file_to_row(workshop: Workshop, settings: dict[str, object]) -> dict[str, float]:
     """Time the way from a published file to a row that uses it, in one process, on an engine that is warm."""
     engine = load_configured_engine(load_settings(overrides=settings))
     try:
@@ -86,7 +83,7 @@ def measure_file_to_row(workshop: Workshop, settings: dict[str, Any]) -> dict[st
 async def measure_service(workshop: Workshop, url: str, seconds: float) -> dict[str, Any]:
     """Time publications on a running service, and hold its latencies during them against those before."""
     folders = [workshop.make(seed) for seed in range(NUM_PUBLICATIONS + 2)]
-    async with httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=120) as http:
+    async with httpx.AsyncClient(base_url=url.removesuffix("/translate"), timeout=120) as http:
         first = workshop.publish(folders[0])
         workshop.registry.promote("bench", first)
         await _until_served(http, f"bench@{first}", patient=True)
@@ -180,36 +177,6 @@ def _translate(engine: Any, adapter: str | None) -> None:
     engine.submit([row])[0].result()
 
 
-@contextmanager
-def _running_service(settings: dict[str, Any]) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    variables = {f"NLLB__{key.upper().replace('.', '__')}": str(value) for key, value in settings.items()}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "deployments.local"],
-        cwd=ROOT,
-        env=os.environ | variables | {"PORT": str(port), "PYTHONUNBUFFERED": "1"},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stderr is not None
-    try:
-        said = ""
-        while "Ctrl-C stops everything" not in said:
-            line = process.stderr.readline()
-            if not line:
-                raise RuntimeError(said)
-            said += line
-        # A pipe that nobody reads is full one day, and then the service waits.
-        threading.Thread(target=process.stderr.read, daemon=True).start()
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=120)
-
-
 def main() -> None:
     """Measure, and print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -220,7 +187,7 @@ def main() -> None:
     print(f"{describe_machine(os.cpu_count() or 1, 'torch', 'ray')}; {model.name} in int8, {NUM_CLIENTS} clients")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        settings: dict[str, Any] = {
+        settings: dict[str, object] = {
             "model.name": str(model),
             "model.dtype": "int8",
             "adapters.registry": str(folder / "registry"),
@@ -232,7 +199,7 @@ def main() -> None:
         results = measure_file_to_row(Workshop(model, revision, bench, folder / "one-process"), settings)
         _print(results)
         workshop = Workshop(model, revision, AdapterRegistry(str(folder / "registry")), folder / "service")
-        with _running_service(settings) as url:
+        with running_service(Model(model.name, model, settings, deadline_s=60.0), {}) as (url, _):
             served = asyncio.run(measure_service(workshop, url, seconds=10 if options.quick else 30))
     _print(served)
     _print_targets(results | served)
