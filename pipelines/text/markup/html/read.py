@@ -50,7 +50,9 @@ class _Element:
         name: In lower case.
         translate: Whether its attributes and text are to be translated, as far as they are language.
         reads: Whether its text is language.
+        declared: FLORES-200 code that its own `lang` names, or None.
         language: FLORES-200 code, or None where it is the document's.
+        is_foreign: Whether it is kept for its language: one of which no model here knows, or another in a sentence.
         in_svg: Whether it is, or is inside, a picture.
         is_preformatted: Whether white space in it means what it is.
         is_inline: Whether its tags stay with their words.
@@ -60,7 +62,9 @@ class _Element:
     name: str = ""
     translate: bool = True
     reads: bool = True
+    declared: str | None = None
     language: str | None = None
+    is_foreign: bool = False
     in_svg: bool = False
     is_preformatted: bool = False
     is_inline: bool = False
@@ -166,33 +170,41 @@ class _Reader:
         outer = self._element
         wanted = token.attributes.get("translate", "missing")
         translate = _translate_state(token, outer)
-        language = self._language_of(token, outer)
+        declared = _resolve(token.attributes.get("lang"))
+        language = self._language_of(token, declared, outer)
         is_inline = outer.has_language and token.name not in BLOCKS
-        unread = token.name in UNREAD or _is_foreign(token, language, outer, is_inline)
+        is_foreign = _is_unknown(token, declared) or (is_inline and language not in (None, outer.language))
         too_deep = self._depth + len(self._builders) > _MAX_DEPTH
         in_svg = outer.in_svg or token.name == "svg"
         asked_for = wanted in ("yes", "", None) or (in_svg and token.name in READ_IN_SVG)
-        reads = not unread and not too_deep and (outer.reads or asked_for)
-        embeds = is_inline and (token.name in EMBEDDED or not (translate and reads))
-        preformatted = outer.is_preformatted or token.name in PREFORMATTED
-        return _Element(token.name, translate, reads, language, in_svg, preformatted, is_inline, embeds)
+        reads = token.name not in UNREAD and not is_foreign and not too_deep and (outer.reads or asked_for)
+        return _Element(
+            name=token.name,
+            translate=translate,
+            reads=reads,
+            declared=declared,
+            language=language,
+            is_foreign=is_foreign,
+            in_svg=in_svg,
+            is_preformatted=outer.is_preformatted or token.name in PREFORMATTED,
+            is_inline=is_inline,
+            embeds=is_inline and (token.name in EMBEDDED or not (translate and reads)),
+        )
 
-    def _language_of(self, token: Token, outer: _Element) -> str | None:
+    def _language_of(self, token: Token, declared: str | None, outer: _Element) -> str | None:
         """The language of an element, or None where it is the document's.
 
         What the root declares is often the template's and not the text's: the caller or the text itself decides.
         """
-        declared = _resolve(token.attributes.get("lang"))
         if declared is None or token.name in ROOTS:
             return outer.language
         return None if declared == self._source_lang else declared
 
     def _tag_parts(self, token: Token, element: _Element) -> tuple[Part, ...]:
         """The tag in parts, where it has an attribute that is language; else nothing."""
-        foreign = _is_foreign(token, element.language, self._element, element.is_inline)
-        if foreign or not element.translate:
+        if element.is_foreign or not element.translate:
             return ()
-        declared = _resolve(token.attributes.get("lang")) if element.reads else None
+        declared = element.declared if element.reads else None
         return tag_parts(token, language=element.language, declared=declared, read_document=self._read_inner)
 
     def _read_inner(self, text: str) -> list[Part]:
@@ -210,19 +222,15 @@ def _translate_state(token: Token, outer: _Element) -> bool:
     return outer.translate
 
 
-def _is_foreign(token: Token, language: str | None, outer: _Element, is_inline: bool) -> bool:
-    """Whether an element is kept for its language: one of which no model here knows, or another within a sentence."""
-    return _is_unknown(token) or (is_inline and language not in (None, outer.language))
+def _is_unknown(token: Token, declared: str | None) -> bool:
+    """Whether the tag names a language of which no model here knows."""
+    tag = token.attributes.get("lang") or ""
+    well_formed = _LANGUAGE_TAG.match(tag) and not tag.lower().startswith(("und", "mul", "zxx"))
+    return bool(well_formed) and token.name not in ROOTS and declared is None
 
 
-def _is_unknown(token: Token) -> bool:
-    declared = token.attributes.get("lang") or ""
-    well_formed = _LANGUAGE_TAG.match(declared) and not declared.lower().startswith(("und", "mul", "zxx"))
-    return bool(well_formed) and token.name not in ROOTS and _resolve(declared) is None
-
-
-def _resolve(declared: str | None) -> str | None:
+def _resolve(tag: str | None) -> str | None:
     try:
-        return resolve_language(declared).code if declared else None
+        return resolve_language(tag).code if tag else None
     except UnknownLanguageError:
         return None
