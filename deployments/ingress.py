@@ -23,7 +23,7 @@ from deployments.request_metrics import MeasuredStation, RequestMetrics
 from deployments.service import TranslationService
 from deployments.stations import FallbackStation, HandleStation
 from deployments.telemetry import Telemetry
-from pipelines.adapters import NoAdapters
+from pipelines.adapters import LoadedAdapters
 from pipelines.adapters.configured import open_registry
 from pipelines.adapters.served import ServedAdapters
 from pipelines.adapters.shadow import Shadows
@@ -64,7 +64,7 @@ class IngressDeployment:
                 measured,
                 max_text_chars=settings.limits.max_text_chars,
                 max_segment_chars=settings.limits.max_segment_chars,
-                adapters=NoAdapters() if self._adapters is None else served,
+                adapters=LoadedAdapters() if self._adapters is None else served,
                 detector=detector,
                 observers=observers,
                 on_stage=lambda stage, duration_s: self._telemetry.tracing.stage(f"pipeline.{stage}", duration_s),

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from configs.loader import load_settings
 from configs.schema import Settings
-from pipelines.adapters.catalog import LoadedAdapters
+from pipelines.adapters import LoadedAdapters
 from pipelines.errors import StartupError, TranslationError
 from pipelines.protocols import Engine
 from pipelines.stages.guarded import stronger

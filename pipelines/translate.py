@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
-from pipelines.adapters import AdapterCatalog, NoAdapters
+from pipelines.adapters import AdapterCatalog, LoadedAdapters
 from pipelines.errors import TranslationError
 from pipelines.protocols import SegmentTranslator
 from pipelines.stages.answer import make_result
@@ -68,7 +68,7 @@ class TranslationPipeline:
         self._planner = Planner(
             max_text_chars=max_text_chars,
             max_segment_chars=max_segment_chars,
-            adapters=adapters or NoAdapters(),
+            adapters=adapters or LoadedAdapters(),
             detector=detector or LanguageDetector(),
         )
 

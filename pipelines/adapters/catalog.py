@@ -29,35 +29,23 @@ class AdapterCatalog(Protocol):
         ...
 
 
-class NoAdapters:
-    """A catalog without entries: the base model alone is served."""
-
-    def resolve(self, name: str | None, source_lang: str, target_lang: str, *, text: str, field: str) -> str | None:
-        """Refuse every name."""
-        if name is None:
-            return None
-        raise UnknownAdapterError(
-            f"{field}: no adapter is called {name[:80]!r}; this service has none, leave the field out", field=field
-        )
-
-
 class LoadedAdapters:
-    """A catalog of adapters that an engine has loaded under the names that are asked for, and keeps.
+    """A catalog of adapters that an engine has loaded under the names that are asked for, and keeps; or of none.
 
     Args:
         names: Of the adapters.
         default_adapters: Adapter of requests that name none, by language pair.
     """
 
-    def __init__(self, names: Collection[str], default_adapters: Mapping[str, str]) -> None:
+    def __init__(self, names: Collection[str] = (), default_adapters: Mapping[str, str] | None = None) -> None:
         self._names = names
-        self._defaults = default_adapters
+        self._defaults = default_adapters or {}
 
     def resolve(self, name: str | None, source_lang: str, target_lang: str, *, text: str, field: str) -> str | None:
         """See `AdapterCatalog`; what language pairs they were trained for is up to the caller."""
         if name is None:
             return self._defaults.get(f"{source_lang}-{target_lang}")
         if name not in self._names:
-            exist = ", ".join(sorted(self._names)) or "none"
+            exist = ", ".join(sorted(self._names)) or "none, leave the field out"
             raise UnknownAdapterError(f"{field}: no adapter is called {name[:80]!r}; there are {exist}", field=field)
         return name
