@@ -31,7 +31,6 @@ FILES: tuple[FileName, ...] = ("adapter_config.json", "adapter_model.safetensors
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 _VERSION = re.compile(r"([^@]+)@([1-9][0-9]{0,8})")
-_MAX_MANIFEST_BYTES = 1 << 20
 
 
 def check_name(name: str) -> str:
@@ -58,6 +57,11 @@ def split_version(text: str) -> tuple[str, int | None]:
     """Return name and number of `medical@3`, or the text and None where it names no version."""
     match = _VERSION.fullmatch(text)
     return (match[1], int(match[2])) if match else (text, None)
+
+
+def file_path(name: str, version: int, file: str) -> str:
+    """Return where a file of a version is in a registry."""
+    return f"adapters/{name}/{version}/{file}"
 
 
 def _name(name: str) -> str:
@@ -147,8 +151,6 @@ class Manifest(ManifestDraft):
         Raises:
             InvalidAdapterError: It is damaged, or another version's.
         """
-        if len(content) > _MAX_MANIFEST_BYTES:
-            raise _invalid(f"has over {_MAX_MANIFEST_BYTES} bytes")
         try:
             manifest = cls.model_validate_json(content)
         except ValidationError as error:

@@ -10,7 +10,6 @@ its number, the manifest is its publication. The newest record of an alias is it
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,27 +21,24 @@ from pipelines.adapters import alias as changes
 from pipelines.adapters.alias import ANYTHING, Alias, AliasRecord, Anything, alias_of
 from pipelines.adapters.alias_log import RECORD_PATH, AliasLog
 from pipelines.adapters.checks import check_folder, describe_files
+from pipelines.adapters.copies import download, keep_copy
 from pipelines.adapters.manifest import (
-    FILES,
     MANIFEST_FILE,
     Manifest,
     ManifestDraft,
     check_name,
     complete,
+    file_path,
     version_name,
 )
 from pipelines.adapters.store import CreateOnlyStore
 from pipelines.breaker import CircuitBreaker
 from pipelines.engine.adapter_config import CONFIG_FILE, WEIGHTS_FILE
-from pipelines.errors import (
-    InvalidAdapterError,
-    UnavailableError,
-    UnknownAdapterError,
-)
+from pipelines.errors import InvalidAdapterError, UnavailableError, UnknownAdapterError
 
 _MANIFEST_PATH = re.compile(r"adapters/([^/]+)/([1-9][0-9]{0,8})/" + re.escape(MANIFEST_FILE))
 _CLAIM_PATH = re.compile(r"adapters/([^/]+)/([1-9][0-9]{0,8})/[^/]+")
-_MAX_JSON_BYTES = 1 << 20
+_MAX_MANIFEST_BYTES = 1 << 20
 _MAX_ATTEMPTS = 1000
 
 
@@ -114,9 +110,9 @@ class AdapterRegistry:
         check_folder(folder, draft)
         files = describe_files(folder)
         version = self._claim(name, (folder / CONFIG_FILE).read_bytes())
-        self._store.create(_path(name, version, WEIGHTS_FILE), (folder / WEIGHTS_FILE).read_bytes())
+        self._store.create(file_path(name, version, WEIGHTS_FILE), (folder / WEIGHTS_FILE).read_bytes())
         manifest = complete(draft, name, version, self._now(), files)
-        self._store.create(_path(name, version, MANIFEST_FILE), manifest.to_json())
+        self._store.create(file_path(name, version, MANIFEST_FILE), manifest.to_json())
         return manifest
 
     def listing(self) -> Listing:
@@ -232,7 +228,7 @@ class AdapterRegistry:
         """
         manifest = self._read_manifest(name, version)
         with tempfile.TemporaryDirectory() as folder:
-            self._download(manifest, Path(folder))
+            download(self._store, manifest, Path(folder))
         return manifest
 
     def fetch(self, name: str, version: int, folder: Path) -> Path:
@@ -245,22 +241,7 @@ class AdapterRegistry:
             InvalidAdapterError: It is not what its manifest says.
             UnavailableError: The store cannot be read.
         """
-        manifest = self.manifest(name, version)
-        home = folder / manifest.full_name
-        if home.is_dir():
-            with suppress(InvalidAdapterError):
-                check_folder(home, manifest)
-                return home
-            shutil.rmtree(home, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{manifest.full_name}-", dir=folder))
-        try:
-            self._download(manifest, draft)
-            with suppress(OSError):  # another process was faster with the same version
-                draft.rename(home)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-        return home
+        return keep_copy(self._store, self.manifest(name, version), folder)
 
     def unknown_name(self, name: str) -> UnknownAdapterError:
         """Return the error that names the adapters there are."""
@@ -273,14 +254,14 @@ class AdapterRegistry:
         version = 1 + max((int(match[2]) for match in found if match), default=0)
         for candidate in range(version, version + _MAX_ATTEMPTS):
             with suppress(FileExistsError):
-                self._store.create(_path(name, candidate, CONFIG_FILE), config)
+                self._store.create(file_path(name, candidate, CONFIG_FILE), config)
                 return candidate
         raise UnavailableError(f"no free version of {name} was found from {version} on", retry_after_s=1.0)
 
     def _read_manifest(self, name: str, version: int) -> Manifest:
         check_name(name)
         try:
-            content = self._store.read(_path(name, version, MANIFEST_FILE), _MAX_JSON_BYTES)
+            content = self._store.read(file_path(name, version, MANIFEST_FILE), _MAX_MANIFEST_BYTES)
         except FileNotFoundError:
             raise self._unknown(name, version) from None
         except ValueError as error:
@@ -293,19 +274,3 @@ class AdapterRegistry:
             return self.unknown_name(name)
         exist = ", ".join(version_name(name, each) for each in found)
         return UnknownAdapterError(f"there is no {version_name(name, version)}; there are {exist}", field="adapter")
-
-    def _download(self, manifest: Manifest, folder: Path) -> None:
-        for file in FILES:
-            said = manifest.files[file].num_bytes
-            try:
-                content = self._store.read(_path(manifest.name, manifest.version, file), said)
-            except FileNotFoundError:
-                raise InvalidAdapterError(f"{file}: is missing; the manifest names it", field=file) from None
-            except ValueError:
-                raise InvalidAdapterError(f"{file}: has over {said} bytes; the manifest lies", field=file) from None
-            (folder / file).write_bytes(content)
-        check_folder(folder, manifest)
-
-
-def _path(name: str, version: int, file: str) -> str:
-    return f"adapters/{name}/{version}/{file}"
