@@ -11,7 +11,13 @@ TRAINING = Row(
             "Gates",
             "How many trained adapters were good enough to be published, over the last hour?",
             "short",
-            (Query("sum by (result) (increase(ray_nllb_training_gate_total[1h]))", "{{result}}"),),
+            # Each run counts its one verdict in a process of its own: a series that is new, and never increases.
+            (
+                Query(
+                    "sum by (result) (ray_nllb_training_gate_total unless ray_nllb_training_gate_total offset 1h)",
+                    "{{result}}",
+                ),
+            ),
         ),
         Panel(
             "Loss",

@@ -129,7 +129,37 @@ def test_counters_are_read_as_rates() -> None:
     counters = "|".join(metric.name for metric in ALL if isinstance(metric, Counter))
     for expr in _dashboard_exprs():
         bare = re.sub(r"(?:rate|increase)\(\w+(?:{[^}]*})?\[[^\]]*\]\)", "", expr)
+        bare = re.sub(r"(\w+) unless \1 offset \w+", "", bare)
         assert not re.search(rf"ray_(?:{counters})\b", bare), expr
+
+
+def test_the_panel_of_gates_counts_each_run_once(tmp_path: Path) -> None:
+    """For the hour after its verdict, which is all that its process ever counts: a series that never increases."""
+    (expr,) = (
+        target["expr"] for panel in dashboard()["panels"] if panel["title"] == "Gates" for target in panel["targets"]
+    )
+    verdicts = [("a", "passed", "_x20 1x200"), ("b", "failed", "_x30 1x200"), ("c", "passed", "_x40 1x200")]
+    series = [
+        {"series": f'ray_nllb_training_gate_total{{WorkerId="{worker}", result="{result}"}}', "values": values}
+        for worker, result, values in verdicts
+    ]
+    shown = {"10m": {}, "35m": {"passed": 1, "failed": 1}, "50m": {"passed": 2, "failed": 1}, "95m": {"passed": 1}}
+    queries = [
+        {
+            "expr": expr,
+            "eval_time": at,
+            "exp_samples": [{"labels": f'{{result="{key}"}}', "value": value} for key, value in found.items()],
+        }
+        for at, found in shown.items()
+    ]
+    rules = tmp_path / "tests.yml"
+    rules.write_text(
+        yaml.safe_dump({"tests": [{"interval": "1m", "input_series": series, "promql_expr_test": queries}]})
+    )
+    done = subprocess.run(
+        [find_binary("promtool"), "test", "rules", str(rules)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
