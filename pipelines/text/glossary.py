@@ -8,16 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import regex
-
 from pipelines.errors import UnsupportedOptionError
 from pipelines.text.spans import Span
+from pipelines.text.words import inside_word
 from pipelines.types import Notice
 
-# Characters that a word goes on with; scripts without spaces between words have none.
-_WORD_CHAR = regex.compile(
-    r"[\p{L}\p{M}\p{N}_--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]]", regex.V1
-)
 # A shorter word with another ending is too often another word (`cat`, `cater`).
 _MIN_INFLECTED_CHARS = 4
 _MAX_ENDING_CHARS = 3
@@ -81,7 +76,7 @@ class Glossary:
         return spans
 
     def _find_at(self, text: str, folded: str, position: int) -> Span | None:
-        if _inside_word(text, position):
+        if inside_word(text, position):
             return None
         start = " ".join(folded[position : position + 2 * _KEY_CHARS].split())
         for length in self._key_lengths:
@@ -103,7 +98,7 @@ class Glossary:
             position += len(word)
             if self._match_inflections and len(word) >= _MIN_INFLECTED_CHARS:
                 position = _skip_ending(text, position)
-            if _inside_word(text, position):
+            if inside_word(text, position):
                 return None
         return position
 
@@ -111,12 +106,6 @@ class Glossary:
 def _folded(text: str, match_case: bool) -> str:
     """The text in the case that is compared, character by character, so that positions stay."""
     return text if match_case else "".join(char if len(char.lower()) > 1 else char.lower() for char in text)
-
-
-def _inside_word(text: str, position: int) -> bool:
-    if not 0 < position < len(text):
-        return False
-    return bool(_WORD_CHAR.match(text, position - 1) and _WORD_CHAR.match(text, position))
 
 
 def _skip_space(text: str, position: int) -> int:
@@ -127,7 +116,7 @@ def _skip_space(text: str, position: int) -> int:
 
 def _skip_ending(text: str, position: int) -> int:
     end = position
-    while end < len(text) and end - position <= _MAX_ENDING_CHARS and _inside_word(text, end):
+    while end < len(text) and end - position <= _MAX_ENDING_CHARS and inside_word(text, end):
         end += 1
     return end if end - position <= _MAX_ENDING_CHARS else position
 

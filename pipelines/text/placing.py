@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 import regex
 
 from pipelines.text.passage import Tag
+from pipelines.text.words import WORD_CHAR
 from pipelines.types import Link
 
 # What a translation of a few words may have at its ends that they have not inside a sentence.
 _LOOSE_END = r"[\s\p{P}]*"
 _EDGES = regex.compile(rf"^{_LOOSE_END}|{_LOOSE_END}$")
-_WORD = r"[\p{L}\p{M}\p{N}_--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]]"
 _SPACE = regex.compile(r"\s+")
 _MIN_LINKED_SHARE = 0.5
 
@@ -180,8 +180,8 @@ def _find(
     if not wanted:
         return None
     literal = r"\s+".join(regex.escape(word) for word in _SPACE.split(wanted))
-    before = f"(?<!{_WORD})" if regex.match(_WORD, wanted[0], regex.V1) else ""
-    after = f"(?!{_WORD})" if regex.match(_WORD, wanted[-1], regex.V1) else ""
+    before = f"(?<!{WORD_CHAR})" if regex.match(WORD_CHAR, wanted[0], regex.V1) else ""
+    after = f"(?!{WORD_CHAR})" if regex.match(WORD_CHAR, wanted[-1], regex.V1) else ""
     pattern = regex.compile(before + literal + after, regex.V1 | regex.I)
     expected = element.start / max(1, len(source)) * len(output)
     found = (each.span() for each in pattern.finditer(output, *inside, overlapped=True))

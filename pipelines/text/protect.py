@@ -15,6 +15,7 @@ import regex
 from pipelines.text.patterns import Patterns
 from pipelines.text.segment import Piece
 from pipelines.text.spans import Span
+from pipelines.text.words import inside_word
 
 _EMOJI_TAIL = r"[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\u20e3]*+"
 _EMOJI = rf"(?:\p{{RI}}{{2}}|[0-9#*]\ufe0f?\u20e3|\p{{ExtPict}}{_EMOJI_TAIL}(?:\u200d\p{{ExtPict}}{_EMOJI_TAIL})*+)++"
@@ -45,10 +46,7 @@ _PATTERN = regex.compile(
         ]
     )
 )
-_WORD = regex.compile(r"[\p{L}\p{M}\p{N}_]")
 _LETTER = regex.compile(r"\p{L}")
-# Scripts that put no space between words: a term there may stand anywhere.
-_UNSPACED_WORD = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]")
 # Words that no language has, in the vocabulary's plainest characters. The first that the text is free of is used.
 _MASK_LETTERS = ("ZQ", "XJ", "QK", "VX")
 
@@ -157,18 +155,9 @@ def _term_spans(text: str, term: str) -> Iterator[tuple[int, int]]:
     start = text.find(term)
     while start >= 0:
         end = start + len(term)
-        if not (_continues_word(text, start) or _continues_word(text, end)):
+        if not (inside_word(text, start) or inside_word(text, end)):
             yield start, end
         start = text.find(term, end)
-
-
-def _continues_word(text: str, position: int) -> bool:
-    if not 0 < position < len(text):
-        return False
-    left, right = text[position - 1], text[position]
-    if _UNSPACED_WORD.match(left) or _UNSPACED_WORD.match(right):
-        return False
-    return bool(_WORD.match(left) and _WORD.match(right))
 
 
 def _gaps(text: str, spans: Sequence[Span]) -> list[tuple[int, int]]:
