@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
-from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from deployments.access.keys import KeyRecord
-from pipelines.errors import UnavailableError
+from pipelines.sqlite_file import SqliteFile
 
-_T = TypeVar("_T")
-_BUSY_TIMEOUT_S = 5.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS keys (id TEXT PRIMARY KEY, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS usage (
@@ -61,21 +55,21 @@ class SqliteKeyStore:
 
     def __init__(self, file: Path) -> None:
         """Use a file, which is made with the first key."""
-        self._file = file
+        self._file = SqliteFile(file, _SCHEMA, content="keys")
 
     async def get(self, key_id: str) -> KeyRecord | None:
         """See `KeyStore`."""
-        rows = await self._run(lambda db: db.execute("SELECT record FROM keys WHERE id = ?", (key_id,)).fetchall())
+        rows = await self._file.run(lambda db: db.execute("SELECT record FROM keys WHERE id = ?", (key_id,)).fetchall())
         return KeyRecord.model_validate_json(rows[0][0]) if rows else None
 
     async def put(self, record: KeyRecord) -> None:
         """See `KeyStore`."""
         row = (record.id, record.model_dump_json())
-        await self._run(lambda db: db.execute("INSERT OR REPLACE INTO keys VALUES (?, ?)", row))
+        await self._file.run(lambda db: db.execute("INSERT OR REPLACE INTO keys VALUES (?, ?)", row))
 
     async def all(self) -> list[KeyRecord]:
         """See `KeyStore`."""
-        rows = await self._run(lambda db: db.execute("SELECT record FROM keys").fetchall())
+        rows = await self._file.run(lambda db: db.execute("SELECT record FROM keys").fetchall())
         return sorted((KeyRecord.model_validate_json(row[0]) for row in rows), key=lambda record: record.created)
 
     async def add_usage(self, key_id: str, month: str, usage: Usage) -> Usage:
@@ -85,24 +79,10 @@ class SqliteKeyStore:
             "excluded.characters, requests = requests + excluded.requests RETURNING characters, requests"
         )
         row = (key_id, month, usage.num_characters, usage.num_requests)
-        return Usage(*await self._run(lambda db: db.execute(command, row).fetchone()))
+        return Usage(*await self._file.run(lambda db: db.execute(command, row).fetchone()))
 
     async def usage(self, key_id: str, month: str) -> Usage:
         """See `KeyStore`."""
         command = "SELECT characters, requests FROM usage WHERE key_id = ? AND month = ?"
-        row = await self._run(lambda db: db.execute(command, (key_id, month)).fetchone())
+        row = await self._file.run(lambda db: db.execute(command, (key_id, month)).fetchone())
         return Usage(*row) if row else Usage()
-
-    async def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        return await asyncio.to_thread(self._run_in_thread, work)
-
-    def _run_in_thread(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        try:
-            if not self._file.exists():
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-                self._file.touch(mode=0o600)
-            with closing(sqlite3.connect(self._file, timeout=_BUSY_TIMEOUT_S)) as db, db:
-                db.executescript(_SCHEMA)
-                return work(db)
-        except (sqlite3.Error, OSError) as error:
-            raise UnavailableError("the store of the keys cannot be used") from error

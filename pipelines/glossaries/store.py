@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from pipelines.errors import UnavailableError
 from pipelines.glossaries.record import GlossaryVersion
+from pipelines.sqlite_file import SqliteFile
 
-_T = TypeVar("_T")
-_BUSY_TIMEOUT_S = 5.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS glossaries (
     id TEXT NOT NULL, version INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (id, version)
@@ -50,7 +45,7 @@ class SqliteGlossaryStore:
     """A `GlossaryStore` in a file, which is made with the first glossary."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self._file = SqliteFile(file, _SCHEMA, content="glossaries")
 
     async def add(self, glossary: GlossaryVersion) -> GlossaryVersion:
         """See `GlossaryStore`."""
@@ -62,7 +57,7 @@ class SqliteGlossaryStore:
             db.execute("INSERT INTO glossaries VALUES (?, ?, ?)", (numbered.id, numbered.version, numbered.to_json()))
             return numbered
 
-        return await self._run(work)
+        return await self._file.run(work)
 
     async def get(self, glossary_id: str, version: int | None = None) -> GlossaryVersion | None:
         """See `GlossaryStore`."""
@@ -70,33 +65,21 @@ class SqliteGlossaryStore:
             "SELECT record FROM glossaries WHERE id = ?1 "
             "AND version = COALESCE(?2, (SELECT MAX(version) FROM glossaries WHERE id = ?1))"
         )
-        row = await self._run(lambda db: db.execute(command, (glossary_id, version)).fetchone())
+        row = await self._file.run(lambda db: db.execute(command, (glossary_id, version)).fetchone())
         return GlossaryVersion.from_json(row[0]) if row else None
 
     async def versions(self, glossary_id: str) -> list[int]:
         """See `GlossaryStore`."""
         command = "SELECT version FROM glossaries WHERE id = ? ORDER BY version"
-        return [row[0] for row in await self._run(lambda db: db.execute(command, (glossary_id,)).fetchall())]
+        return [row[0] for row in await self._file.run(lambda db: db.execute(command, (glossary_id,)).fetchall())]
 
     async def newest(self) -> list[GlossaryVersion]:
         """See `GlossaryStore`."""
         command = "SELECT record, MAX(version) FROM glossaries GROUP BY id ORDER BY id"
-        rows = await self._run(lambda db: db.execute(command).fetchall())
+        rows = await self._file.run(lambda db: db.execute(command).fetchall())
         return [GlossaryVersion.from_json(row[0]) for row in rows]
 
     async def delete(self, glossary_id: str) -> int:
         """See `GlossaryStore`."""
         command = "DELETE FROM glossaries WHERE id = ?"
-        return int(await self._run(lambda db: db.execute(command, (glossary_id,)).rowcount))
-
-    async def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        return await asyncio.to_thread(self._run_in_thread, work)
-
-    def _run_in_thread(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self._file, timeout=_BUSY_TIMEOUT_S)) as db, db:
-                db.executescript(_SCHEMA)
-                return work(db)
-        except (sqlite3.Error, OSError) as error:
-            raise UnavailableError("the store of the glossaries cannot be used") from error
+        return int(await self._file.run(lambda db: db.execute(command, (glossary_id,)).rowcount))
