@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from configs.schema import DecodingSettings, LimitSettings, QualitySettings
 from deployments.access.meter import check_adapter
 from deployments.schemas import TranslateRequest
 from pipelines.errors import TooManyItemsError, TranslationError, UnsupportedOptionError
-from pipelines.stages.guarded import stronger
+from pipelines.stages.configured import configured_decoding, configured_second_try
 from pipelines.text.glossary import Glossary
 from pipelines.text.markup.pointers import check_pointers
 from pipelines.types import BULK_PRIORITY, INTERACTIVE_PRIORITY, DecodingOptions, TranslationRequest
@@ -67,7 +68,7 @@ class RequestReader:
             glossaries=tuple(each for each in (_inline_glossary(request, prefix), stored) if each is not None),
             keep_terms=tuple(request.do_not_translate),
             keep_patterns=tuple(request.protect_patterns),
-            second_try=self._second_try(decoding),
+            second_try=configured_second_try(decoding, self._quality),
         )
 
     def _decoding_options(self, request: TranslateRequest, prefix: str) -> DecodingOptions:
@@ -78,22 +79,11 @@ class RequestReader:
                     f"{prefix}{field} is {value}; 1 to {self._decoding.max_num_beams} are accepted",
                     field=f"{prefix}{field}",
                 )
-        return DecodingOptions(
+        return replace(
+            configured_decoding(self._decoding),
             num_beams=max(wanted.values()),
             num_hypotheses=request.alternatives,
             max_new_tokens=request.max_length,
-            length_penalty=self._decoding.length_penalty,
-            no_repeat_ngram_size=self._decoding.no_repeat_ngram_size,
-            repetition_penalty=self._decoding.repetition_penalty,
-        )
-
-    def _second_try(self, decoding: DecodingOptions) -> DecodingOptions | None:
-        if not self._quality.second_try:
-            return None
-        return stronger(
-            decoding,
-            num_beams=self._quality.second_try_num_beams,
-            no_repeat_ngram_size=self._quality.second_try_no_repeat_ngram_size,
         )
 
 

@@ -18,11 +18,11 @@ from configs.schema import Settings
 from pipelines.adapters import LoadedAdapters
 from pipelines.errors import StartupError, TranslationError
 from pipelines.protocols import Engine
-from pipelines.stages.guarded import stronger
+from pipelines.stages.configured import configured_decoding, configured_second_try
 from pipelines.station import EngineStation
 from pipelines.text.detect import LanguageDetector
 from pipelines.translate import TranslationPipeline
-from pipelines.types import DecodingOptions, TranslationRequest, TranslationResult
+from pipelines.types import TranslationRequest, TranslationResult
 
 T = TypeVar("T")
 
@@ -76,19 +76,8 @@ class Translator:
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
-        self._decoding = DecodingOptions(
-            num_beams=settings.decoding.num_beams,
-            length_penalty=settings.decoding.length_penalty,
-            no_repeat_ngram_size=settings.decoding.no_repeat_ngram_size,
-            repetition_penalty=settings.decoding.repetition_penalty,
-        )
-        self._second_try = None
-        if settings.quality.second_try:
-            self._second_try = stronger(
-                self._decoding,
-                num_beams=settings.quality.second_try_num_beams,
-                no_repeat_ngram_size=settings.quality.second_try_no_repeat_ngram_size,
-            )
+        self._decoding = configured_decoding(settings.decoding)
+        self._second_try = configured_second_try(self._decoding, settings.quality)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nllb-translator", daemon=True)
         self._thread.start()

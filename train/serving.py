@@ -12,13 +12,15 @@ from types import TracebackType
 from typing import Self
 
 from configs.schema import Settings
+from pipelines.adapters import LoadedAdapters
 from pipelines.engine.checkpoint import locate_checkpoint
 from pipelines.engine.configured import load_configured_engine
 from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.errors import StartupError, TranslationError
+from pipelines.stages.configured import configured_decoding
 from pipelines.station import EngineStation
 from pipelines.translate import TranslationPipeline
-from pipelines.types import DecodingOptions, Segment, TranslationRequest
+from pipelines.types import Segment, TranslationRequest
 
 
 class ServingEngine:
@@ -87,23 +89,11 @@ class ServingEngine:
             EngineStation(self._engine),
             max_text_chars=settings.limits.max_text_chars,
             max_segment_chars=settings.limits.max_segment_chars,
-            adapters=_OneAdapter(),
+            adapters=LoadedAdapters(self._engine.adapters()),
         )
-        decoding = DecodingOptions(
-            num_beams=settings.decoding.num_beams,
-            length_penalty=settings.decoding.length_penalty,
-            no_repeat_ngram_size=settings.decoding.no_repeat_ngram_size,
-            repetition_penalty=settings.decoding.repetition_penalty,
-        )
+        decoding = configured_decoding(settings.decoding)
         requests = [
             TranslationRequest(text, source_lang, target_lang, adapter=adapter, decoding=decoding) for text in texts
         ]
         results = await pipeline.translate_many(requests)
         return ["" if isinstance(result, TranslationError) else result.text for result in results]
-
-
-class _OneAdapter:
-    """A catalog in which every name is a version already."""
-
-    def resolve(self, name: str | None, source_lang: str, target_lang: str, *, text: str, field: str) -> str | None:
-        return name

@@ -52,21 +52,6 @@ def translate_guarded(text: str, spans: Sequence[Span], order: Order) -> Steps[G
     return best
 
 
-def stronger(decoding: DecodingOptions, *, num_beams: int, no_repeat_ngram_size: int) -> DecodingOptions:
-    """How a second try is decoded.
-
-    Args:
-        decoding: Of the first try.
-        num_beams: At least this wide.
-        no_repeat_ngram_size: Of the n-grams that may not appear twice, where the first try did not say.
-    """
-    return replace(
-        decoding,
-        num_beams=max(num_beams, decoding.num_beams),
-        no_repeat_ngram_size=decoding.no_repeat_ngram_size or no_repeat_ngram_size,
-    )
-
-
 def _examine(text: str, spans: Sequence[Span], translation: Translation, order: Order) -> Guarded:
     notices = check_output(
         _with_outputs(text, spans),
