@@ -21,8 +21,9 @@ from configs.loader import load_settings
 from pipelines.adapters import tables
 from pipelines.adapters.alias import ANYTHING, Alias, Anything
 from pipelines.adapters.configured import open_registry, resolve_uri
-from pipelines.adapters.manifest import Manifest, split_version, version_name
+from pipelines.adapters.manifest import split_version, version_name
 from pipelines.adapters.registry import AdapterRegistry
+from pipelines.adapters.view import read_manifests
 from pipelines.errors import InvalidAdapterError, InvalidRequestError, TranslationError
 
 
@@ -101,7 +102,9 @@ def _show(registry: AdapterRegistry, options: argparse.Namespace) -> int:
     numbers = registry.versions(name)
     if not numbers:
         raise registry.unknown_name(name)
-    manifests, damaged = _manifests(registry, name, numbers)
+    found, reasons = read_manifests(registry, name, numbers)
+    manifests = list(found.values())
+    damaged = {version_name(name, number): reason for number, reason in reasons.items()}
     alias = registry.alias(name)
     if options.json:
         shown = _adapter_json(name, numbers, alias)
@@ -111,17 +114,6 @@ def _show(registry: AdapterRegistry, options: argparse.Namespace) -> int:
     else:
         print(tables.versions(name, manifests, damaged, alias))
     return 0
-
-
-def _manifests(registry: AdapterRegistry, name: str, numbers: Sequence[int]) -> tuple[list[Manifest], dict[str, str]]:
-    found: list[Manifest] = []
-    damaged: dict[str, str] = {}
-    for number in numbers:
-        try:
-            found.append(registry.manifest(name, number))
-        except InvalidAdapterError as error:
-            damaged[version_name(name, number)] = error.message
-    return found, damaged
 
 
 def _verify(registry: AdapterRegistry, options: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.adapters.alias import AliasRecord
@@ -77,20 +77,33 @@ def read_view(registry: AdapterRegistry) -> RegistryView:
     )
 
 
-def _read_adapter(
-    registry: AdapterRegistry, name: str, versions: tuple[int, ...], newest_record: int | None
-) -> AdapterView:
+def read_manifests(
+    registry: AdapterRegistry, name: str, versions: Sequence[int]
+) -> tuple[dict[int, Manifest], dict[int, str]]:
+    """Return what is known of an adapter's versions, and why the others' manifests cannot be used.
+
+    Raises:
+        UnavailableError: The registry cannot be read.
+    """
     manifests: dict[int, Manifest] = {}
     damaged: dict[int, str] = {}
     for version in versions:
         try:
             manifests[version] = registry.manifest(name, version)
         except InvalidAdapterError as error:
-            damaged[version] = f"{version_name(name, version)}: {error.message}"
+            damaged[version] = error.message
+    return manifests, damaged
+
+
+def _read_adapter(
+    registry: AdapterRegistry, name: str, versions: tuple[int, ...], newest_record: int | None
+) -> AdapterView:
+    manifests, damaged = read_manifests(registry, name, versions)
     record, problem = None, None
     if newest_record is not None:
         try:
             record = registry.alias_record(name, newest_record)
         except InvalidAdapterError as error:
             problem = error.message
-    return AdapterView(name, manifests, damaged, record, problem)
+    reasons = {version: f"{version_name(name, version)}: {reason}" for version, reason in damaged.items()}
+    return AdapterView(name, manifests, reasons, record, problem)
