@@ -17,6 +17,7 @@ import numpy.typing as npt
 import regex
 
 from pipelines.text.languages import resolve_language
+from pipelines.text.scripts import SCRIPT_CLASSES
 from train.data.findings import DataReport, Finding, Found
 from train.data.read import Line, read_pairs
 from train.data.split import is_held_out, text_hash
@@ -28,10 +29,6 @@ _MIN_SCRIPT_SHARE = 0.5
 _RATIO_SLACK_CHARS = 15  # a greeting may double; only what is beyond this counts
 _MIN_PAIRS_FOR_MEDIAN = 20
 _LETTER = regex.compile(r"\p{L}")
-# Scripts whose ISO 15924 code stands for several of Unicode's.
-_MIXED_SCRIPTS = {
-    "Hans": r"\p{Hani}", "Hant": r"\p{Hani}\p{Bopo}", "Jpan": r"\p{Hani}\p{Hira}\p{Kana}", "Hang": r"\p{Hang}\p{Hani}",
-}  # fmt: skip
 
 
 class Role(IntEnum):
@@ -249,8 +246,7 @@ def _estimate_tokens(texts: Sequence[str], _language: str | None) -> list[int]:
 def _script_letters(language: str | None) -> regex.Pattern[str]:
     if language is None:
         return _LETTER
-    script = resolve_language(language).script
-    return regex.compile("[" + _MIXED_SCRIPTS.get(script, rf"\p{{{script}}}") + "]")
+    return regex.compile(SCRIPT_CLASSES[resolve_language(language).script])
 
 
 def _is_written_in(text: str, script: regex.Pattern[str]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from pipelines.text.markup.build import Part, raw_of
-from pipelines.text.passage import Declared, Passage, Tag
+from pipelines.text.passage import Declared, Passage, Tag, as_it_is
 
 
 def nest(parts: Sequence[Part], forms: Sequence[str], escape: Callable[[str], str]) -> list[Part]:
@@ -62,7 +62,7 @@ class _Nesting:
             tags=tuple(tags),
             objects=objects,
             encode=lambda text: self._escape(passage.encode(text)),
-            finish=lambda text: text,
+            finish=as_it_is,
         )
 
     def _tag(self, tag: Tag) -> Tag:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from pipelines.text.markup.build import DocumentBuilder, Part
+from pipelines.text.markup.html.characters import escape
 
 _TIMING = re.compile(r"\s*(?:\d+:)?\d{1,2}:\d{2}[,.]\d{1,3}\s*-->")
 # Blocks of WebVTT without text, up to their blank line (W3C WebVTT, section 4).
@@ -28,7 +29,7 @@ def read_subtitles(text: str, *, is_vtt: bool) -> list[Part]:
         text: The file.
         is_vtt: Whether it is WebVTT, whose special characters are escaped; SRT has none.
     """
-    builder = DocumentBuilder(text, _escape_vtt if is_vtt else _escape_srt)
+    builder = DocumentBuilder(text, escape if is_vtt else _escape_srt)
     for is_text, lines in _blocks(text, is_vtt):
         if is_text:
             _add_cue(builder, lines, is_vtt)
@@ -121,11 +122,6 @@ def _wrap(text: str, *, num_lines: int, newline: str) -> str:
 
 def _width(word: str) -> int:
     return len(_TAG.sub("", word)) + 1
-
-
-def _escape_vtt(text: str, bare: frozenset[str]) -> str:
-    special = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-    return "".join(special[char] if char in special and char not in bare else char for char in text)
 
 
 def _escape_srt(text: str, bare: frozenset[str]) -> str:

@@ -13,10 +13,10 @@ from xml.parsers import expat
 from pipelines.errors import UnknownLanguageError
 from pipelines.text.languages import resolve_language
 from pipelines.text.markup.build import DocumentBuilder, Part
+from pipelines.text.markup.html.characters import escape
 from pipelines.text.markup.malformed import malformed
 from pipelines.types import Notice
 
-_SPECIAL = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _CDATA_START, _CDATA_END = "<![CDATA[", "]]>"
 
 
@@ -158,7 +158,7 @@ class _Reader:
         self._source_lang = source_lang
         self._events = events
         self._end = end
-        self._builder = DocumentBuilder(text[:end], _escape)
+        self._builder = DocumentBuilder(text[:end], escape)
         self._stack: list[_Open] = []
 
     def read(self) -> list[Part]:
@@ -238,7 +238,3 @@ class _Reader:
         inner = DocumentBuilder(raw, lambda text, _: text.replace(_CDATA_END, "]]" + _CDATA_END + _CDATA_START + ">"))
         inner.add_text(raw, collapse_space=False)
         self._builder.add_boundary(*inner.build())
-
-
-def _escape(text: str, bare: frozenset[str]) -> str:
-    return "".join(_SPECIAL[char] if char in "&<" or (char == ">" and ">" not in bare) else char for char in text)
