@@ -42,7 +42,7 @@ class Glossaries:
         self.store = store
         self._max_terms = max_terms
         # A version never changes, so what was made ready of it stays true.
-        self._ready: LRUCache[str, Glossary] = LRUCache(_MAX_READY)
+        self._ready: LRUCache[tuple[str, float], Glossary] = LRUCache(_MAX_READY)
 
     async def create(self, body: schemas.GlossaryCreate) -> GlossaryVersion:
         """Write the first version of a glossary.
@@ -104,7 +104,9 @@ class Glossaries:
             _check_languages(found, request, field)
         except TranslationError as error:
             return error
-        ready = self._ready.get(found.name + str(found.created_unix_s))
+        # A glossary that was deleted and made anew has the same names again.
+        key = (found.name, found.created_unix_s)
+        ready = self._ready.get(key)
         if ready is None:
             ready = Glossary(
                 found.entries,
@@ -113,7 +115,7 @@ class Glossaries:
                 name=found.name,
                 source_lang=found.source_lang,
             )
-            self._ready[found.name + str(found.created_unix_s)] = ready
+            self._ready[key] = ready
         return ready
 
     def _version(self, glossary_id: str, body: schemas.GlossaryBody) -> GlossaryVersion:

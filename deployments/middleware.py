@@ -1,4 +1,4 @@
-"""What happens to every request before its route: an id, and a limit on the bytes of its body. Plain ASGI."""
+"""What happens to every request before its route: an id, and limits on its body in bytes and time. Plain ASGI."""
 
 from __future__ import annotations
 
@@ -59,29 +59,30 @@ class BodyLimitMiddleware:
             await self._app(scope, receive, send)
             return
         try:
-            async with asyncio.timeout(self._timeout_s):
-                body = await self._read(scope, receive)
-        except TimeoutError:
-            late = BodyTimeoutError(f"the body did not arrive within {self._timeout_s:g} s")
-            note_error(scope, late.code)
-            await error_response(late, scope["state"]["request_id"])(scope, receive, send)
-            return
-        except BodyTooLargeError as error:
+            body = await self._read_in_time(scope, receive)
+        except (BodyTimeoutError, BodyTooLargeError) as error:
             note_error(scope, error.code)
             await error_response(error, scope["state"]["request_id"])(scope, receive, send)
             return
         if body is None:
             return
-        complete = True
+        handed_on = False
 
         async def receive_body() -> Message:
-            nonlocal complete
-            if complete:
-                complete = False
-                return {"type": "http.request", "body": body, "more_body": False}
-            return await receive()
+            nonlocal handed_on
+            if handed_on:
+                return await receive()
+            handed_on = True
+            return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, receive_body, send)
+
+    async def _read_in_time(self, scope: Scope, receive: Receive) -> bytes | None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._read(scope, receive)
+        except TimeoutError:
+            raise BodyTimeoutError(f"the body did not arrive within {self._timeout_s:g} s") from None
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         """Return the whole body, or None if the client went away."""

@@ -22,7 +22,7 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class CallFigures:
-    """What the stages of one call add up to; see `Telemetry.current_call`.
+    """What the stages of one call add up to; see `current_call`.
 
     Attributes:
         longest_s: The slowest segment's time by stage.

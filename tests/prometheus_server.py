@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +16,8 @@ from typing import Any, Self
 import httpx
 import pytest
 import yaml
+
+from tests.ports import free_port
 
 _MONITORING = Path(__file__).parents[1] / "monitoring"
 
@@ -40,9 +41,7 @@ class PrometheusServer:
     def __init__(self, folder: Path, targets: list[str]) -> None:
         self._folder = folder
         self._log = folder / "prometheus.log"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self._address = f"127.0.0.1:{free_port()}"
         self._client = httpx.AsyncClient(base_url=f"http://{self._address}/api/v1", timeout=30)
         config = yaml.safe_load((_MONITORING / "prometheus.yml").read_text())
         config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
@@ -71,13 +70,6 @@ class PrometheusServer:
             AssertionError: Prometheus does not accept it.
         """
         answer = (await self._client.post("/query", data={"query": expr})).json()
-        assert answer["status"] == "success", (expr, answer)
-        return list(answer["data"]["result"])
-
-    async def query_range(self, expr: str, *, start_unix_s: float, end_unix_s: float) -> list[dict[str, Any]]:
-        """Return the series of an expression, a value per second."""
-        parameters = {"query": expr, "start": str(start_unix_s), "end": str(end_unix_s), "step": "1"}
-        answer = (await self._client.post("/query_range", data=parameters)).json()
         assert answer["status"] == "success", (expr, answer)
         return list(answer["data"]["result"])
 

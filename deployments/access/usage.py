@@ -8,7 +8,9 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from deployments.access.callers import current_caller
+from deployments.access.keys import KeyLimits
 from deployments.access.meter import Meter, month_of
+from deployments.access.store import Usage
 from deployments.schemas import ErrorResponse, WireModel
 
 
@@ -45,24 +47,12 @@ def usage_routes(meter: Meter) -> APIRouter:
     async def usage() -> UsageResponse:
         caller = current_caller.get()
         key = None if caller is None else caller.key
-        if key is None:
-            return UsageResponse(
-                key=None,
-                name=None,
-                scopes=[],
-                month=month_of(datetime.now(UTC)),
-                characters=0,
-                requests=0,
-                limits=UsageLimits(
-                    requests_per_second=None, characters_per_month=None, concurrent_requests=None, adapters=None
-                ),
-            )
-        used = await meter.usage(key)
-        limits = key.limits
+        used = Usage() if key is None else await meter.usage(key)
+        limits = KeyLimits() if key is None else key.limits
         return UsageResponse(
-            key=key.id,
-            name=key.name,
-            scopes=list(key.scopes),
+            key=None if key is None else key.id,
+            name=None if key is None else key.name,
+            scopes=[] if key is None else list(key.scopes),
             month=month_of(datetime.now(UTC)),
             characters=used.num_characters,
             requests=used.num_requests,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 import time
 import warnings
@@ -26,6 +25,8 @@ from ray.cluster_utils import Cluster  # noqa: E402
 from ray.serve.context import _get_global_client  # noqa: E402
 from ray.serve.schema import ServeDeploySchema  # noqa: E402
 
+from tests.ports import free_port  # noqa: E402
+
 _START_LIMIT_S = 240.0
 _REPLICA = "ServeReplica:nllb:"
 
@@ -38,7 +39,7 @@ class ServingCluster:
         self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         self._workers: list[tuple[Any, int]] = []
         ray.init(address=self._cluster.address, logging_level="ERROR", log_to_driver=False)
-        self._head_port = _free_port()
+        self._head_port = free_port()
 
     def start(self, config: dict[str, Any], num_workers: int) -> dict[str, Any]:
         """Add workers, deploy, and return the ports of the proxies once the application runs."""
@@ -99,7 +100,7 @@ class ServingCluster:
 
     def add_node(self) -> dict[str, Any]:
         """Add a worker with a proxy port of its own."""
-        port = _free_port()
+        port = free_port()
         os.environ["RAY_SERVE_WORKER_PROXY_HTTP_PORT"] = str(port)
         self._workers.append((self._cluster.add_node(num_cpus=2), port))
         del os.environ["RAY_SERVE_WORKER_PROXY_HTTP_PORT"]
@@ -116,13 +117,6 @@ class ServingCluster:
         serve.shutdown()
         ray.shutdown()
         self._cluster.shutdown()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _main() -> None:

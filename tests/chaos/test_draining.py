@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from tests.chaos.harness import ROOT
+from tests.ports import free_port
 
 _NUM_SENTENCES = 60
 _NUM_REQUESTS = 4
@@ -22,9 +22,7 @@ _NUM_REQUESTS = 4
 
 @contextmanager
 def _served(log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     # Two cores may be busy with other tests: what is in flight is given the time that it needs.
     variables = {"PORT": str(port), "NLLB__LIMITS__REQUEST_TIMEOUT_S": "240"}
     with log.open("wb") as said:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.otlp_collector import OtlpCollector
+from tests.ports import free_port
 from tests.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
@@ -49,9 +49,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path) -> 
     collector = OtlpCollector()
     redis = RedisServer(tmp_path_factory.mktemp("redis"))
     redis.start()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     registry = tmp_path_factory.mktemp("registry")
     variables = {
         "NLLB__ADAPTERS__REGISTRY": str(registry),

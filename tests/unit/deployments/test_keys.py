@@ -69,4 +69,4 @@ def test_limits_are_positive(store: SqliteKeyStore, capsys: pytest.CaptureFixtur
     """A limit of nothing is a mistake."""
     with pytest.raises(SystemExit):
         main(["create", "Ann", "--requests-per-second", "0"], store)
-    assert "--requests-per-second" in capsys.readouterr().err
+    assert "--requests-per-second: '0' is not accepted: a whole number from 1" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from monitoring.local import grafana_server, prometheus_server
+from tests.ports import free_port
 from tests.prometheus_server import find_binary
 
 _ROOT = Path(__file__).parents[3]
@@ -83,11 +84,7 @@ def test_with_neither_it_says_so(tmp_path: Path) -> None:
 def test_prometheus_runs_with_the_rules_until_it_is_stopped() -> None:
     """A real one, stopped as Ctrl-C does; nothing is left running."""
     prometheus = Path(find_binary("prometheus"))
-    ports = []
-    for _ in range(2):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            ports.append(str(probe.getsockname()[1]))
+    ports = [str(free_port()), str(free_port())]
     process = subprocess.Popen(
         [sys.executable, "-m", "monitoring.local"],
         cwd=_ROOT,

@@ -24,6 +24,7 @@ from deployments.api import create_api
 from deployments.service import TranslationService
 from pipelines.translate import TranslationPipeline
 from tests.fakes import FakeFleet, ShoutingStation
+from tests.ports import free_port
 from tests.unit.deployments.access.conftest import GOOD
 
 _CONFIG = Path(__file__).parents[4] / "cluster" / "tls" / "haproxy.cfg"
@@ -37,13 +38,6 @@ class Proxied:
     plain_url: str
     port: int
     authority: ssl.SSLContext
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +73,7 @@ def proxied(service_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iter
     authority = trustme.CA()
     pem = tmp_path_factory.mktemp("tls") / "tls.pem"
     authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(str(pem))
-    port, plain_port = _free_port(), _free_port()
+    port, plain_port = free_port(), free_port()
     variables = {
         "LISTEN": f"127.0.0.1:{port}",
         "LISTEN_PLAIN": f"127.0.0.1:{plain_port}",
