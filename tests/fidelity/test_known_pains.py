@@ -17,9 +17,8 @@ import httpx
 import pytest
 import torch
 
-from configs.schema import DecodingSettings, LimitSettings
+from configs.schema import LimitSettings
 from deployments.api import create_api
-from deployments.service import TranslationService
 from pipelines.cache.key import segment_key
 from pipelines.cache.memory import MemoryStore
 from pipelines.cache.read_through import ReadThroughCache
@@ -36,6 +35,7 @@ from pipelines.translate import TranslationPipeline
 from pipelines.types import DecodingOptions, Failure, Segment, TranslationRequest, TranslationResult
 from tests.fakes import FakeFleet, ManualEngine, ShoutingStation
 from tests.fakes_text import BeamStation, DictionaryStation, MangleStation, SmallVocabularyStation
+from tests.http_api import client_of, make_service
 from tests.tiny_model import make_tiny_checkpoint
 
 STRONG = DecodingOptions(num_beams=4)
@@ -56,11 +56,7 @@ async def _translate(station: Any, text: str, pair: str = "en es", **more: Any) 
 
 def _client(station: Any = None, fleet: FakeFleet | None = None, **limits: Any) -> httpx.AsyncClient:
     pipeline = TranslationPipeline(station or ShoutingStation())
-    service = TranslationService(
-        pipeline, fleet or FakeFleet(), limits=LimitSettings(**limits), decoding=DecodingSettings()
-    )
-    transport = httpx.ASGITransport(create_api(service), raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://test/api/v1")
+    return client_of(create_api(make_service(pipeline, fleet, limits=LimitSettings(**limits))))
 
 
 async def test_pain_01_no_sentence_is_dropped() -> None:

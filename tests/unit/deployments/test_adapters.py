@@ -6,13 +6,10 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from configs.schema import DecodingSettings, LimitSettings
 from deployments.adapters import AdapterFollower, AdapterMetrics, Watch
 from deployments.api import create_api
-from deployments.service import TranslationService
 from monitoring import metrics
 from monitoring.recorder import Recorder
 from pipelines.adapters import AdapterRegistry
@@ -24,7 +21,7 @@ from pipelines.errors import EngineError
 from pipelines.translate import TranslationPipeline
 from pipelines.types import Failure, Outcome, Segment, Translation
 from tests.adapter_files import draft, unmounted, write_adapter
-from tests.fakes import FakeFleet
+from tests.http_api import client_of, make_service
 
 MAX_SHADOWS = 4
 HELLO = {"text": "Hello.", "source_lang": "en", "target_lang": "hi"}
@@ -100,9 +97,7 @@ class App:
         shadow_pipeline = TranslationPipeline(self.candidates, adapters=self.served)
         self.shadows = Shadows(shadow_pipeline, self.served, max_running=MAX_SHADOWS)
         pipeline = TranslationPipeline(AdapterStationFake(), adapters=self.served, observers=(self.shadows,))
-        service = TranslationService(pipeline, FakeFleet(), limits=LimitSettings(), decoding=DecodingSettings())
-        api = create_api(service, adapters=self.follower, shadows=self.shadows)
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://test/api/v1")
+        self.http = client_of(create_api(make_service(pipeline), adapters=self.follower, shadows=self.shadows))
 
     async def translate(self, **changes: Any) -> tuple[int, dict[str, Any]]:
         """Return status and body."""
@@ -224,11 +219,8 @@ async def test_a_registry_that_is_away_keeps_what_is_served(app: App, registry: 
 
 async def test_a_service_without_adapters_says_so() -> None:
     """The route is there and the registry is null."""
-    service = TranslationService(
-        TranslationPipeline(AdapterStationFake()), FakeFleet(), limits=LimitSettings(), decoding=DecodingSettings()
-    )
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(create_api(service)), base_url="http://test") as http:
-        assert (await http.get("/api/v1/adapters")).json()["registry"] is None
+    async with client_of(create_api(make_service())) as http:
+        assert (await http.get("/adapters")).json()["registry"] is None
 
 
 async def test_a_shadow_is_compared_and_nobody_gets_it(

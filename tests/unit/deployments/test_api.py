@@ -11,16 +11,16 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from configs.schema import DecodingSettings, LimitSettings
+from configs.schema import LimitSettings
 from deployments.api import create_api
 from deployments.http_errors import STATUS
-from deployments.service import TranslationService
 from deployments.stations import FallbackStation
 from pipelines import errors
 from pipelines.protocols import SegmentTranslator
 from pipelines.translate import TranslationPipeline
 from pipelines.types import Outcome, Segment
 from tests.fakes import FakeFleet, ShoutingStation, UnreachableStation
+from tests.http_api import client_of, make_service
 
 LIMITS = LimitSettings(max_text_chars=50, max_batch_items=3, max_body_bytes=2000, request_timeout_s=5)
 GOOD = {"text": "Hello.", "source_lang": "en", "target_lang": "es"}
@@ -30,9 +30,7 @@ def _client(
     station: SegmentTranslator | None = None, fleet: FakeFleet | None = None, limits: LimitSettings = LIMITS
 ) -> httpx.AsyncClient:
     pipeline = TranslationPipeline(station or ShoutingStation(), max_text_chars=limits.max_text_chars)
-    service = TranslationService(pipeline, fleet or FakeFleet(), limits=limits, decoding=DecodingSettings())
-    transport = httpx.ASGITransport(create_api(service), raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://test/api/v1")
+    return client_of(create_api(make_service(pipeline, fleet, limits=limits)))
 
 
 @pytest.fixture

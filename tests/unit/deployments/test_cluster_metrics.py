@@ -10,12 +10,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
-from configs.schema import DecodingSettings, LimitSettings
 from deployments.api import create_api
 from deployments.cluster_metrics import ClusterMetrics
-from deployments.service import TranslationService
-from pipelines.translate import TranslationPipeline
-from tests.fakes import FakeFleet, ShoutingStation
+from tests.http_api import client_of, make_service
 
 
 class Nodes:
@@ -50,11 +47,8 @@ async def nodes() -> AsyncIterator[Nodes]:
 
 
 def _client(page: ClusterMetrics | None, token: str | None = None) -> httpx.AsyncClient:
-    service = TranslationService(
-        TranslationPipeline(ShoutingStation()), FakeFleet(), limits=LimitSettings(), decoding=DecodingSettings()
-    )
-    api = create_api(service, metrics_page=page, metrics_token=SecretStr(token) if token else None)
-    return httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://test")
+    api = create_api(make_service(), metrics_page=page, metrics_token=SecretStr(token) if token else None)
+    return client_of(api, "")
 
 
 def _page(addresses: list[str], cache_s: float = 60.0) -> ClusterMetrics:

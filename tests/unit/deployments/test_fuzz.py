@@ -7,7 +7,6 @@ import json
 import re
 from typing import Any
 
-import httpx
 import pytest
 import schemathesis
 from fastapi import FastAPI
@@ -15,24 +14,19 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
-from configs.schema import DecodingSettings, LimitSettings
+from configs.schema import LimitSettings
 from deployments.api import create_api
-from deployments.service import TranslationService
 from pipelines.translate import TranslationPipeline
-from tests.fakes import FakeFleet, ShoutingStation
+from tests.fakes import ShoutingStation
+from tests.http_api import client_of, make_service
 
 _INSIDE = re.compile(r"Traceback|File \"|\.py\b|site-packages|0x[0-9a-f]{8}|/home/|/root/|pydantic|starlette|ray\.")
 
 
 def _api() -> FastAPI:
     limits = LimitSettings(max_text_chars=5_000, max_body_bytes=200_000)
-    service = TranslationService(
-        TranslationPipeline(ShoutingStation(), max_text_chars=5_000),
-        FakeFleet(),
-        limits=limits,
-        decoding=DecodingSettings(),
-    )
-    return create_api(service)
+    pipeline = TranslationPipeline(ShoutingStation(), max_text_chars=limits.max_text_chars)
+    return create_api(make_service(pipeline, limits=limits))
 
 
 _SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", _api()).exclude(path_regex="^/metrics")
@@ -109,8 +103,7 @@ async def test_hostile_text_is_translated_or_refused(text: str) -> None:
         ("translate/stream", body),
         ("batch-translate", {"items": [body, {**body, "text": "Hello."}]}),
     ]
-    transport = httpx.ASGITransport(_api(), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test/api/v1") as client, asyncio.timeout(60):
+    async with client_of(_api()) as client, asyncio.timeout(60):
         for path, content in requests:
             sent = json.dumps(content).encode()
             response = await client.post(f"/{path}", content=sent, headers={"Content-Type": "application/json"})
@@ -131,8 +124,7 @@ async def test_bytes_that_are_no_request_are_refused() -> None:
         b"NaN",
         b"",
     ]
-    transport = httpx.ASGITransport(_api(), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test/api/v1") as client, asyncio.timeout(60):
+    async with client_of(_api()) as client, asyncio.timeout(60):
         for path in ("translate", "batch-translate", "translate/stream"):
             for body in bodies:
                 response = await client.post(f"/{path}", content=body, headers={"Content-Type": "application/json"})

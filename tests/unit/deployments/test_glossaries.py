@@ -8,15 +8,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from configs.schema import DecodingSettings, LimitSettings
 from deployments.api import create_api
 from deployments.glossaries import Glossaries
-from deployments.service import TranslationService
 from pipelines.cache.memory import MemoryStore
 from pipelines.cache.read_through import ReadThroughCache
 from pipelines.glossaries.store import SqliteGlossaryStore
 from pipelines.translate import TranslationPipeline
-from tests.fakes import FakeFleet, ShoutingStation
+from tests.fakes import ShoutingStation
+from tests.http_api import client_of, make_service
 
 MEDICAL = {"id": "medical", "source_lang": "en", "target_lang": "es", "entries": {"heart attack": "infarto"}}
 ASKED = {"text": "a heart attack today", "source_lang": "en", "target_lang": "es"}
@@ -26,16 +25,12 @@ ASKED = {"text": "a heart attack today", "source_lang": "en", "target_lang": "es
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an API whose glossaries are in a file."""
     store = MemoryStore(max_entries=100, max_bytes=100_000, ttl_s=None)
-    service = TranslationService(
+    service = make_service(
         # A real cache in front, as in the service: what a glossary changes must show through it.
         TranslationPipeline(ReadThroughCache(store, ShoutingStation(), "model")),
-        FakeFleet(),
-        limits=LimitSettings(),
-        decoding=DecodingSettings(),
         glossaries=Glossaries(SqliteGlossaryStore(tmp_path / "glossaries.sqlite3"), max_terms=3),
     )
-    transport = httpx.ASGITransport(create_api(service), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
+    async with client_of(create_api(service)) as client:
         yield client
 
 

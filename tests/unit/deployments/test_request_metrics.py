@@ -7,11 +7,10 @@ import asyncio
 import httpx
 import pytest
 
-from configs.schema import DecodingSettings, LimitSettings, MetricsSettings, Settings
+from configs.schema import LimitSettings, MetricsSettings, Settings
 from deployments.api import create_api
 from deployments.engine_metrics import EngineMetrics
 from deployments.request_metrics import MeasuredStation, RequestMetrics
-from deployments.service import TranslationService
 from deployments.telemetry import Telemetry
 from monitoring import metrics
 from monitoring.recorder import Recorder
@@ -20,6 +19,7 @@ from pipelines.station import EngineStation
 from pipelines.translate import TranslationPipeline
 from pipelines.types import Segment
 from tests.fakes import FakeFleet, ShoutingStation
+from tests.http_api import client_of, make_service
 
 GOOD = {"text": "Hello there.", "source_lang": "en", "target_lang": "es"}
 
@@ -36,9 +36,7 @@ def _client(recorder: Recorder, settings: MetricsSettings | None = None) -> http
         MeasuredStation(ShoutingStation(), recorder),
         observers=[RequestMetrics(recorder, settings or MetricsSettings())],
     )
-    service = TranslationService(pipeline, FakeFleet(), limits=limits, decoding=DecodingSettings())
-    transport = httpx.ASGITransport(create_api(service, recorder), raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://test")
+    return client_of(create_api(make_service(pipeline, limits=limits), recorder), "")
 
 
 async def test_requests_by_route_and_status(recorder: Recorder) -> None:
@@ -91,12 +89,8 @@ async def test_an_unexpected_error_is_counted_as_internal() -> None:
             raise ZeroDivisionError
 
     recorder = Recorder()
-    service = TranslationService(
-        TranslationPipeline(ShoutingStation()), Broken(), limits=LimitSettings(), decoding=DecodingSettings()
-    )
-    transport = httpx.ASGITransport(create_api(service, recorder), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        assert (await client.delete("/api/v1/cache")).status_code == 500
+    async with client_of(create_api(make_service(fleet=Broken()), recorder)) as client:
+        assert (await client.delete("/cache")).status_code == 500
     assert recorder.total(metrics.REQUESTS, status="500") == 1
     assert recorder.total(metrics.ERRORS, code="internal") == 1
 

@@ -10,14 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
-from configs.schema import AccessSettings, DecodingSettings, LimitSettings, LoggingSettings, Settings, TracingSettings
+from configs.schema import AccessSettings, LoggingSettings, Settings, TracingSettings
 from deployments.access.configured import configured_access, key_store
 from deployments.access.keys import make_key
 from deployments.api import create_api
 from deployments.engine_metrics import EngineMetrics
 from deployments.middleware import RequestIdMiddleware
 from deployments.request_log import TextLog
-from deployments.service import TranslationService
 from deployments.telemetry import Telemetry
 from monitoring.logs import PACKAGES, TraceFilter, route_to_serve
 from monitoring.tracing import current_traceparent
@@ -26,6 +25,7 @@ from pipelines.station import EngineStation
 from pipelines.translate import TranslationPipeline
 from pipelines.types import Outcome, Segment
 from tests.fakes import FakeFleet
+from tests.http_api import client_of, make_service
 from tests.otlp_collector import OtlpCollector
 
 CLIENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -81,10 +81,8 @@ def _client(settings: Settings) -> tuple[httpx.AsyncClient, list[Telemetry]]:
         observers=[TextLog(telemetry)],
         on_stage=lambda stage, duration_s: telemetry.tracing.stage(f"pipeline.{stage}", duration_s),
     )
-    service = TranslationService(pipeline, FakeFleet(), limits=LimitSettings(), decoding=DecodingSettings())
-    api = create_api(service, telemetry.recorder, telemetry=telemetry)
-    transport = httpx.ASGITransport(api, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://test/api/v1"), [telemetry, replica.telemetry]
+    api = create_api(make_service(pipeline), telemetry.recorder, telemetry=telemetry)
+    return client_of(api), [telemetry, replica.telemetry]
 
 
 def _body(text: str = SECRET) -> dict[str, str]:
@@ -122,11 +120,7 @@ async def test_errors_are_in_the_lines_by_code(records: list[dict[str, Any]]) ->
     client, (telemetry, _) = _client(Settings())
     async with client:
         await client.post("/translate", json=_body("boom"))
-    service = TranslationService(
-        TranslationPipeline(_Replica(Settings())), Broken(), limits=LimitSettings(), decoding=DecodingSettings()
-    )
-    transport = httpx.ASGITransport(create_api(service, telemetry=telemetry), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
+    async with client_of(create_api(make_service(fleet=Broken()), telemetry=telemetry)) as client:
         await client.delete("/cache")
     requests = [record for record in records if "endpoint" in record]
     assert [(record["status"], record["error_codes"]) for record in requests] == [
@@ -144,11 +138,8 @@ async def test_the_line_of_a_request_names_the_key_that_was_shown(
     text, key = make_key("test", ("translate",), None)
     await key_store(settings).put(key)
     telemetry = Telemetry(Settings(), "ingress")
-    service = TranslationService(
-        TranslationPipeline(_Replica(Settings())), FakeFleet(), limits=LimitSettings(), decoding=DecodingSettings()
-    )
-    api = create_api(service, telemetry.recorder, configured_access(settings), telemetry=telemetry)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://test/api/v1") as client:
+    api = create_api(make_service(), telemetry.recorder, configured_access(settings), telemetry=telemetry)
+    async with client_of(api) as client:
         assert (await client.post("/translate", json=_body(), headers={"X-API-Key": text})).status_code == 200
         assert (await client.post("/translate", json=_body())).status_code == 200
     assert [record.get("key") for record in records if "endpoint" in record] == [key.id, None]
@@ -216,16 +207,13 @@ def test_without_serve_the_loggers_are_left_alone() -> None:
 async def test_a_profile_is_an_archive_or_an_ordinary_error() -> None:
     """Its parts follow each other; seconds out of range are refused, and a replica that cannot is a 503."""
     fleet = FakeFleet()
-    service = TranslationService(
-        TranslationPipeline(_Replica(Settings())), fleet, limits=LimitSettings(), decoding=DecodingSettings()
-    )
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(create_api(service)), base_url="http://test") as client:
-        answer = await client.post("/api/v1/admin/profile", params={"seconds": 0.5})
+    async with client_of(create_api(make_service(fleet=fleet))) as client:
+        answer = await client.post("/admin/profile", params={"seconds": 0.5})
         assert (answer.content, answer.headers["content-type"]) == (b"PKarchive", "application/zip")
-        refused = await client.post("/api/v1/admin/profile", params={"seconds": 3600})
+        refused = await client.post("/admin/profile", params={"seconds": 3600})
         assert (refused.status_code, refused.json()["error"]["field"]) == (422, "query.seconds")
         fleet.healthy = False
-        assert (await client.post("/api/v1/admin/profile")).status_code == 503
+        assert (await client.post("/admin/profile")).status_code == 503
 
 
 async def test_behind_serve_the_id_is_returned_once() -> None:

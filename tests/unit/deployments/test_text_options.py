@@ -8,12 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from configs.schema import DecodingSettings, LimitSettings
+from configs.schema import LimitSettings
 from deployments.api import create_api
-from deployments.service import TranslationService
 from pipelines.translate import TranslationPipeline
-from tests.fakes import FakeFleet
 from tests.fakes_text import NumberingStation
+from tests.http_api import client_of, make_service
 
 GOOD = {"text": "Hello.", "source_lang": "en", "target_lang": "es"}
 
@@ -25,9 +24,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         max_kept_patterns=2, max_kept_terms=3, max_glossary_terms=2, max_json_pointers=1, max_text_chars=500
     )
     pipeline = TranslationPipeline(NumberingStation({}), max_text_chars=500)
-    service = TranslationService(pipeline, FakeFleet(), limits=limits, decoding=DecodingSettings())
-    transport = httpx.ASGITransport(create_api(service), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
+    async with client_of(create_api(make_service(pipeline, limits=limits))) as client:
         yield client
 
 

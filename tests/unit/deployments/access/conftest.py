@@ -7,14 +7,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from configs.schema import AccessSettings, DecodingSettings, LimitSettings
+from configs.schema import AccessSettings, LimitSettings
 from deployments.access.configured import configured_access
 from deployments.api import create_api
-from deployments.service import TranslationService
 from monitoring.recorder import Recorder
 from pipelines.protocols import SegmentTranslator
 from pipelines.translate import TranslationPipeline
-from tests.fakes import FakeFleet, ShoutingStation
+from tests.fakes import ShoutingStation
+from tests.http_api import client_of, make_service
 
 GOOD = {"text": "Hello.", "source_lang": "en", "target_lang": "es"}
 
@@ -30,12 +30,6 @@ def open_api(
 ) -> httpx.AsyncClient:
     """Return a client of the real API over a shouting station."""
     access = configured_access(settings)
-    service = TranslationService(
-        TranslationPipeline(station or ShoutingStation()),
-        FakeFleet(),
-        limits=LimitSettings(body_timeout_s=0.05),
-        decoding=DecodingSettings(),
-        meter=access.meter,
-    )
-    transport = httpx.ASGITransport(create_api(service, recorder, access), raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://test/api/v1")
+    pipeline = TranslationPipeline(station or ShoutingStation())
+    service = make_service(pipeline, limits=LimitSettings(body_timeout_s=0.05), meter=access.meter)
+    return client_of(create_api(service, recorder, access))

@@ -18,12 +18,10 @@ import pytest
 import trustme
 import uvicorn
 
-from configs.schema import AccessSettings, DecodingSettings, LimitSettings
+from configs.schema import AccessSettings
 from deployments.access.configured import configured_access
 from deployments.api import create_api
-from deployments.service import TranslationService
-from pipelines.translate import TranslationPipeline
-from tests.fakes import FakeFleet, ShoutingStation
+from tests.http_api import make_service
 from tests.ports import free_port
 from tests.unit.deployments.access.conftest import GOOD
 
@@ -46,11 +44,7 @@ def service_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     settings = AccessSettings(
         rate_limits={"translate": "2/hour"}, sqlite_file=str(tmp_path_factory.mktemp("keys") / "keys.sqlite3")
     )
-    access = configured_access(settings)
-    service = TranslationService(
-        TranslationPipeline(ShoutingStation()), FakeFleet(), limits=LimitSettings(), decoding=DecodingSettings()
-    )
-    api = create_api(service, access=access)
+    api = create_api(make_service(), access=configured_access(settings))
     api.add_api_route("/-/healthz", lambda: "success")  # Serve's proxy has it
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
