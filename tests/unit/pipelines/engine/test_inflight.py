@@ -2,128 +2,25 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from pipelines.engine.batch import Finished, Request
-from pipelines.engine.checkpoint import locate_checkpoint
 from pipelines.engine.inflight import InflightEngine
-from pipelines.engine.length import LengthBound
-from pipelines.engine.lora import Adapter
-from pipelines.engine.scheduler import Scheduler
-from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.errors import DeadlineExceededError, EngineError, UnavailableError, UnsupportedOptionError
-from pipelines.protocols import EncodedSegment
-from pipelines.types import DecodingOptions, Failure, ModelInfo, Outcome, Segment, Translation
-from tests.tiny_model import make_tiny_checkpoint
-
-WAIT_S = 60
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a tiny checkpoint."""
-    torch.set_num_threads(1)
-    return make_tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
+from pipelines.types import DecodingOptions, Failure, Segment, Translation
+from tests.unit.pipelines.engine.running import WAIT_S, FailingBatch, GatedBatch, encode, engine_parts, load, translate
 
 
 @pytest.fixture
-def engine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InflightEngine]:
+def engine(checkpoint_path: Path) -> Iterator[InflightEngine]:
     """Return a running engine of eight rows."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-    engine = load(folder)
+    engine = load(checkpoint_path)
     yield engine
     engine.close()
-
-
-def load(folder: Path, **settings: Any) -> InflightEngine:
-    """Load the tiny checkpoint."""
-    return InflightEngine.from_checkpoint(
-        locate_checkpoint(str(folder)), device=torch.device("cpu"), **{"max_rows": 8, **settings}
-    )
-
-
-def encode(engine: InflightEngine, text: str = "good morning", **settings: Any) -> EncodedSegment:
-    """Encode one segment that the engine accepts."""
-    pair = {"source_lang": "eng_Latn", "target_lang": "fra_Latn", **settings}
-    (row,) = engine.encode([Segment(text, **pair)])
-    assert isinstance(row, EncodedSegment)
-    return row
-
-
-def translate(engine: InflightEngine, *rows: EncodedSegment) -> list[Outcome]:
-    """Submit rows together and wait for all."""
-    return [future.result(WAIT_S) for future in engine.submit(rows)]
-
-
-class FailingBatch:
-    """A running batch that fails while it holds more rows than it can, or a poisonous one."""
-
-    def __init__(self, max_rows: int = 99, poison: int = -1, fails_to_join: bool = False) -> None:
-        self.keys: list[int] = []
-        self._max_rows = max_rows
-        self._poison = poison
-        self._fails_to_join = fails_to_join
-        self._poisonous: set[int] = set()
-
-    def join(self, requests: list[Request]) -> None:
-        """Add requests."""
-        bad = {request.key for request in requests if self._poison in request.source}
-        if bad and self._fails_to_join:
-            raise RuntimeError("poison")
-        self._poisonous |= bad
-        self.keys += [request.key for request in requests]
-
-    def step(self) -> list[Finished]:
-        """Finish all rows without an output, or raise."""
-        if len(self.keys) > self._max_rows:
-            raise torch.OutOfMemoryError
-        if self._poisonous & set(self.keys):
-            raise RuntimeError("poison")
-        finished = [Finished(key, ()) for key in self.keys]
-        self.keys = []
-        return finished
-
-    def drop(self, keys: set[int]) -> None:
-        """Remove requests."""
-        self.keys = [key for key in self.keys if key not in keys]
-
-    def clear(self) -> None:
-        """Remove all."""
-        self.keys = []
-
-
-class GatedBatch:
-    """A running batch whose rows never end, and whose every step waits until the test lets it through."""
-
-    def __init__(self) -> None:
-        self.keys: list[int] = []
-        self.gate = threading.Semaphore(0)
-        self.steps: queue.Queue[list[int]] = queue.Queue()
-
-    def join(self, requests: Sequence[Request]) -> None:
-        """Add requests."""
-        self.keys += [request.key for request in requests]
-
-    def step(self) -> list[Finished]:
-        """Tell whose rows are decoded, and wait."""
-        self.steps.put(list(self.keys))
-        self.gate.acquire(timeout=WAIT_S)
-        return []
-
-    def drop(self, keys: set[int]) -> None:
-        """Remove requests."""
-        self.keys = [key for key in self.keys if key not in keys]
-
-    def clear(self) -> None:
-        """Remove all."""
-        self.keys = []
 
 
 def test_rows_come_back_in_order_with_all_their_facts(engine: InflightEngine) -> None:
@@ -175,10 +72,10 @@ def test_a_cancelled_row_makes_room_and_harms_nobody(engine: InflightEngine) -> 
     assert engine.room() == engine.max_rows
 
 
-def test_a_cancelled_row_is_gone_at_the_next_step(folder: Path) -> None:
+def test_a_cancelled_row_is_gone_at_the_next_step(checkpoint_path: Path) -> None:
     """Cancelling while a step runs, that step is the row's last one."""
     batch: Any = GatedBatch()
-    engine = InflightEngine(batch, **engine_parts(folder))
+    engine = InflightEngine(batch, **engine_parts(checkpoint_path))
     futures = engine.submit([encode(engine)] * 3)
     assert batch.steps.get(timeout=WAIT_S) == [1, 2, 3]
     assert futures[1].cancel()
@@ -245,9 +142,9 @@ def test_a_row_past_its_deadline_is_dropped(engine: InflightEngine) -> None:
     assert isinstance(outcome.error, DeadlineExceededError)
 
 
-def test_close_answers_whoever_waits(folder: Path) -> None:
+def test_close_answers_whoever_waits(checkpoint_path: Path) -> None:
     """Rows inside and rows that come too late get `UnavailableError`; the thread has ended."""
-    engine = load(folder)
+    engine = load(checkpoint_path)
     row = encode(engine, decoding=DecodingOptions(max_new_tokens=60, min_new_tokens=60))
     futures = engine.submit([row] * 20)
     engine.close()
@@ -259,9 +156,9 @@ def test_close_answers_whoever_waits(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("fails_to_join", [True, False])
-def test_a_poisonous_row_fails_alone(folder: Path, fails_to_join: bool) -> None:
+def test_a_poisonous_row_fails_alone(checkpoint_path: Path, fails_to_join: bool) -> None:
     """Whether encoding or decoding fails, only the row at fault gets `EngineError` for a failed model."""
-    parts = engine_parts(folder)
+    parts = engine_parts(checkpoint_path)
     (spanish,) = parts["tokenizer"].encode([Segment("0", "spa_Latn", "eng_Latn")])
     batch: Any = FailingBatch(poison=spanish.token_ids[0], fails_to_join=fails_to_join)
     broken = InflightEngine(batch, **parts)
@@ -272,10 +169,10 @@ def test_a_poisonous_row_fails_alone(folder: Path, fails_to_join: bool) -> None:
     assert ["the model failed" in message for message in messages] == [False] * len(rows) + [True]
 
 
-def test_out_of_memory_halves_the_batch(folder: Path) -> None:
+def test_out_of_memory_halves_the_batch(checkpoint_path: Path) -> None:
     """Rows that do not fit together are decoded in smaller batches, and all are answered."""
     batch: Any = FailingBatch(max_rows=2)
-    tight = InflightEngine(batch, **engine_parts(folder))
+    tight = InflightEngine(batch, **engine_parts(checkpoint_path))
     outcomes = translate(tight, *[encode(tight)] * 8)
     tight.close()
     assert all(isinstance(outcome, Failure) for outcome in outcomes)
@@ -283,28 +180,17 @@ def test_out_of_memory_halves_the_batch(folder: Path) -> None:
     assert all(isinstance(outcome.error, EngineError) for outcome in outcomes if isinstance(outcome, Failure))
 
 
-def test_the_second_start_maps_the_quantized_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_start_maps_the_quantized_weights(
+    checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """int8 weights are written once and give the same answers when they are read back."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache-int8"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     texts = []
     for _ in range(2):
-        engine = load(folder, dtype="int8")
+        engine = load(checkpoint_path, dtype="int8")
         (outcome,) = translate(engine, encode(engine))
         engine.close()
         assert isinstance(outcome, Translation)
         texts.append(outcome.text)
     assert texts[0] == texts[1]
-    assert len(list((folder / "cache-int8").rglob("*-int8-*.safetensors"))) == 1
-
-
-def engine_parts(folder: Path) -> dict[str, Any]:
-    """Return what an engine is made of, but for its batch."""
-    info = ModelInfo("tiny", "1", "unknown", "inflight", "cpu", "float32", 64, 0, ())
-    return {
-        "tokenizer": SegmentTokenizer.from_checkpoint(folder),
-        "info": info,
-        "read_adapter": lambda folder: Adapter(4, {}),
-        "scheduler": Scheduler(8),
-        "max_rows": 8,
-        "bound": LengthBound(3.0, 32, 60),
-    }
+    assert len(list(tmp_path.rglob("*-int8-*.safetensors"))) == 1

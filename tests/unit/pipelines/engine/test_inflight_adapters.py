@@ -14,7 +14,7 @@ from pipelines.engine.inflight import InflightEngine
 from pipelines.errors import InvalidAdapterError, UnavailableError, UnknownAdapterError
 from pipelines.types import DecodingOptions, Failure, LoadedAdapter, Translation
 from tests.tiny_adapter import make_tiny_adapter
-from tests.unit.pipelines.engine.test_inflight import WAIT_S, FailingBatch, encode, engine_parts, load, translate
+from tests.unit.pipelines.engine.running import WAIT_S, FailingBatch, encode, engine_parts, load, translate
 
 LONG = DecodingOptions(max_new_tokens=60, min_new_tokens=60)
 
