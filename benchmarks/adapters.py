@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
-from importlib.metadata import version
 
 from benchmarks.adapter_workers import NUM_ADAPTERS, SYSTEMS
+from benchmarks.machine import describe_machine
 from benchmarks.synthetic import sources, synthetic_adapters
 from benchmarks.workers import Worker
 
@@ -33,11 +32,7 @@ def main() -> None:
     """Measure, print the table, and with `--json` the ratios as one last line."""
     options = _parse()
     synthetic_adapters(NUM_ADAPTERS)
-    packages = ("torch", "transformers", "peft")
-    print(
-        f"{platform.processor() or platform.machine()}, {options.threads} threads;",
-        ", ".join(f"{name} {version(name)}" for name in packages),
-    )
+    print(describe_machine(options.threads, "torch", "transformers", "peft"))
     workers = [Worker(system, options.threads, module="benchmarks.adapter_workers") for system in options.systems]
     speeds = _measure(workers, repeats=3 if options.quick else 5, num_tokens=16 if options.quick else 32)
     for worker in workers:
