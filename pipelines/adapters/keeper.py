@@ -1,16 +1,14 @@
 """Keeps in an engine's memory what requests are meant to get: fetched and verified aside, loaded before it is needed.
 
-One per replica. Loads of one version are shared and outlive whoever asked; everything slow runs in threads. Over the
-limit of bytes the least recently used adapter leaves, never one that is pinned or in use. Knows no Ray.
+One per replica. Loads of one version are shared and outlive whoever asked; everything slow runs in threads. Which
+adapters leave when room is needed is `pipelines.adapters.memory`'s. Knows no Ray.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -18,6 +16,7 @@ from pathlib import Path
 
 from pipelines.adapters.checks import check_base
 from pipelines.adapters.manifest import Manifest, split_version, version_name
+from pipelines.adapters.memory import AdapterMemory
 from pipelines.adapters.registry import AdapterRegistry
 from pipelines.adapters.report import KeeperObserver, KeeperReport
 from pipelines.adapters.view import RegistryView, read_view
@@ -65,18 +64,12 @@ class AdapterKeeper:
         self._engine = engine
         self.registry = registry
         self._copies = copies
-        self._max_bytes = max_bytes
+        self._memory = AdapterMemory(engine, max_bytes)
         self._pinned_names = frozenset(pinned)
         self._replica = replica
         self._observer = observer
         self._clock_s = clock_s
-        self._order = itertools.count()
-        self._last_use: dict[str, int] = {}
-        self._leases: Counter[str] = Counter()
         self._loading: dict[str, asyncio.Task[None]] = {}
-        self._reserved: dict[str, int] = {}
-        self._required: frozenset[str] = frozenset()
-        self._pinned: frozenset[str] = frozenset()
         self._problems: dict[str, tuple[float, TranslationError]] = {}
         self._registry_problem: str | None = None
         self._syncing: asyncio.Task[None] | None = None
@@ -108,7 +101,7 @@ class AdapterKeeper:
 
     def holds(self, version: str) -> bool:
         """Whether a version can be used at once."""
-        return version in self._engine.adapters()
+        return self._memory.holds(version)
 
     @asynccontextmanager
     async def using(self, version: str) -> AsyncIterator[None]:
@@ -117,16 +110,10 @@ class AdapterKeeper:
         Raises:
             TranslationError: It cannot be loaded.
         """
-        self._leases[version] += 1
-        self._last_use[version] = next(self._order)
-        try:
+        with self._memory.in_use(version):
             while not self.holds(version):  # once more if what was awaited was a spare that found no room
                 await self._load_for_request(version)
             yield
-        finally:
-            self._leases[version] -= 1
-            if not self._leases[version]:
-                del self._leases[version]
 
     async def _sync(self) -> None:
         try:
@@ -142,7 +129,7 @@ class AdapterKeeper:
         for version in [*required, *spare]:
             if not self.holds(version) and not self._failed_lately(version):
                 try:
-                    await self._load_once(version, spare=version not in self._required)
+                    await self._load_once(version, spare=version not in self._memory.required)
                 except TranslationError:
                     continue  # it is remembered, reported and logged
 
@@ -155,11 +142,11 @@ class AdapterKeeper:
             if number in adapter.manifests
         ]
         pinned = [version for version in self._pinned_names if split_version(version)[1] is not None]
-        self._pinned = frozenset(
+        self._memory.pinned = frozenset(
             [*pinned, *(version for version in served if split_version(version)[0] in self._pinned_names)]
         )
         known = [version for version in pinned if _manifest_of(view, version) is not None]
-        self._required = frozenset([*served, *known])
+        self._memory.required = frozenset([*served, *known])
         spare = [version_name(name, number) for name, each in view.adapters.items() for number in each.spare]
         return list(dict.fromkeys([*served, *known])), spare
 
@@ -172,7 +159,7 @@ class AdapterKeeper:
             name, number = split_version(version)
             adapter = view.adapters.get(name)
             if adapter is not None and number is not None and adapter.retired(number):
-                self._unload(version)
+                self._memory.unload(version)
 
     def _failed_lately(self, version: str) -> bool:
         at_s, error = self._problems.get(version, (0.0, None))
@@ -214,10 +201,9 @@ class AdapterKeeper:
             self._remember(version, failure)
             raise failure from error
         finally:
-            self._reserved.pop(version, None)
+            self._memory.release(version)
         self._problems.pop(version, None)
-        self._last_use.setdefault(version, next(self._order))
-        self._make_room(0, for_request=False, spare=False)  # it may have come out larger than its file
+        self._memory.settle(version)
         duration_s = time.perf_counter() - started_s
         _LOGGER.info("adapter %s is loaded", version, extra={"adapter": version, "duration_s": duration_s})
         if self._observer is not None:
@@ -229,38 +215,16 @@ class AdapterKeeper:
             raise InvalidRequestError(f"{version!r} names no version of an adapter", field="adapter")
         manifest = await asyncio.to_thread(self.registry.manifest, name, number)
         check_base(manifest, self._engine.info.revision)
-        if not self._make_room(manifest.num_bytes, for_request=for_request, spare=spare):
+        if not self._memory.reserve(version, manifest.num_bytes, for_request=for_request, spare=spare):
             if spare:
                 return False
             raise OverloadedError(
                 f"no room for {version}: it takes {manifest.num_bytes} bytes beside adapters that are in use or live, "
-                f"and adapters.max_resident_bytes is {self._max_bytes}",
+                f"and adapters.max_resident_bytes is {self._memory.max_bytes}",
                 retry_after_s=1.0,
             )
-        self._reserved[version] = manifest.num_bytes
         folder = await asyncio.to_thread(self.registry.fetch, name, number, self._copies)
         await asyncio.to_thread(self._engine.load_adapter, version, folder)
-        return True
-
-    def _make_room(self, num_bytes: int, *, for_request: bool, spare: bool) -> bool:
-        """Let adapters leave until there is room. For a spare none leaves; what is live leaves only for a request."""
-        held = self._engine.adapters()
-        # What a version takes in the engine is known once it is there; its file is about as large.
-        total = num_bytes + sum(self._reserved.values()) + sum(each.num_bytes for each in held.values())
-        victims = sorted(held, key=lambda version: (version in self._required, self._last_use.get(version, -1)))
-        for version in () if spare else victims:
-            if total <= self._max_bytes:
-                break
-            if (for_request or version not in self._required) and self._unload(version):
-                total -= held[version].num_bytes
-        return total <= self._max_bytes
-
-    def _unload(self, version: str) -> bool:
-        if version in self._pinned or self._leases[version] or not self._engine.unload_adapter(version):
-            return False
-        self._last_use.pop(version, None)
-        del self._leases[version]
-        _LOGGER.info("adapter %s has left", version, extra={"adapter": version})
         return True
 
     def _remember(self, version: str, error: TranslationError) -> None:
