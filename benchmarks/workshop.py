@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.adapters import AdapterRegistry, ManifestDraft
-from tests.adapter_files import write_adapter
+from tests.adapter_files import publish_spoilt, write_adapter
 
 RANK = 16
 
@@ -51,13 +51,6 @@ class Workshop:
 
     def publish_spoilt(self, folder: Path) -> int:
         """Let a version appear whose weights are not what its manifest says."""
-        elsewhere = self.folder / "elsewhere"
-        self.publish(folder, AdapterRegistry(str(elsewhere)))
-        number = max(self.registry.versions("bench")) + 1
-        home = elsewhere / "adapters/bench/1"
-        weights = home / "adapter_model.safetensors"
-        weights.write_bytes(weights.read_bytes()[:-8] + b"spoilt!!")
-        manifest = home / "manifest.json"
-        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"version": number}))
-        home.rename(Path(self.registry.uri) / "adapters/bench" / str(number))
-        return number
+        return publish_spoilt(
+            self.registry, "bench", self.folder / "elsewhere", lambda other: self.publish(folder, other)
+        )

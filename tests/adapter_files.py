@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,28 @@ def draft(**changes: Any) -> ManifestDraft:
         "scores": {"chrf": 61.5},
     }
     return ManifestDraft.model_validate(said | changes)
+
+
+def publish_spoilt(
+    registry: AdapterRegistry, name: str, elsewhere: Path, publish: Callable[[AdapterRegistry], object]
+) -> int:
+    """Let a version appear whose weights are not what its manifest says, all of it at once; return its number.
+
+    Args:
+        registry: Where it appears.
+        name: Of the adapter.
+        elsewhere: Folder of another registry, which it comes from.
+        publish: Publishes a sound version of that name there.
+    """
+    publish(AdapterRegistry(str(elsewhere)))
+    number = max(registry.versions(name)) + 1
+    home = elsewhere / "adapters" / name / "1"
+    weights = home / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8] + b"spoilt!!")
+    manifest = home / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"version": number}))
+    home.rename(Path(registry.uri) / "adapters" / name / str(number))
+    return number
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pytest
 
 from pipelines.adapters import AdapterRegistry
 from pipelines.engine.checkpoint import locate_checkpoint
-from tests.adapter_files import draft, write_adapter
+from tests.adapter_files import draft, publish_spoilt, write_adapter
 from tests.serve.conftest import ROOT, Service
 
 PAIR = {"source_lang": "eng_Latn", "target_lang": "hin_Deva"}
@@ -46,19 +46,6 @@ class Publisher:
         folder = write_adapter(self.folder / str(seed), modules=modules, width=self.width, scale=0.5, seed=seed)
         about = {"base_model": "demo", "base_revision": self.revision, "targets": ("v_proj",), **said}
         return self.registry.publish(name, folder, draft(**about)).version
-
-    def publish_spoilt(self, name: str, seed: int, folder: Path) -> int:
-        """Publish elsewhere, spoil the weights, and put the whole where replicas see it at once."""
-        elsewhere = Publisher(AdapterRegistry(str(folder)), self.folder, self.revision, self.width, self.layers)
-        elsewhere.publish(name, seed)
-        number = max(self.registry.versions(name)) + 1
-        home = folder / "adapters" / name / "1"
-        weights = home / "adapter_model.safetensors"
-        weights.write_bytes(weights.read_bytes()[:-8] + b"spoilt!!")
-        manifest = home / "manifest.json"
-        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"version": number}))
-        home.rename(Path(self.registry.uri) / "adapters" / name / str(number))
-        return number
 
 
 @pytest.fixture
@@ -188,7 +175,9 @@ async def test_versions_come_and_go_under_load_without_a_failed_request(
             back = await client.until(_by("lab@1"), TEXTS[0], "lab")
             assert back["translation"] == first["translation"]
 
-            spoilt = publisher.publish_spoilt("lab", seed=4, folder=tmp_path / "spoilt")
+            spoilt = publish_spoilt(
+                registry, "lab", tmp_path / "spoilt", lambda other: replace(publisher, registry=other).publish("lab", 4)
+            )
             registry.promote("lab", spoilt)
             catalog = await client.until_catalog(lambda catalog: bool(_problems(catalog, f"lab@{spoilt}")))
             assert "SHA-256" in _problems(catalog, f"lab@{spoilt}")[0]
