@@ -40,6 +40,7 @@ from rich.console import Console
 
 from configs.errors import ConfigError
 from configs.loader import ROOT, load_settings
+from configs.ports import read_port
 from configs.schema import Settings
 from deployments.drain import drain
 from pipelines.errors import StartupError
@@ -52,17 +53,13 @@ _MAX_SUBMISSIONS = 3
 _SAMPLE = {"text": "Where is the pharmacy?", "source_lang": "eng_Latn", "target_lang": "spa_Latn"}
 
 
-def main(port: int = 8000) -> int:
-    """Serve until Ctrl-C or SIGTERM. Returns the exit status; what is wrong is said in one sentence.
-
-    Args:
-        port: Where the HTTP API listens, on loopback.
-    """
+def main() -> int:
+    """Serve until Ctrl-C or SIGTERM, at PORT on loopback. Returns the exit status; what is wrong is one sentence."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     stop = threading.Event()
     _stop_on_signals(stop)
     try:
-        settings = load_settings()
+        settings, port = load_settings(), read_port("PORT", 8000)
         _check_machine(port)
         _build_demo_model(settings)
         with _running_ray(console) as dashboard_url:
@@ -232,4 +229,4 @@ def _announce(port: int, dashboard_url: str, settings: Settings, console: Consol
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(os.environ.get("PORT") or 8000)))
+    sys.exit(main())

@@ -22,6 +22,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from configs.errors import ConfigError
+from configs.ports import read_port
+
 _MONITORING = Path(__file__).parent
 _DASHBOARDS = _MONITORING / "grafana"
 _DISCOVERY = Path("/tmp/ray/prom_metrics_service_discovery.json")  # nosec B108
@@ -51,9 +54,17 @@ class Server:
     ready_path: str
 
 
-def main(prometheus_port: int = 9090, grafana_port: int = 3000) -> int:
-    """Run until Ctrl-C or SIGTERM. Returns the exit status; what is missing is said in one sentence."""
+def main() -> int:
+    """Run until Ctrl-C or SIGTERM, at PROMETHEUS_PORT and GRAFANA_PORT on loopback. Returns the exit status.
+
+    What is missing or wrong is said in one sentence.
+    """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        prometheus_port, grafana_port = read_port("PROMETHEUS_PORT", 9090), read_port("GRAFANA_PORT", 3000)
+    except ConfigError as error:
+        console.print(f"[red]Cannot start:[/red] {error}")
+        return 1
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -205,5 +216,4 @@ def _wait_until_ready(server: Server, process: subprocess.Popen[bytes], stop: th
 
 
 if __name__ == "__main__":
-    ports = (os.environ.get("PROMETHEUS_PORT") or 9090, os.environ.get("GRAFANA_PORT") or 3000)
-    sys.exit(main(*map(int, ports)))
+    sys.exit(main())

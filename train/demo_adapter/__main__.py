@@ -6,7 +6,6 @@ Knows the service by its HTTP API alone.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +19,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from configs.errors import ConfigError
 from configs.loader import ROOT, load_settings
+from configs.ports import read_port
 from pipelines.adapters import AdapterRegistry
 from pipelines.adapters.configured import open_registry
 from train.demo_adapter.data import LANGUAGES, medical_pairs, write_training_data
@@ -48,8 +49,11 @@ _POLL_S = 0.1
 def main() -> int:
     """Run the demonstration; return the exit status."""
     console = Console(highlight=False, soft_wrap=True)
-    url = f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
-    problem = _problem_of_service(url)
+    try:
+        url = f"http://127.0.0.1:{read_port('PORT', 8000)}"
+        problem = _problem_of_service(url)
+    except ConfigError as error:
+        problem = str(error)
     if problem:
         console.print(f"[red]Cannot start:[/red] {problem}")
         return 1
