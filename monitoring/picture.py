@@ -29,6 +29,15 @@ Answers = dict[int, list[tuple[dict[str, Any], list[Series]]]]
 _COLUMNS = 24
 _MAX_LINES = 8  # of a legend; a graph of more is read without it
 _BYTES = 2**20
+# What Grafana's names of units stand for; others are written as they are.
+_UNITS = {
+    "reqps": "requests per s",
+    "cps": "characters per s",
+    "ops": "per s",
+    "percentunit": "share",
+    "short": "",
+    "bool_yes_no": "1: yes, 0: no",
+}
 _WIDTH_IN = 14
 _ROW_IN = 0.3
 _DPI = 80
@@ -168,7 +177,7 @@ def _finish(axes: Any, panel: dict[str, Any], unit: str, num_lines: int) -> None
 
     is_narrow = panel["gridPos"]["w"] < _COLUMNS / 4
     axes.set_facecolor("#fafafa")
-    axes.set_ylabel(unit, fontsize=7)
+    axes.set_ylabel(_UNITS.get(unit, unit), fontsize=7)
     axes.tick_params(labelsize=7)
     axes.grid(alpha=0.3)
     axes.xaxis.set_major_locator(MaxNLocator(2 if is_narrow else 5))
