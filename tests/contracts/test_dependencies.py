@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 _ROOT = Path(__file__).parents[2]
+_PACKAGES = ("configs", "deployments", "monitoring", "pipelines", "train")
+_IMPORT = re.compile(r"^\s*(?:from|import) (\w+)(?: import|\.|$| as)", re.MULTILINE)
+_PARTS = {"starlette", "pydantic-core"}
+"""Of FastAPI and pydantic, which show them as their own."""
 
 
 def _asked_for() -> list[Requirement]:
@@ -32,6 +39,16 @@ def test_whatever_is_asked_for_is_pinned_within_its_bounds() -> None:
         assert pin is not None, f"{requirement.name} is not in constraints.txt; the command at its top writes the pins"
         (specifier,) = pin.specifier
         assert requirement.specifier.contains(specifier.version), f"{requirement} does not accept {pin}"
+
+
+def test_whatever_is_imported_is_asked_for() -> None:
+    """By its own name: what another dependency brings along today, it may leave out tomorrow."""
+    asked_for = {canonicalize_name(requirement.name) for requirement in _asked_for()} | _PARTS
+    distributions = packages_distributions()
+    for package in _PACKAGES:
+        for file in (_ROOT / package).rglob("*.py"):
+            for name in set(_IMPORT.findall(file.read_text(encoding="utf-8"))) - {*_PACKAGES, *sys.stdlib_module_names}:
+                assert asked_for & set(map(canonicalize_name, distributions[name])), f"{file} imports {name}"
 
 
 def test_pins_are_exact_and_public() -> None:
