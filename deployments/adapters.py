@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from ray.exceptions import RayActorError
@@ -114,38 +113,6 @@ class AdapterFollower:
         if self.problem is None:
             _LOGGER.warning("adapters stay as they are: %s", problem)
         self.problem = problem
-
-
-class Watch:
-    """Does something again and again on the event loop, as long as the replica lives.
-
-    Args:
-        work: What fails is logged and done again.
-        interval_s: Between the end of one and the begin of the next.
-    """
-
-    def __init__(self, work: Callable[[], Awaitable[object]], interval_s: float) -> None:
-        self._work = work
-        self._interval_s = interval_s
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin; call it on the event loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def stop(self) -> None:
-        """End, and return when it has ended."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._work()
-            except Exception:
-                _LOGGER.exception("looking for adapters failed; it is tried again")
-            await asyncio.sleep(self._interval_s)
 
 
 class AdapterMetrics:

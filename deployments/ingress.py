@@ -11,7 +11,7 @@ from ray.serve.handle import DeploymentHandle
 from configs.loader import ROOT
 from configs.schema import LimitSettings, Settings
 from deployments.access.configured import configured_access
-from deployments.adapters import AdapterFollower, AdapterMetrics, BroadcastReplicas, Watch
+from deployments.adapters import AdapterFollower, AdapterMetrics, BroadcastReplicas
 from deployments.api import create_api
 from deployments.cache import detached_context
 from deployments.circuits import record_circuit
@@ -23,6 +23,7 @@ from deployments.request_metrics import MeasuredStation, RequestMetrics
 from deployments.service import TranslationService
 from deployments.stations import FallbackStation, HandleStation
 from deployments.telemetry import Telemetry
+from deployments.watch import Watch
 from pipelines.adapters import LoadedAdapters
 from pipelines.adapters.configured import open_registry
 from pipelines.adapters.served import ServedAdapters

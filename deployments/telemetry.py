@@ -12,6 +12,7 @@ from typing import Any
 
 from configs.schema import Settings, TracingSettings
 from deployments.reporting import Reporter
+from deployments.watch import Watch
 from monitoring.logs import route_to_serve
 from monitoring.recorder import Recorder
 from monitoring.tracing import Tracing, continued, otlp_processor
@@ -64,7 +65,7 @@ class Telemetry:
 
     def start(self, sample: Callable[[], Awaitable[None]] | None = None) -> None:
         """Report figures from now on; `sample` records what is only known when it is asked for."""
-        Reporter(self.recorder, sample, interval_s=self._interval_s).start()
+        Watch(Reporter(self.recorder, sample).report, self._interval_s).start()
 
     async def call(
         self,

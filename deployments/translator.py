@@ -14,10 +14,11 @@ from pydantic import NonNegativeFloat, PositiveInt
 from ray import serve
 
 from configs.schema import AdapterSettings, Section, Settings
-from deployments.adapters import AdapterMetrics, Watch
+from deployments.adapters import AdapterMetrics
 from deployments.autoscaling import BACKLOG_TOKENS, TOKENS_PER_S
 from deployments.engine_metrics import EngineMetrics
 from deployments.telemetry import Telemetry
+from deployments.watch import Watch
 from pipelines.adapters.configured import copies_folder, open_registry
 from pipelines.adapters.keeper import AdapterKeeper
 from pipelines.adapters.report import KeeperReport

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deployments.adapters import AdapterFollower, AdapterMetrics, Watch
+from deployments.adapters import AdapterFollower, AdapterMetrics
 from deployments.api import create_api
 from monitoring import metrics
 from monitoring.recorder import Recorder
@@ -283,21 +283,3 @@ async def test_the_shares_are_metrics(app: App, registry: AdapterRegistry, repli
     shares.sample(app.served)
     assert recorder.gauges[metrics.ADAPTER_SHARE, live] == 1.0
     assert recorder.gauges[metrics.ADAPTER_SHARE, canary] == 0.0
-
-
-async def test_a_watch_goes_on_after_a_failure() -> None:
-    """What fails is done again."""
-    done = asyncio.Event()
-    turns = 0
-
-    async def work() -> None:
-        nonlocal turns
-        turns += 1
-        if turns == 1:
-            raise OSError("a disk hiccup")
-        done.set()
-
-    watch = Watch(work, 0.0)
-    watch.start()
-    await asyncio.wait_for(done.wait(), 10)
-    await watch.stop()
