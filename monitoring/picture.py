@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for panel in panels
         if panel["type"] != "row"
     }
-    when = f"{options.minutes:g} minutes until {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(end_unix_s))}"
+    when = f"{options.minutes:.0f} minutes until {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(end_unix_s))}"
     _draw(panels, answers, options.out, when)
     return 0
 
