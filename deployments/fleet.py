@@ -130,7 +130,7 @@ class RayFleet:
             source = "eng_Latn" if "eng_Latn" in languages else languages[0]
             target = "spa_Latn" if "spa_Latn" in languages else languages[-1]
             segment = Segment(
-                "Hello.", source, target, priority=PROBE_PRIORITY, deadline_unix_s=time.time() + _PROBE_TIMEOUT_S
+                "Hello.", source, target, priority=PROBE_PRIORITY, deadline_s=time.monotonic() + _PROBE_TIMEOUT_S
             )
             (outcome,) = await self._translator.translate([segment])
             if not isinstance(outcome, Translation):

@@ -62,7 +62,7 @@ class RequestReader:
             json_include=tuple(request.json_include),
             json_exclude=tuple(request.json_exclude),
             decoding=decoding,
-            deadline_unix_s=time.time() + limits.request_timeout_s,
+            deadline_s=time.monotonic() + limits.request_timeout_s,
             priority=BULK_PRIORITY if prefix else INTERACTIVE_PRIORITY,
             field_prefix=prefix,
             glossaries=tuple(each for each in (_inline_glossary(request, prefix), stored) if each is not None),

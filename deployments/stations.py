@@ -80,7 +80,7 @@ class HandleStation:
 
     async def translate(self, segments: list[Segment]) -> list[Outcome]:
         """See `SegmentTranslator.translate`. A cancelled caller's work is cancelled in the deployment as well."""
-        deadlines = [segment.deadline_unix_s for segment in segments if segment.deadline_unix_s is not None]
+        deadlines = [segment.deadline_s for segment in segments if segment.deadline_s is not None]
 
         async def attempt() -> list[Outcome]:
             response = self._handle.translate.remote(segments, current_traceparent())
@@ -95,7 +95,7 @@ class HandleStation:
         return await retry(
             attempt,
             on=UnavailableError,
-            deadline_unix_s=min(deadlines, default=None),
+            deadline_s=min(deadlines, default=None),
             max_attempts=self._max_attempts,
             again=lambda: self._recorder.count(metrics.RETRIES, dependency=self._name),
         )

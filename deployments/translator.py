@@ -170,7 +170,7 @@ class TranslatorDeployment:
             languages[0],
             languages[-1],
             priority=PROBE_PRIORITY,
-            deadline_unix_s=time.time() + _PROBE_TIMEOUT_S,
+            deadline_s=time.monotonic() + _PROBE_TIMEOUT_S,
         )
         (outcome,) = await self.translate([probe])
         if isinstance(outcome, Failure) and self._station.num_waiting == 0:

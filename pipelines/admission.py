@@ -54,15 +54,11 @@ class Backlog:
     """What one engine has been asked for and has not done yet.
 
     Args:
-        clock_s: Any clock that never goes back.
-        clock_unix_s: The clock of the deadlines.
+        clock_s: The clock of the deadlines, which never goes back.
     """
 
-    def __init__(
-        self, clock_s: Callable[[], float] = time.monotonic, clock_unix_s: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
-        self._clock_unix_s = clock_unix_s
         self._tokens: defaultdict[int, float] = defaultdict(float)
         self._tokens_per_s: float | None = None
         self._was_crowded = False
@@ -83,16 +79,14 @@ class Backlog:
         return self._tokens_per_s
 
     @contextmanager
-    def promise(
-        self, rows: Sequence[EncodedSegment], *, priority: int, deadline_unix_s: float | None
-    ) -> Iterator[Promise]:
+    def promise(self, rows: Sequence[EncodedSegment], *, priority: int, deadline_s: float | None) -> Iterator[Promise]:
         """Take on the rows of one call for the length of the block.
 
         Raises:
             OverloadedError: They cannot be done by the deadline, behind what goes before them.
         """
         tokens = sum(map(weighed_tokens, rows))
-        self._check(tokens, priority, deadline_unix_s)
+        self._check(tokens, priority, deadline_s)
         self._tokens[priority] += tokens
         promise = Promise(self, tokens, priority)
         try:
@@ -117,14 +111,14 @@ class Backlog:
         """So much is not promised any more."""
         self._tokens[priority] = max(0.0, self._tokens[priority] - tokens)
 
-    def _check(self, tokens: float, priority: int, deadline_unix_s: float | None) -> None:
-        if self._tokens_per_s is None or deadline_unix_s is None:
+    def _check(self, tokens: float, priority: int, deadline_s: float | None) -> None:
+        if self._tokens_per_s is None or deadline_s is None:
             return
         ahead = sum(waiting for level, waiting in self._tokens.items() if level <= priority)
         if ahead == 0:
             return  # Nothing goes before it: whether it can be done at all, only trying tells.
         needed_s = (ahead + tokens) / self._tokens_per_s
-        left_s = max(0.0, deadline_unix_s - self._clock_unix_s())
+        left_s = max(0.0, deadline_s - self._clock_s())
         if needed_s > left_s:
             self.num_refused += 1
             raise OverloadedError(

@@ -40,11 +40,11 @@ class AdmissionGate:
         """Whether anybody waits."""
         return any(not place[-1].done() for place in self._waiting)
 
-    async def enter(self, num_rows: int, *, priority: int = 0, deadline_unix_s: float | None = None) -> None:
+    async def enter(self, num_rows: int, *, priority: int = 0, deadline_s: float | None = None) -> None:
         """Wait for room: by priority, then by deadline, then by arrival. Cancelling leaves the queue."""
         num_rows = min(num_rows, self._max_rows)
         let_in: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        deadline = float("inf") if deadline_unix_s is None else deadline_unix_s
+        deadline = float("inf") if deadline_s is None else deadline_s
         heapq.heappush(self._waiting, (priority, deadline, next(self._order), num_rows, let_in))
         self.refresh()
         try:

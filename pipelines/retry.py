@@ -24,7 +24,7 @@ async def retry(
     attempt: Callable[[], Awaitable[_T]],
     *,
     on: type[Exception] | tuple[type[Exception], ...],
-    deadline_unix_s: float | None = None,
+    deadline_s: float | None = None,
     max_attempts: int = _MAX_ATTEMPTS,
     again: Callable[[], None] = lambda: None,
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -34,14 +34,14 @@ async def retry(
     Args:
         attempt: Is called once or more; doing it twice does no harm.
         on: Errors that another attempt may mend. The last attempt's error is raised.
-        deadline_unix_s: After which nobody waits: no pause reaches past it.
+        deadline_s: Of the monotonic clock, after which nobody waits: no pause reaches past it.
         max_attempts: Of all calls of `attempt`.
         again: Is called before each attempt but the first.
         pause: Sleeps.
     """
     retrying = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception_type(on),
-        stop=_stop(deadline_unix_s, max_attempts),
+        stop=_stop(deadline_s, max_attempts),
         wait=tenacity.wait_random_exponential(multiplier=_FIRST_PAUSE_S, max=_MAX_PAUSE_S),
         before_sleep=lambda _: again(),
         reraise=True,
@@ -70,11 +70,11 @@ def retry_blocking(
     return retrying(attempt)
 
 
-def _stop(deadline_unix_s: float | None, max_attempts: int) -> Callable[[tenacity.RetryCallState], bool]:
-    deadline = math.inf if deadline_unix_s is None else deadline_unix_s
+def _stop(deadline_s: float | None, max_attempts: int) -> Callable[[tenacity.RetryCallState], bool]:
+    deadline = math.inf if deadline_s is None else deadline_s
 
     def stop(state: tenacity.RetryCallState) -> bool:
         # `upcoming_sleep` is drawn before this is asked.
-        return state.attempt_number >= max_attempts or time.time() + state.upcoming_sleep >= deadline
+        return state.attempt_number >= max_attempts or time.monotonic() + state.upcoming_sleep >= deadline
 
     return stop

@@ -51,7 +51,7 @@ class EngineStation:
         engine: What runs the model.
         admit: Forms encoder batches; None takes a `TurnBatcher` of one encoder batch per turn of the loop.
         observer: Who is told of the stages; None is nobody.
-        clock_unix_s: The clock of the deadlines.
+        clock_s: The clock of the deadlines.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class EngineStation:
         admit: Admit | None = None,
         observer: StationObserver | None = None,
         *,
-        clock_unix_s: Callable[[], float] = time.time,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._observer = observer
         self._admit = admit or TurnBatcher(engine).admit
         self._gate = AdmissionGate(engine.room, engine.max_rows)
-        self._clock_unix_s = clock_unix_s
-        self.backlog = Backlog(clock_unix_s=clock_unix_s)
+        self._clock_s = clock_s
+        self.backlog = Backlog(clock_s=clock_s)
         """What is under way here."""
 
     @property
@@ -96,18 +96,18 @@ class EngineStation:
     def _promise(self, rows: list[EncodedSegment]) -> AbstractContextManager[Promise]:
         """All rows of a call or none: half of a text is of use to nobody."""
         segments = [row.segment for row in rows]
-        deadlines = [segment.deadline_unix_s for segment in segments if segment.deadline_unix_s is not None]
+        deadlines = [segment.deadline_s for segment in segments if segment.deadline_s is not None]
         return self.backlog.promise(
             rows,
             priority=max((segment.priority for segment in segments), default=0),
-            deadline_unix_s=min(deadlines, default=None),
+            deadline_s=min(deadlines, default=None),
         )
 
     async def _translate_row(self, row: EncodedSegment | Failure, promise: Promise) -> Outcome:
         if isinstance(row, Failure):
             return row
-        deadline_unix_s = row.segment.deadline_unix_s
-        time_left_s = None if deadline_unix_s is None else deadline_unix_s - self._clock_unix_s()
+        deadline_s = row.segment.deadline_s
+        time_left_s = None if deadline_s is None else deadline_s - self._clock_s()
         try:
             async with asyncio.timeout(time_left_s):
                 outcome = await self._translate_in_time(row)
@@ -120,7 +120,7 @@ class EngineStation:
         segment = row.segment
         num_rows = max(1, segment.decoding.num_beams)
         arrived_s = time.perf_counter()
-        await self._gate.enter(num_rows, priority=segment.priority, deadline_unix_s=segment.deadline_unix_s)
+        await self._gate.enter(num_rows, priority=segment.priority, deadline_s=segment.deadline_s)
         entered_s = time.perf_counter()
         if self._observer is not None:
             self._observer.queued(segment, entered_s - arrived_s)

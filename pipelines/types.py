@@ -5,9 +5,10 @@ A request's text is cut into segments, each segment comes back as one outcome, i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 from pipelines.errors import TranslationError
 
@@ -69,7 +70,8 @@ class Segment:
         adapter: A resolved adapter version (`medical@3`), or None for the base model.
         decoding: How the row is decoded.
         priority: Lower is served first.
-        deadline_unix_s: Wall-clock time after which nobody waits for the outcome; None means never.
+        deadline_s: When nobody waits for the outcome any more, by this process' monotonic clock; None means never.
+            On its way to another process it is the time that is left, so clocks may differ, and be set.
     """
 
     text: str
@@ -78,7 +80,16 @@ class Segment:
     adapter: str | None = None
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
     priority: int = 0
-    deadline_unix_s: float | None = None
+    deadline_s: float | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        *values, deadline_s = (getattr(self, name) for name in self.__slots__)
+        return _arrived, (values, None if deadline_s is None else deadline_s - time.monotonic())
+
+
+def _arrived(values: list[Any], left_s: float | None) -> Segment:
+    segment = Segment(*values)
+    return segment if left_s is None else replace(segment, deadline_s=time.monotonic() + left_s)
 
 
 class Link(NamedTuple):
@@ -194,7 +205,7 @@ class TranslationRequest:
         adapter: Alias (`medical`) or version (`medical@3`), or None.
         decoding: How its segments are decoded.
         priority: Lower is served first.
-        deadline_unix_s: See `Segment`.
+        deadline_s: See `Segment`.
         field_prefix: What precedes a field's name in error messages, such as `items.3.`.
         glossaries: Wanted translations of terms; where two have a term, the first wins.
         format: What the text is: `text`, `html`, `xml`, `markdown`, `json`, `srt` or `vtt`.
@@ -211,7 +222,7 @@ class TranslationRequest:
     adapter: str | None = None
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
     priority: int = 0
-    deadline_unix_s: float | None = None
+    deadline_s: float | None = None
     field_prefix: str = ""
     glossaries: tuple[Glossary, ...] = ()
     format: Format = "text"

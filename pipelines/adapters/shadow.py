@@ -101,7 +101,7 @@ class Shadows:
     async def _compare(
         self, request: TranslationRequest, live: TranslationResult, version: str, candidate: str
     ) -> None:
-        shadow = replace(request, adapter=candidate, priority=BULK_PRIORITY, deadline_unix_s=time.time() + _TIMEOUT_S)
+        shadow = replace(request, adapter=candidate, priority=BULK_PRIORITY, deadline_s=time.monotonic() + _TIMEOUT_S)
         pair = (version, candidate)
         try:
             other = await self._pipeline.translate(shadow)

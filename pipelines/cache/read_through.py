@@ -70,7 +70,7 @@ class ReadThroughCache:
         observer: CacheObserver | None = None,
         *,
         max_pending_writes: int = 256,
-        clock_unix_s: Callable[[], float] = time.time,
+        clock_s: Callable[[], float] = time.monotonic,
         trip_context: Callable[[], contextvars.Context] = contextvars.copy_context,
     ) -> None:
         """Put a store in front of a station.
@@ -82,7 +82,7 @@ class ReadThroughCache:
                 format, vocabulary.
             observer: Who is told of the stages; None is nobody.
             max_pending_writes: Trips whose write is under way; beyond, translations are answered but not kept.
-            clock_unix_s: The clock of the segments' deadlines.
+            clock_s: The clock of the segments' deadlines.
             trip_context: Makes the context of a trip when it starts; by default that of the request.
         """
         self._store = store
@@ -90,7 +90,7 @@ class ReadThroughCache:
         self._model_revision = model_revision
         self._observer = observer
         self._max_pending_writes = max_pending_writes
-        self._clock_unix_s = clock_unix_s
+        self._clock_s = clock_s
         self._trip_context = trip_context
         self._in_flight: dict[str, _Flight] = {}
         self._trips: set[asyncio.Task[None]] = set()
@@ -175,7 +175,7 @@ class ReadThroughCache:
 
     async def _arrival(self, segment: Segment, flight: _Flight) -> Outcome:
         if not flight.outcome.done():
-            left_s = None if segment.deadline_unix_s is None else self._seconds_left(segment)
+            left_s = None if segment.deadline_s is None else self._seconds_left(segment)
             await asyncio.wait([flight.outcome], timeout=left_s)
         if flight.outcome.done():
             return flight.outcome.result()
@@ -273,11 +273,11 @@ class ReadThroughCache:
         )
 
     def _seconds_left(self, segment: Segment) -> float:
-        return max(0.0, _deadline(segment) - self._clock_unix_s())
+        return max(0.0, _deadline(segment) - self._clock_s())
 
 
 def _deadline(segment: Segment) -> float:
-    return math.inf if segment.deadline_unix_s is None else segment.deadline_unix_s
+    return math.inf if segment.deadline_s is None else segment.deadline_s
 
 
 def _is_joinable(flight: _Flight, segment: Segment, in_own_time: bool) -> bool:

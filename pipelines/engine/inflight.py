@@ -50,7 +50,7 @@ class InflightEngine:
         scheduler: Decides who joins; owned by the engine's thread.
         max_rows: Of the batch.
         bound: Of the outputs' lengths.
-        clock: Of the deadlines, Unix seconds.
+        clock: Of the deadlines, in seconds.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class InflightEngine:
         scheduler: Scheduler,
         max_rows: int,
         bound: LengthBound,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._batch = batch
         self._tokenizer = tokenizer
@@ -240,7 +240,7 @@ class InflightEngine:
         """Drop rows that nobody waits for any more."""
         now = self._clock()
         for key, row in list(self._rows.items()):
-            deadline = row.encoded.segment.deadline_unix_s
+            deadline = row.encoded.segment.deadline_s
             if row.future.cancelled():
                 self._resolve(key, Failure(UnavailableError("the row was cancelled")))
             elif deadline is not None and deadline < now:

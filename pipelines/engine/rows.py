@@ -45,7 +45,7 @@ class Row:
             num_source_tokens=len(request.source),
             num_cached_tokens=len(request.source) + self.num_rows * (len(request.forced) + request.max_new_tokens + 1),
             priority=segment.priority,
-            deadline=math.inf if segment.deadline_unix_s is None else segment.deadline_unix_s,
+            deadline=math.inf if segment.deadline_s is None else segment.deadline_s,
         )
 
 

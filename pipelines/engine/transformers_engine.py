@@ -216,9 +216,9 @@ class TransformersEngine:
         self._num_row_steps += max(lengths, default=0) * self._num_executing
 
     def _translate_in_time(self, rows: Sequence[EncodedSegment]) -> list[Outcome]:
-        now_unix_s = time.time()
-        deadlines = [row.segment.deadline_unix_s for row in rows]
-        is_late = [deadline is not None and deadline <= now_unix_s for deadline in deadlines]
+        now_s = time.monotonic()
+        deadlines = [row.segment.deadline_s for row in rows]
+        is_late = [deadline is not None and deadline <= now_s for deadline in deadlines]
         outcomes = iter(self._translate_each([row for row, late in zip(rows, is_late, strict=True) if not late]))
         return [_too_late() if late else next(outcomes) for late in is_late]
 

@@ -191,7 +191,7 @@ class Planner:
             decoding=request.decoding,
             second_try=request.second_try,
             priority=request.priority,
-            deadline_unix_s=request.deadline_unix_s,
+            deadline_s=request.deadline_s,
             counts=scope.counts,
         )
         objects = [Span(tag.offset, tag.offset + 1, char) for char, tag in passage.objects.items()]

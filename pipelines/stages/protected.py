@@ -31,7 +31,7 @@ class Order:
         decoding: How the first try is decoded.
         second_try: How a suspicious output is decoded again; None keeps it as it is.
         priority: See `Segment`.
-        deadline_unix_s: See `Segment`.
+        deadline_s: See `Segment`.
         counts: What happened, by name; added to.
     """
 
@@ -41,7 +41,7 @@ class Order:
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
     second_try: DecodingOptions | None = None
     priority: int = 0
-    deadline_unix_s: float | None = None
+    deadline_s: float | None = None
     counts: Counter[str] = field(default_factory=Counter)
 
     def segment(self, text: str, decoding: DecodingOptions) -> Segment:
@@ -53,7 +53,7 @@ class Order:
             adapter=self.adapter,
             decoding=decoding,
             priority=self.priority,
-            deadline_unix_s=self.deadline_unix_s,
+            deadline_s=self.deadline_s,
         )
 
 

@@ -18,7 +18,7 @@ def _row(num_tokens: int, **decoding: int) -> EncodedSegment:
 
 def _measured(clock: Clock, tokens_per_s: float) -> Backlog:
     """A backlog that has seen one second of full load."""
-    backlog = Backlog(clock_s=clock, clock_unix_s=clock)
+    backlog = Backlog(clock_s=clock)
     backlog.did(0, is_crowded=True)
     clock.now_s += 1
     backlog.did(tokens_per_s, is_crowded=True)
@@ -37,12 +37,12 @@ def test_what_fits_before_the_deadline_is_taken_and_what_does_not_is_refused() -
     """At 100 tokens a second, behind 100: 50 more need 1.5 s."""
     clock = Clock()
     backlog = _measured(clock, tokens_per_s=100)
-    with backlog.promise([_row(50)], priority=0, deadline_unix_s=None):
-        with backlog.promise([_row(25)], priority=0, deadline_unix_s=clock.now_s + 1.5):
+    with backlog.promise([_row(50)], priority=0, deadline_s=None):
+        with backlog.promise([_row(25)], priority=0, deadline_s=clock.now_s + 1.5):
             assert backlog.tokens == 150
         with (
             pytest.raises(OverloadedError, match=r"1\.5 s behind .* has 1\.4 s") as refusal,
-            backlog.promise([_row(25)], priority=0, deadline_unix_s=clock.now_s + 1.4),
+            backlog.promise([_row(25)], priority=0, deadline_s=clock.now_s + 1.4),
         ):
             pass
     assert refusal.value.retry_after_s == 1.0
@@ -57,9 +57,9 @@ def test_the_wait_until_another_try_is_what_is_missing() -> None:
     waits = []
     for tokens in (150, 10_000):
         with (
-            backlog.promise([_row(tokens)], priority=0, deadline_unix_s=None),
+            backlog.promise([_row(tokens)], priority=0, deadline_s=None),
             pytest.raises(OverloadedError) as refusal,
-            backlog.promise([_row(5)], priority=0, deadline_unix_s=clock.now_s + 1),
+            backlog.promise([_row(5)], priority=0, deadline_s=clock.now_s + 1),
         ):
             pass
         waits.append(refusal.value.retry_after_s)
@@ -71,32 +71,32 @@ def test_interactive_work_does_not_wait_for_bulk() -> None:
     clock = Clock()
     backlog = _measured(clock, tokens_per_s=100)
     soon = clock.now_s + 1.5
-    with backlog.promise([_row(500)], priority=1, deadline_unix_s=None):
-        with backlog.promise([_row(25)], priority=0, deadline_unix_s=soon):
+    with backlog.promise([_row(500)], priority=1, deadline_s=None):
+        with backlog.promise([_row(25)], priority=0, deadline_s=soon):
             pass
-        with pytest.raises(OverloadedError), backlog.promise([_row(25)], priority=1, deadline_unix_s=soon):
+        with pytest.raises(OverloadedError), backlog.promise([_row(25)], priority=1, deadline_s=soon):
             pass
 
 
 def test_nothing_is_refused_on_a_guess() -> None:
     """Before full load was seen, without a deadline, and with nothing ahead: only trying tells."""
     clock = Clock()
-    fresh = Backlog(clock_s=clock, clock_unix_s=clock)
+    fresh = Backlog(clock_s=clock)
     soon = clock.now_s + 0.1
     with (
-        fresh.promise([_row(10_000)], priority=0, deadline_unix_s=None),
-        fresh.promise([_row(10_000)], priority=0, deadline_unix_s=soon),
+        fresh.promise([_row(10_000)], priority=0, deadline_s=None),
+        fresh.promise([_row(10_000)], priority=0, deadline_s=soon),
     ):
         pass
     slow = _measured(clock, tokens_per_s=1)
-    with slow.promise([_row(10_000)], priority=0, deadline_unix_s=clock.now_s + 0.1):
+    with slow.promise([_row(10_000)], priority=0, deadline_s=clock.now_s + 0.1):
         pass
 
 
 def test_only_time_under_full_load_is_measured() -> None:
     """An hour of one request a minute says nothing of what could be done."""
     clock = Clock()
-    backlog = Backlog(clock_s=clock, clock_unix_s=clock)
+    backlog = Backlog(clock_s=clock)
     for _ in range(60):
         clock.now_s += 60
         backlog.did(20, is_crowded=False)
@@ -113,7 +113,7 @@ def test_what_is_done_or_given_up_is_not_ahead_any_more() -> None:
     backlog = Backlog()
 
     def fail_after_one_row() -> None:
-        with backlog.promise([_row(10), _row(30)], priority=0, deadline_unix_s=None) as promise:
+        with backlog.promise([_row(10), _row(30)], priority=0, deadline_s=None) as promise:
             promise.fulfil(weighed_tokens(_row(10)), is_crowded=False)
             assert backlog.tokens == 60
             raise RuntimeError

@@ -28,12 +28,12 @@ segments = st.builds(
     adapter=st.none() | any_text,
     decoding=decodings,
     priority=st.integers(),
-    deadline_unix_s=st.none() | st.floats(0, 2e9),
+    deadline_s=st.none() | st.floats(0, 2e9),
 )
 
 
 def _what_decides(segment: Segment, revision: str) -> tuple[object, ...]:
-    return (replace(segment, priority=0, deadline_unix_s=None), revision)
+    return (replace(segment, priority=0, deadline_s=None), revision)
 
 
 @given(segments, any_text, segments, any_text)
@@ -50,7 +50,7 @@ def test_when_a_segment_is_translated_is_no_part_of_its_key(
     segment: Segment, priority: int, deadline: float | None
 ) -> None:
     """Priority and deadline leave the key as it is."""
-    hurried = replace(segment, priority=priority, deadline_unix_s=deadline)
+    hurried = replace(segment, priority=priority, deadline_s=deadline)
     assert segment_key(hurried, REVISION) == segment_key(segment, REVISION)
 
 

@@ -137,7 +137,7 @@ def test_bounds_follow_the_source(engine: InflightEngine) -> None:
 
 def test_a_row_past_its_deadline_is_dropped(engine: InflightEngine) -> None:
     """Nobody waits for it any more."""
-    (outcome,) = translate(engine, encode(engine, deadline_unix_s=1.0))
+    (outcome,) = translate(engine, encode(engine, deadline_s=1.0))
     assert isinstance(outcome, Failure)
     assert isinstance(outcome.error, DeadlineExceededError)
 

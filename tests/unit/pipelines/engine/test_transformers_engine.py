@@ -247,8 +247,8 @@ def test_nobody_waits_for_these(faked: TransformersEngine, model: Model) -> None
     blocker = submit(faked, "first")
     model.begun.wait(60)
     cancelled = submit(faked, "cancelled")[0]
-    late = submit(faked, "late", deadline_unix_s=0.0)[0]
-    in_time = submit(faked, "in time", deadline_unix_s=4e9)[0]
+    late = submit(faked, "late", deadline_s=0.0)[0]
+    in_time = submit(faked, "in time", deadline_s=4e9)[0]
     assert cancelled.cancel()
     model.may_begin.set()
     outcome = late.result(60)
