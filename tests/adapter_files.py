@@ -95,3 +95,11 @@ def unmounted(registry: AdapterRegistry) -> Iterator[None]:
     elsewhere = home.rename(home.with_name(f"{home.name}-unmounted"))
     yield
     elsewhere.rename(home)
+
+
+def make_unreadable(registry: AdapterRegistry) -> None:
+    """Put something in the place of a registry's folder that cannot be read and is not empty either."""
+    home = Path(registry.uri)
+    if home.exists():
+        home.rename(home.with_name(f"{home.name}-elsewhere"))
+    home.symlink_to(home)

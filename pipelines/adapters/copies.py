@@ -8,9 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipelines.adapters.checks import check_folder
-from pipelines.adapters.manifest import FILES, Manifest, file_path
+from pipelines.adapters.manifest import FILES, MANIFEST_FILE, Manifest, file_path, version_name
 from pipelines.adapters.store import CreateOnlyStore
 from pipelines.errors import InvalidAdapterError
+
+_ORIGIN_FILE = "registry.txt"
 
 
 def keep_copy(store: CreateOnlyStore, manifest: Manifest, folder: Path) -> Path:
@@ -30,11 +32,24 @@ def keep_copy(store: CreateOnlyStore, manifest: Manifest, folder: Path) -> Path:
     draft = Path(tempfile.mkdtemp(prefix=f".{manifest.full_name}-", dir=folder))
     try:
         download(store, manifest, draft)
+        (draft / MANIFEST_FILE).write_bytes(manifest.to_json())
+        (draft / _ORIGIN_FILE).write_text(store.uri, encoding="utf-8")
         with suppress(OSError):  # another process was faster with the same version
             draft.rename(home)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return home
+
+
+def copied_manifest(store: CreateOnlyStore, folder: Path, name: str, version: int) -> Manifest | None:
+    """Return the manifest that came with a copy from this store, for who cannot ask the store; None without one."""
+    home = folder / version_name(name, version)
+    try:
+        if (home / _ORIGIN_FILE).read_text(encoding="utf-8") != store.uri:
+            return None  # another registry's version of that name
+        return Manifest.from_json((home / MANIFEST_FILE).read_bytes(), name, version)
+    except (OSError, InvalidAdapterError):
+        return None
 
 
 def download(store: CreateOnlyStore, manifest: Manifest, folder: Path) -> None:

@@ -213,7 +213,7 @@ class AdapterKeeper:
         name, number = split_version(version)
         if number is None:
             raise InvalidRequestError(f"{version!r} names no version of an adapter", field="adapter")
-        manifest = await asyncio.to_thread(self.registry.manifest, name, number)
+        manifest = await asyncio.to_thread(self.registry.manifest, name, number, copies=self._copies)
         check_base(manifest, self._engine.info.revision)
         if not self._memory.reserve(version, manifest.num_bytes, for_request=for_request, spare=spare):
             if spare:

@@ -21,7 +21,7 @@ from pipelines.adapters import alias as changes
 from pipelines.adapters.alias import ANYTHING, Alias, AliasRecord, Anything, alias_of
 from pipelines.adapters.alias_log import RECORD_PATH, AliasLog
 from pipelines.adapters.checks import check_folder, describe_files
-from pipelines.adapters.copies import download, keep_copy
+from pipelines.adapters.copies import copied_manifest, download, keep_copy
 from pipelines.adapters.manifest import (
     MANIFEST_FILE,
     Manifest,
@@ -139,15 +139,27 @@ class AdapterRegistry:
         found = (_MANIFEST_PATH.fullmatch(path) for path in self._store.paths(f"adapters/{check_name(name)}"))
         return sorted(int(match[2]) for match in found if match)
 
-    def manifest(self, name: str, version: int) -> Manifest:
+    def manifest(self, name: str, version: int, *, copies: Path | None = None) -> Manifest:
         """Return what is known of a version.
+
+        Args:
+            name: Of the adapter.
+            version: Its number.
+            copies: Folder of copies (see `fetch`) that are believed while the store cannot be read.
 
         Raises:
             UnknownAdapterError: There is no such version.
             InvalidAdapterError: Its manifest is damaged.
+            UnavailableError: The store cannot be read.
         """
         if (name, version) not in self._manifests:
-            self._manifests[name, version] = self._read_manifest(name, version)
+            try:
+                self._manifests[name, version] = self._read_manifest(name, version)
+            except UnavailableError:
+                copied = None if copies is None else copied_manifest(self._store, copies, name, version)
+                if copied is None:
+                    raise
+                self._manifests[name, version] = copied
         return self._manifests[name, version]
 
     def alias(self, name: str) -> Alias | None:
@@ -234,14 +246,15 @@ class AdapterRegistry:
     def fetch(self, name: str, version: int, folder: Path) -> Path:
         """Return a verified copy of a version below a folder of this machine, `<folder>/<name>@<version>`.
 
-        A copy that is there and still what its manifest says is not fetched again. Processes may share the folder.
+        A copy that is there and still what its manifest says is not fetched again, nor is the store asked for it where
+        it cannot be read. Processes may share the folder.
 
         Raises:
             UnknownAdapterError: There is no such version.
             InvalidAdapterError: It is not what its manifest says.
             UnavailableError: The store cannot be read.
         """
-        return keep_copy(self._store, self.manifest(name, version), folder)
+        return keep_copy(self._store, self.manifest(name, version, copies=folder), folder)
 
     def unknown_name(self, name: str) -> UnknownAdapterError:
         """Return the error that names the adapters there are."""

@@ -22,6 +22,8 @@ from pipelines.retry import retry_blocking
 
 T = TypeVar("T")
 _MAX_READS = 3
+_CONNECT_TIMEOUT_S = 3
+_READ_TIMEOUT_S = 10  # of silence: an answer may take longer
 _ANSWERS = (FileNotFoundError, FileExistsError)
 _HOW_TO_INSTALL = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 
@@ -41,7 +43,7 @@ class CreateOnlyStore:
         self.uri = uri
         try:
             # A listing that is remembered would hide what others publish.
-            filesystem, root = fsspec.url_to_fs(uri, use_listings_cache=False)
+            filesystem, root = fsspec.url_to_fs(uri, use_listings_cache=False, **_patience(uri))
         except ImportError:
             package = _HOW_TO_INSTALL.get(uri.partition(":")[0], "fsspec's package for it")
             raise StartupError(
@@ -53,9 +55,11 @@ class CreateOnlyStore:
                 field="adapters.registry",
             ) from None
         self._filesystem: Any = filesystem
+        # s3fs' own would come on top of botocore's and of ours: a store that hangs would hold a start up for minutes.
+        self._filesystem.retries = 1
         self._root = str(root).rstrip("/")
         self.breaker = CircuitBreaker() if breaker is None else breaker
-        self._had_files = False
+        self._seen: frozenset[str] = frozenset()
         self.num_retries = 0
         """Reads that were made again after they failed."""
 
@@ -101,10 +105,10 @@ class CreateOnlyStore:
         relative = [path[len(self._root) :].lstrip("/") for path in found]
         paths = sorted(path for path in relative if path and not path.rpartition("/")[2].startswith("."))
         if not folder:
-            if self._had_files and not paths:
-                # Nothing is ever deleted: a disk is not mounted, or another bucket answers.
-                raise OSError("it had files and now has none")
-            self._had_files = bool(paths)
+            # Nothing is ever deleted: a disk is not mounted, another bucket answers, or a copy is not all back yet.
+            if lost := self._seen.difference(paths):
+                raise OSError(f"it had {min(lost)} and now has not")
+            self._seen = frozenset(paths)
         return paths
 
     def _ask_again(self, question: Callable[[], T]) -> T:
@@ -140,6 +144,14 @@ class CreateOnlyStore:
             if error.errno == errno.EINVAL and self._filesystem.exists(where):
                 raise FileExistsError(where) from error
             raise
+
+
+def _patience(uri: str) -> dict[str, Any]:
+    """How long to wait for a store that hangs: a replica that starts meanwhile has to start without it."""
+    if uri.partition(":")[0] not in {"s3", "s3a"}:
+        return {}
+    limits = {"connect_timeout": _CONNECT_TIMEOUT_S, "read_timeout": _READ_TIMEOUT_S}
+    return {"config_kwargs": limits | {"retries": {"total_max_attempts": 2}}}
 
 
 def _link_new(path: Path, content: bytes) -> None:

@@ -47,7 +47,7 @@ def keeper_of(registry: AdapterRegistry, engine: FileEngine, tmp_path: Path, clo
         size = registry.manifest("medical", 1).num_bytes if registry.versions("medical") else 1
         return AdapterKeeper(
             engine,
-            registry,
+            options.pop("registry", registry),
             tmp_path / "copies",
             max_bytes=int(room_for * size),
             replica="r1",

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from pipelines.adapters.keeper import AdapterKeeper
+from pipelines.adapters.manifest import FILES
 from pipelines.protocols import EncodedSegment
 from pipelines.types import LoadedAdapter, Outcome
 from tests.fakes import ManualEngine
@@ -46,7 +47,7 @@ class FileEngine(ManualEngine):
 
     def load_adapter(self, version: str, folder: Path) -> LoadedAdapter:
         """See `Engine`."""
-        self.sizes[version] = sum(path.stat().st_size for path in folder.iterdir())
+        self.sizes[version] = sum((folder / file).stat().st_size for file in FILES)
         return super().load_adapter(version, folder)
 
     def adapters(self) -> dict[str, LoadedAdapter]:

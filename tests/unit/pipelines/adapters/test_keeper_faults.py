@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 
 from pipelines.adapters import AdapterRegistry
-from pipelines.errors import AdapterBaseError, InvalidAdapterError, TranslationError, UnknownAdapterError
-from tests.adapter_files import unmounted
+from pipelines.breaker import CircuitBreaker
+from pipelines.errors import (
+    AdapterBaseError,
+    InvalidAdapterError,
+    TranslationError,
+    UnavailableError,
+    UnknownAdapterError,
+)
+from tests.adapter_files import make_unreadable, unmounted
 from tests.unit.pipelines.adapters.keeping import Clock, FileEngine, KeeperMaker
 
 
@@ -86,3 +93,25 @@ async def test_a_registry_that_is_away_changes_nothing(
             assert keeper.holds("medical@1")
     assert (await keeper.sync()).registry_problem is None
     assert (registry.breaker.state, registry.num_retries) == ("closed", 2)
+
+
+async def test_without_the_registry_a_fresh_replica_takes_the_copies_of_this_machine(
+    registry: AdapterRegistry, keeper_of: KeeperMaker, publish: Callable[..., None], engine: FileEngine
+) -> None:
+    """What another replica of the machine once fetched; nothing else, and nothing from another registry."""
+    publish()
+    registry.promote("medical", 1)
+    await keeper_of().sync()
+    publish()
+    engine.unload_adapter("medical@1")
+    fresh = AdapterRegistry(registry.uri, breaker=CircuitBreaker(cool_down_s=0))
+    keeper = keeper_of(registry=fresh)
+    other = keeper_of(registry=AdapterRegistry(f"{registry.uri}-other"))
+    make_unreadable(registry)
+    make_unreadable(other.registry)
+    for version, asked in (("medical@2", keeper), ("medical@1", other)):
+        with pytest.raises(UnavailableError):
+            async with asked.using(version):
+                pass
+    async with keeper.using("medical@1"):
+        assert keeper.holds("medical@1")

@@ -25,8 +25,8 @@ _COMMAND = [sys.executable, "-m", "tests.unit.pipelines.adapters.publisher"]
 @pytest.fixture
 def s3_uri(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A bucket on a server in a process of its own; the variables that lead there are set."""
-    with running_s3() as variables:
-        for name, value in variables.items():
+    with running_s3() as server:
+        for name, value in server.variables.items():
             monkeypatch.setenv(name, value)
         fsspec.filesystem("s3").mkdir("adapters-bucket")
         yield "s3://adapters-bucket/nllb"

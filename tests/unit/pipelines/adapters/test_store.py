@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,14 +34,19 @@ def test_what_is_not_there_is_an_answer(tmp_path: Path) -> None:
     assert store.breaker.state == "closed"
 
 
-def test_a_store_that_had_files_and_has_none_is_away(tmp_path: Path) -> None:
-    """Nothing is ever deleted, so it is no answer; a store that never had any is empty."""
+def test_a_store_that_had_files_and_has_them_no_more_is_away(tmp_path: Path) -> None:
+    """All of them or one: nothing is ever deleted, so it is no answer; a store that never had any is empty."""
     store = CreateOnlyStore(str(tmp_path / "registry"), CircuitBreaker(cool_down_s=0))
     assert store.paths() == []
     store.create("medical/1/manifest.json", b"{}")
     assert store.paths() == ["medical/1/manifest.json"]
     (tmp_path / "registry").rename(tmp_path / "unmounted")
-    with pytest.raises(UnavailableError, match="it had files and now has none"):
+    with pytest.raises(UnavailableError, match=r"it had medical/1/manifest\.json and now has not"):
         store.paths()
+    (tmp_path / "registry/legal").mkdir(parents=True)
+    (tmp_path / "registry/legal/1").write_bytes(b"{}")
+    with pytest.raises(UnavailableError, match=r"it had medical/1/manifest\.json and now has not"):
+        store.paths()
+    shutil.rmtree(tmp_path / "registry")
     (tmp_path / "unmounted").rename(tmp_path / "registry")
     assert store.paths("nothing/here") == []
