@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What a container runs: `node.sh head` starts Ray and deploys the application, `node.sh worker HOST` joins a head.
-# SIGTERM finishes what is in flight first. Ray's token comes from RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH.
+# SIGTERM finishes what is in flight first; other nodes take a worker's place. Ray's token comes from RAY_AUTH_TOKEN or
+# RAY_AUTH_TOKEN_PATH.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -42,6 +43,8 @@ main() {
 stop() {
     if [[ $ROLE == head ]]; then
         python -m deployments.drain || true
+    else
+        python -m deployments.drain --node || true
     fi
     ray stop --grace-period 60
     exit 0

@@ -1,12 +1,17 @@
-"""Ends the application without losing what is in flight: `python -m deployments.drain`, on a node of the cluster.
+"""Ends the application, or one node's part of it, without losing what is in flight: `python -m deployments.drain`.
 
-First every ingress replica refuses what comes (503 with `Retry-After`, so that a load balancer goes elsewhere), then
-what it has is finished, and only then the application is deleted. Deleting it at once would take the translators from
-requests that have a second question for them, and ending the proxies (`serve shutdown`) the connections from all.
+Run on the head it ends all. First every ingress replica refuses what comes (503 with `Retry-After`, so that a load
+balancer goes elsewhere), then what it has is finished, and only then the application is deleted. Deleting it at once
+would take the translators from requests that have a second question for them, and ending the proxies (`serve shutdown`)
+the connections from all.
+
+With `--node` it empties the worker that it runs on: Serve starts its replicas elsewhere, lets those of here finish, and
+then lets this node's proxy tell the load balancer that it leaves.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
 import time
@@ -15,6 +20,8 @@ from typing import Any
 
 import ray
 from ray import serve
+from ray._raylet import GcsClient
+from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
@@ -24,13 +31,21 @@ from configs.loader import load_settings
 _LOGGER = logging.getLogger(__name__)
 _LOCAL_DASHBOARD = "http://127.0.0.1:8265"
 _PAUSE_S = 0.2
+_LONGEST_START_S = 60.0  # of a replica that takes the place of another
 _REFUSE_ALL = {"max_ongoing_requests": 0}
 
 
 def main() -> int:
-    """Drain the application of the cluster that this node belongs to."""
+    """Drain the application of the cluster that this node belongs to, or this node."""
+    parser = argparse.ArgumentParser(prog="python -m deployments.drain", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--node", action="store_true", help="empty this worker; the others go on serving")
+    is_one_node = parser.parse_args().node
+    longest_s = load_settings().limits.request_timeout_s
     ray.init(address="auto", logging_level=logging.ERROR, log_to_driver=False)
-    drain(_LOCAL_DASHBOARD, load_settings().limits.request_timeout_s)
+    if is_one_node:
+        drain_node(ray.get_runtime_context().get_node_id(), longest_s + _LONGEST_START_S)
+    else:
+        drain(_LOCAL_DASHBOARD, longest_s)
     return 0
 
 
@@ -52,6 +67,28 @@ def drain(dashboard_url: str, longest_s: float) -> None:
         for name in applications:
             serve.delete(name, _blocking=False)
         _wait(lambda: not serve.status().applications, give_up_s)
+    except (RayError, RayServeException, RuntimeError, OSError) as error:  # Ray is ending by itself
+        _LOGGER.warning("what was in flight could not be waited for: %s", error)
+
+
+def drain_node(node_id: str, longest_s: float) -> None:
+    """Let Serve move what a worker runs to other nodes, and return when nothing is left. Needs a connection to Ray.
+
+    Args:
+        node_id: Of the worker.
+        longest_s: After which what is still there is given up.
+    """
+    give_up_s = time.monotonic() + longest_s
+    try:
+        deadline_ms = int(1000 * (time.time() + longest_s))
+        reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")  # the only one that a busy node accepts
+        gcs = GcsClient(address=ray.get_runtime_context().gcs_address)
+        is_accepted, problem = gcs.drain_node(node_id, reason, "the node is about to be stopped", deadline_ms)
+        if not is_accepted:
+            _LOGGER.warning("this node cannot be drained: %s", problem)
+            return
+        # The proxy is the last to go: it stays as long as there are replicas beside it.
+        _wait(lambda: node_id not in serve.status().proxies, give_up_s)
     except (RayError, RayServeException, RuntimeError, OSError) as error:  # Ray is ending by itself
         _LOGGER.warning("what was in flight could not be waited for: %s", error)
 

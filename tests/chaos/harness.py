@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,17 +19,16 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).parents[2]
-_NUM_CLIENTS = 6
-_PAUSE_S = 0.05  # of each client between two requests: steady, and a second core is left for what recovers
 _SLOW_S = 1.0
+_MAX_ADAPTED_TOKENS = 12  # adapters with random weights never stop by themselves
 _TEXTS = [
     f"{greeting} The ticket to {city} costs {price} euros."
     for greeting, city, price in itertools.product(
         ("Good morning.", "Good evening."), ("Rome", "Paris", "Madrid", "London"), range(20, 60)
     )
 ]
-_ANSWERS: dict[str, str] = {}
-"""What each text was translated to at first: right from there on, or found out by a later answer."""
+_ANSWERS: dict[tuple[str, str | None], str] = {}
+"""What each version of an adapter, or none, made of a text at first: right from there on, or found out later."""
 
 
 class ClusterProcess:
@@ -105,6 +104,8 @@ class Report:
         fault_s: When the fault was made.
         disturbed_until_s: When the last request ended that failed at first, or was slow.
         slowest_s: The longest time that a request took.
+        versions: Of adapters that translated.
+        num_characters: Of the texts that were translated.
     """
 
     num_requests: int = 0
@@ -114,6 +115,8 @@ class Report:
     fault_s: float = 0.0
     disturbed_until_s: float = 0.0
     slowest_s: float = 0.0
+    versions: set[str] = field(default_factory=set)
+    num_characters: int = 0
 
     @property
     def recovery_s(self) -> float:
@@ -121,13 +124,31 @@ class Report:
         return max(0.0, self.disturbed_until_s - self.fault_s) if self.disturbed_until_s else 0.0
 
 
+@dataclass(frozen=True)
+class Clients:
+    """Who asks.
+
+    Attributes:
+        number: Of them.
+        pause_s: Of each between two requests.
+        headers: Of every request.
+        adapters: That they ask for, each for one of them.
+    """
+
+    number: int = 6
+    # Steady, and a second core is left for what recovers.
+    pause_s: float = 0.05
+    headers: Mapping[str, str] = field(default_factory=dict)
+    adapters: Sequence[str | None] = (None,)
+
+
 class Load:
     """Clients that translate without end, each through a proxy of its own, and through another where that fails."""
 
-    def __init__(self, ports: list[int], pause_s: float) -> None:
+    def __init__(self, ports: list[int], clients: Clients) -> None:
         self.ports = ports
         self.report = Report()
-        self._pause_s = pause_s
+        self._clients = clients
         self._stop = asyncio.Event()
 
     def fault(self) -> None:
@@ -141,49 +162,68 @@ class Load:
             while self.report.num_requests < wanted:
                 await asyncio.sleep(0.02)
 
+    async def until_served(self, version: str) -> None:
+        """Return when a version of an adapter has translated."""
+        async with asyncio.timeout(180):
+            while version not in self.report.versions:
+                await asyncio.sleep(0.02)
+
     async def run(self, client: httpx.AsyncClient, number: int) -> None:
         """One client."""
+        adapter = self._clients.adapters[number % len(self._clients.adapters)]
         for turn, text in enumerate(itertools.cycle(_TEXTS[7 * number :] + _TEXTS[: 7 * number])):
             if self._stop.is_set():
                 return
-            await self._once(client, text, turn + number)
-            await asyncio.sleep(self._pause_s)
+            await self._once(client, text, adapter, turn + number)
+            await asyncio.sleep(self._clients.pause_s)
 
     def stop(self) -> None:
         """End all clients after their request."""
         self._stop.set()
 
-    async def _once(self, client: httpx.AsyncClient, text: str, turn: int) -> None:
+    async def _once(self, client: httpx.AsyncClient, text: str, adapter: str | None, turn: int) -> None:
         report, started_s = self.report, time.monotonic()
         ports = list(self.ports)
         disturbed = False
+        answer: dict[str, Any] | None = None
         try:
-            answer = await self._ask(client, ports[turn % len(ports)], text)
+            answer = await _ask(client, ports[turn % len(ports)], text, adapter)
         except _NoAnswer as error:
             report.first_try_errors.append(str(error))
             disturbed = True
             try:
-                answer = await self._ask(client, ports[(turn + 1) % len(ports)], text)
+                answer = await _ask(client, ports[(turn + 1) % len(ports)], text, adapter)
             except _NoAnswer as second:
                 report.failures.append(f"{error}, then {second}")
-                answer = ""
         now_s = time.monotonic()
         report.num_requests += 1
         report.slowest_s = max(report.slowest_s, now_s - started_s)
         if report.fault_s and (disturbed or now_s - started_s > _SLOW_S):
             report.disturbed_until_s = now_s
-        if answer and answer != _ANSWERS.setdefault(text, answer):
-            report.wrong.append((text, _ANSWERS[text], answer))
+        if answer is not None:
+            self._compare(text, answer["adapter"], answer["translation"])
 
-    async def _ask(self, client: httpx.AsyncClient, port: int, text: str) -> str:
-        body = {"text": text, "source_lang": "eng_Latn", "target_lang": "spa_Latn"}
-        try:
-            response = await client.post(f"http://127.0.0.1:{port}/api/v1/translate", json=body)
-        except httpx.HTTPError as error:
-            raise _NoAnswer(type(error).__name__) from error
-        if response.status_code != 200:
-            raise _NoAnswer(f"{response.status_code} {response.text[:120]}")
-        return str(response.json()["translation"])
+    def _compare(self, text: str, version: str | None, translation: str) -> None:
+        self.report.num_characters += len(text)
+        if version is not None:
+            self.report.versions.add(version)
+        known = _ANSWERS.setdefault((text, version), translation)
+        if translation != known:
+            self.report.wrong.append((text, known, translation))
+
+
+async def _ask(client: httpx.AsyncClient, port: int, text: str, adapter: str | None) -> dict[str, Any]:
+    body: dict[str, Any] = {"text": text, "source_lang": "eng_Latn", "target_lang": "spa_Latn", "adapter": adapter}
+    if adapter is not None:
+        body["max_length"] = _MAX_ADAPTED_TOKENS
+    try:
+        response = await client.post(f"http://127.0.0.1:{port}/api/v1/translate", json=body)
+    except httpx.HTTPError as error:
+        raise _NoAnswer(type(error).__name__) from error
+    if response.status_code != 200:
+        raise _NoAnswer(f"{response.status_code} {response.text[:120]}")
+    answer: dict[str, Any] = response.json()
+    return answer
 
 
 class _NoAnswer(Exception):
@@ -191,14 +231,12 @@ class _NoAnswer(Exception):
 
 
 @asynccontextmanager
-async def steady_load(
-    ports: list[int], num_clients: int = _NUM_CLIENTS, pause_s: float = _PAUSE_S
-) -> AsyncIterator[Load]:
+async def steady_load(ports: list[int], clients: Clients) -> AsyncIterator[Load]:
     """Keep the load up for the length of a block."""
-    load = Load(ports, pause_s)
+    load = Load(ports, clients)
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=2)
-    async with httpx.AsyncClient(timeout=60, limits=limits) as client:
-        tasks = [asyncio.create_task(load.run(client, number)) for number in range(num_clients)]
+    async with httpx.AsyncClient(timeout=60, limits=limits, headers=clients.headers) as client:
+        tasks = [asyncio.create_task(load.run(client, number)) for number in range(clients.number)]
         try:
             yield load
         finally:

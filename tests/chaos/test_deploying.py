@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.conftest import ENGINE, LoadOn, Settled
-from tests.chaos.harness import ClusterProcess, steady_load
+from tests.chaos.harness import Clients, ClusterProcess, steady_load
 from tests.chaos.table import record
 
 pytestmark = pytest.mark.chaos
@@ -56,6 +56,8 @@ async def test_scaling_by_backlog_up_down_to_zero_and_back(cluster: ClusterProce
         "downscale_delay_s": 2,
     }
 
+    crowd = Clients(24, pause_s=0)
+
     async def until(num_translators: int) -> None:
         async with asyncio.timeout(120):
             while (await asyncio.to_thread(cluster.do, "status"))["running"]["Translator"] != num_translators:
@@ -64,11 +66,11 @@ async def test_scaling_by_backlog_up_down_to_zero_and_back(cluster: ClusterProce
     try:
         await asyncio.to_thread(cluster.do, "deploy", config=deepcopy(scaling))
         ports = await asyncio.to_thread(cluster.do, "ports")
-        async with steady_load(ports, num_clients=24, pause_s=0) as running:
+        async with steady_load(ports, crowd) as running:
             await until(2)
             await running.until(30)
         await until(0)
-        async with steady_load(ports, num_clients=24, pause_s=0) as again:
+        async with steady_load(ports, crowd) as again:
             again.fault()
             await until(2)
             await again.until(30)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 
+import httpx
 import pytest
 
 from tests.chaos.conftest import LoadOn
@@ -97,3 +98,27 @@ async def test_a_worker_node_goes(cluster: ClusterProcess, load: LoadOn, gracefu
     record(name, report)
     assert not report.wrong
     assert not report.failures
+
+
+@pytest.mark.chaos
+async def test_a_worker_node_that_is_drained_first_loses_no_request(cluster: ClusterProcess, load: LoadOn) -> None:
+    """Its replicas move, its proxy says that it leaves, as the load balancer asks it, and only then it ends."""
+    async with load() as running:
+        running.fault()
+        leaving = (await asyncio.to_thread(cluster.do, "ports"))[1]
+        draining = asyncio.create_task(asyncio.to_thread(cluster.do, "drain_node"))
+        async with asyncio.timeout(120):
+            while await _says_that_it_serves(leaving):
+                await asyncio.sleep(0.1)
+        running.ports = [port for port in running.ports if port != leaving]
+        await draining
+        await asyncio.to_thread(cluster.do, "remove_node", graceful=True)
+        await running.until(60)
+        await asyncio.to_thread(cluster.do, "add_node")
+        await running.until(30)
+    _nothing_lost("A worker node is drained, then ended", running.report)
+
+
+async def _says_that_it_serves(port: int) -> bool:
+    async with httpx.AsyncClient(timeout=30) as client:
+        return (await client.get(f"http://127.0.0.1:{port}/-/healthz")).status_code == 200
