@@ -46,7 +46,7 @@ stop() {
     else
         python -m deployments.drain --node || true
     fi
-    ray stop --grace-period 60
+    ray stop --grace-period 30
     exit 0
 }
 

@@ -231,11 +231,13 @@ class _NoAnswer(Exception):
 
 
 @asynccontextmanager
-async def steady_load(ports: list[int], clients: Clients) -> AsyncIterator[Load]:
-    """Keep the load up for the length of a block."""
+async def steady_load(
+    ports: list[int], clients: Clients, ways: Mapping[str, httpx.AsyncBaseTransport] | None = None
+) -> AsyncIterator[Load]:
+    """Keep the load up for the length of a block; `ways` are those of URLs that are not reached as usual."""
     load = Load(ports, clients)
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=2)
-    async with httpx.AsyncClient(timeout=60, limits=limits, headers=clients.headers) as client:
+    async with httpx.AsyncClient(timeout=60, limits=limits, headers=clients.headers, mounts=ways) as client:
         tasks = [asyncio.create_task(load.run(client, number)) for number in range(clients.number)]
         try:
             yield load

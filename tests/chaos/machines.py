@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -63,6 +63,17 @@ class Machine:
     def inside(self, command: list[str]) -> list[str]:
         """Return what runs a command in this machine's network."""
         return ["nsenter", "--target", str(self.first_pid), "--net", *command]
+
+    def processes(self, title: str) -> list[int]:
+        """Return the ids, seen from here, of its processes whose title begins so."""
+        own = os.readlink(f"/proc/{self.first_pid}/ns/pid")
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended
+                is_here = os.readlink(folder / "ns" / "pid") == own
+                if is_here and (folder / "cmdline").read_bytes().startswith(title.encode()):
+                    found.append(int(folder.name))
+        return found
 
     def terminate(self) -> None:
         """Ask the command to end, as `docker stop` does."""

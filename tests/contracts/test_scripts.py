@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 _ROOT = Path(__file__).parents[2]
-_SCRIPTS = (".ci/run", "scripts/setup.sh", "scripts/setup_mac.sh")
+_SCRIPTS = (".ci/run", "scripts/setup.sh", "scripts/setup_mac.sh", "cluster/node.sh")
 _TARGETS = {"audit", "chaos", "clean", "format", "help", "install", "lint", "monitoring", "serve", "test"}
 
 
