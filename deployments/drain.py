@@ -20,7 +20,7 @@ from typing import Any
 
 import ray
 from ray import serve
-from ray._raylet import GcsClient
+from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 from ray.exceptions import RayError
