@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from pipelines.engine.checkpoint import Checkpoint
@@ -64,14 +65,18 @@ def load_engine(
 
     from pipelines.engine.inflight import InflightEngine
 
-    return InflightEngine.from_checkpoint(
-        checkpoint,
-        device=chosen,
-        dtype=dtype,
-        max_rows=max_rows,
-        max_length_ratio=max_length_ratio,
-        max_length_extra_tokens=max_length_extra_tokens,
-        memory_bound_bytes=memory_bound_bytes,
-        vocabulary=vocabulary,
-        shortlist_file=shortlist_file,
-    )
+    # In a thread that ends: while another thread keeps a pool of OpenMP's workers, libgomp counts more workers than
+    # cores, and those of the engine's thread sleep between operations instead of spinning (gomp_throttled_spin_count).
+    with ThreadPoolExecutor(1, thread_name_prefix="load-engine") as loading:
+        return loading.submit(
+            InflightEngine.from_checkpoint,
+            checkpoint,
+            device=chosen,
+            dtype=dtype,
+            max_rows=max_rows,
+            max_length_ratio=max_length_ratio,
+            max_length_extra_tokens=max_length_extra_tokens,
+            memory_bound_bytes=memory_bound_bytes,
+            vocabulary=vocabulary,
+            shortlist_file=shortlist_file,
+        ).result()
