@@ -131,6 +131,7 @@ class Clients:
     Attributes:
         number: Of them.
         pause_s: Of each between two requests.
+        scheme: Of their URLs.
         headers: Of every request.
         adapters: That they ask for, each for one of them.
     """
@@ -138,6 +139,7 @@ class Clients:
     number: int = 6
     # Steady, and a second core is left for what recovers.
     pause_s: float = 0.05
+    scheme: str = "http"
     headers: Mapping[str, str] = field(default_factory=dict)
     adapters: Sequence[str | None] = (None,)
 
@@ -187,12 +189,12 @@ class Load:
         disturbed = False
         answer: dict[str, Any] | None = None
         try:
-            answer = await _ask(client, ports[turn % len(ports)], text, adapter)
+            answer = await self._ask(client, ports[turn % len(ports)], text, adapter)
         except _NoAnswer as error:
             report.first_try_errors.append(str(error))
             disturbed = True
             try:
-                answer = await _ask(client, ports[(turn + 1) % len(ports)], text, adapter)
+                answer = await self._ask(client, ports[(turn + 1) % len(ports)], text, adapter)
             except _NoAnswer as second:
                 report.failures.append(f"{error}, then {second}")
         now_s = time.monotonic()
@@ -203,6 +205,19 @@ class Load:
         if answer is not None:
             self._compare(text, answer["adapter"], answer["translation"])
 
+    async def _ask(self, client: httpx.AsyncClient, port: int, text: str, adapter: str | None) -> dict[str, Any]:
+        body: dict[str, Any] = {"text": text, "source_lang": "eng_Latn", "target_lang": "spa_Latn", "adapter": adapter}
+        if adapter is not None:
+            body["max_length"] = _MAX_ADAPTED_TOKENS
+        try:
+            response = await client.post(f"{self._clients.scheme}://127.0.0.1:{port}/api/v1/translate", json=body)
+        except httpx.HTTPError as error:
+            raise _NoAnswer(type(error).__name__) from error
+        if response.status_code != 200:
+            raise _NoAnswer(f"{response.status_code} {response.text[:120]}")
+        answer: dict[str, Any] = response.json()
+        return answer
+
     def _compare(self, text: str, version: str | None, translation: str) -> None:
         self.report.num_characters += len(text)
         if version is not None:
@@ -210,20 +225,6 @@ class Load:
         known = _ANSWERS.setdefault((text, version), translation)
         if translation != known:
             self.report.wrong.append((text, known, translation))
-
-
-async def _ask(client: httpx.AsyncClient, port: int, text: str, adapter: str | None) -> dict[str, Any]:
-    body: dict[str, Any] = {"text": text, "source_lang": "eng_Latn", "target_lang": "spa_Latn", "adapter": adapter}
-    if adapter is not None:
-        body["max_length"] = _MAX_ADAPTED_TOKENS
-    try:
-        response = await client.post(f"http://127.0.0.1:{port}/api/v1/translate", json=body)
-    except httpx.HTTPError as error:
-        raise _NoAnswer(type(error).__name__) from error
-    if response.status_code != 200:
-        raise _NoAnswer(f"{response.status_code} {response.text[:120]}")
-    answer: dict[str, Any] = response.json()
-    return answer
 
 
 class _NoAnswer(Exception):

@@ -44,6 +44,7 @@ class Machine:
                 stdin=subprocess.PIPE,
                 stdout=said,
                 stderr=said,
+                start_new_session=True,  # signals to its process group stay among its own
             )
 
     @property

