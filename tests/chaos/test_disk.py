@@ -130,6 +130,7 @@ async def test_a_full_disk_stops_what_is_new_and_nothing_else(
     async with load() as running:
         url = f"http://127.0.0.1:{running.ports[0]}/api/v1"
         assert await _put_glossary(url, key[0], "early") == 201
+        assert any(disk.folder.glob("ray/session_*"))
         running.fault()
         await asyncio.to_thread(disk.fill)
         refused = await _put_glossary(url, key[0], "late")
@@ -146,6 +147,21 @@ async def test_a_full_disk_stops_what_is_new_and_nothing_else(
     assert not running.report.failures
     assert not running.report.first_try_errors
     assert await _num_characters(disk, key[1]) - before == running.report.num_characters
+
+
+async def test_a_translator_dies_while_the_disk_is_full(cluster: ClusterProcess, disk: SmallDisk, load: LoadOn) -> None:
+    """The other does its work; it is replaced at the latest when there is room again."""
+    async with load() as running:
+        await asyncio.to_thread(disk.fill)
+        await running.until(30)
+        running.fault()
+        await asyncio.to_thread(cluster.kill, "Translator")
+        await running.until(240)
+        await asyncio.to_thread(disk.free)
+    record("SIGKILL of a translator replica while the disk is full", running.report)
+    assert not running.report.wrong
+    assert not running.report.failures
+    assert not running.report.first_try_errors
 
 
 async def _put_glossary(url: str, key: str, name: str) -> int:
