@@ -169,6 +169,7 @@ class InflightEngine:
                     future.set_result(Failure(error))
                     continue
                 self._num_rows_inside += row.num_rows
+                future.add_done_callback(partial(self._make_room, row.num_rows))
                 self._inbox.append(row)
             self._changed.notify()
         return futures
@@ -202,6 +203,11 @@ class InflightEngine:
             self._closing = True
             self._changed.notify()
         self._thread.join()
+
+    def _make_room(self, num_rows: int, _: Future[Outcome]) -> None:
+        """Count a row out, answered or cancelled: a cancelled one is dropped before others join."""
+        with self._changed:
+            self._num_rows_inside -= num_rows
 
     # What follows runs in the engine's thread.
 
@@ -275,8 +281,6 @@ class InflightEngine:
         self._scheduler.leave(key)
         self._batch.drop({key})
         self._desk.release(row)
-        with self._changed:
-            self._num_rows_inside -= row.num_rows
         if row.future.set_running_or_notify_cancel():
             row.future.set_result(outcome)
 

@@ -182,33 +182,41 @@ class TransformersEngine:
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            wanted = [(row, future) for row, future in batch if future.set_running_or_notify_cancel()]
-            outcomes = self._translate_in_time([row for row, _ in wanted])
+            outcomes = self._translate_in_time([row for row, _ in batch])
             with self._changed:
                 self._count_steps(outcomes)
                 self._num_executing = 0
-            for (_, future), outcome in zip(wanted, outcomes, strict=True):
+            for (_, future), outcome in zip(batch, outcomes, strict=True):
                 future.set_result(outcome)
 
     def _next_batch(self) -> list[tuple[EncodedSegment, Future[Outcome]]]:
         """Wait for rows; take the oldest and those that can be decoded with it. Empty once closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            if self._closed:
-                return []
-            settings = shared_settings(self._waiting[0][0])
-            free = max(1, self._max_rows // settings.num_beams)
             batch: list[tuple[EncodedSegment, Future[Outcome]]] = []
-            others: list[tuple[EncodedSegment, Future[Outcome]]] = []
-            for row, future in self._waiting:
-                fits = len(batch) < free and shared_settings(row) == settings
-                (batch if fits else others).append((row, future))
-            self._waiting = others
+            while not batch:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if self._closed:
+                    return []
+                batch = self._take_alike()
             self._num_executing = sum(row.segment.decoding.num_beams for row, _ in batch)
             return batch
 
+    def _take_alike(self) -> list[tuple[EncodedSegment, Future[Outcome]]]:
+        """Take the oldest and those that can be decoded with it; none if they were all cancelled."""
+        settings = shared_settings(self._waiting[0][0])
+        free = max(1, self._max_rows // settings.num_beams)
+        batch: list[tuple[EncodedSegment, Future[Outcome]]] = []
+        others: list[tuple[EncodedSegment, Future[Outcome]]] = []
+        for row, future in self._waiting:
+            if len(batch) == free or shared_settings(row) != settings:
+                others.append((row, future))
+            elif future.set_running_or_notify_cancel():
+                batch.append((row, future))
+        self._waiting = others
+        return batch
+
     def _num_waiting_rows(self) -> int:
-        return sum(row.segment.decoding.num_beams for row, _ in self._waiting)
+        return sum(row.segment.decoding.num_beams for row, future in self._waiting if not future.cancelled())
 
     def _count_steps(self, outcomes: Sequence[Outcome]) -> None:
         lengths = [outcome.num_target_tokens for outcome in outcomes if isinstance(outcome, Translation)]

@@ -72,6 +72,21 @@ def test_a_cancelled_row_makes_room_and_harms_nobody(engine: InflightEngine) -> 
     assert engine.room() == engine.max_rows
 
 
+def test_the_room_of_a_cancelled_row_is_counted_at_once(checkpoint_path: Path) -> None:
+    """Whoever waits for room may be told by the futures of rows that are all cancelled, in the middle of a step."""
+    batch: Any = GatedBatch()
+    engine = InflightEngine(batch, **engine_parts(checkpoint_path))
+    futures = engine.submit([encode(engine)] * 8)
+    batch.steps.get(timeout=WAIT_S)
+    rooms: list[int] = []
+    for future in futures:
+        future.add_done_callback(lambda _: rooms.append(engine.room()))
+        future.cancel()
+    batch.gate.release(2)
+    engine.close()
+    assert rooms == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
 def test_a_cancelled_row_is_gone_at_the_next_step(checkpoint_path: Path) -> None:
     """Cancelling while a step runs, that step is the row's last one."""
     batch: Any = GatedBatch()

@@ -259,6 +259,20 @@ def test_nobody_waits_for_these(faked: TransformersEngine, model: Model) -> None
     assert model.batches == [["first"], ["in time"]]
 
 
+def test_cancelled_rows_take_no_room(faked: TransformersEngine, model: Model) -> None:
+    """They are not counted when a batch ends, which is when the engine is asked for its room."""
+    (blocker,) = submit(faked, "first")
+    model.begun.wait(60)
+    rooms: list[int] = []
+    blocker.add_done_callback(lambda _: rooms.append(faked.room()))
+    assert all(future.cancel() for future in submit(faked, "a", "b", "c", "d", "e"))
+    model.may_begin.set()
+    blocker.result(60)
+    assert isinstance(submit(faked, "last")[0].result(60), Translation)
+    assert rooms == [4]
+    assert model.batches == [["first"], ["last"]]
+
+
 def test_adapters_are_refused(faked: TransformersEngine) -> None:
     """A row that asks for an adapter fails at once instead of being translated without it."""
     outcome = submit(faked, "a", adapter="medical@3")[0].result(timeout=0)
