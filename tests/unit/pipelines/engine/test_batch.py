@@ -110,12 +110,14 @@ def test_in_int8_a_row_hardly_depends_on_its_neighbours(model: M2M100ForConditio
 @pytest.mark.parametrize("dtype", ["int8", "bfloat16", "float16"])
 def test_small_formats_stay_near_float32(model: M2M100ForConditionalGeneration, dtype: str) -> None:
     """The first token's log-probability differs from float32's by rounding only."""
+    # int8 activations have 7 bits on a CPU without VNNI, see `Int8Backend`.
+    tolerance = 0.25 if dtype != "int8" or torch.cpu._is_vnni_supported() else 0.5
     requests = make_requests(12, (DecodingOptions(),))
     exact, rounded = (running_batch(model, name) for name in ("float32", dtype))
     for request in requests:
         first = replace(request, max_new_tokens=1)
         expected = run_in_flight(exact, [first])[first.key][0].log_prob
-        assert run_in_flight(rounded, [first])[first.key][0].log_prob == pytest.approx(expected, abs=0.25)
+        assert run_in_flight(rounded, [first])[first.key][0].log_prob == pytest.approx(expected, abs=tolerance)
 
 
 def test_a_dropped_request_leaves_the_others_as_they_were(model: M2M100ForConditionalGeneration) -> None:
