@@ -95,7 +95,7 @@ class Engine(Protocol):
         ...
 
     def room(self) -> int:
-        """How many more rows would be decoded at once if they were submitted now; 0 when full.
+        """How many more rows the engine can use now, so that none of its decoder's rows stands idle; 0 when full.
 
         When a row's future runs its callbacks, the room that the row gave back is already counted.
         """

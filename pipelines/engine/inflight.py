@@ -37,6 +37,7 @@ from pipelines.types import Failure, LoadedAdapter, ModelInfo, Outcome, Segment
 
 _LOGGER = logging.getLogger(__name__)
 _PREFIX_LENGTH = 2  # `</s>` and the target language
+_SPARES = 4  # one row waits inside for so many that decode; from outside, a row would come a step too late
 
 
 class InflightEngine:
@@ -176,7 +177,7 @@ class InflightEngine:
 
     def room(self) -> int:
         """See `Engine.room`."""
-        return max(0, self._max_rows - self._num_rows_inside)
+        return max(0, self._max_rows + self._max_rows // _SPARES - self._num_rows_inside)
 
     def load_adapter(self, version: str, folder: Path) -> LoadedAdapter:
         """See `Engine.load_adapter`. The engine's thread never waits for it: rows that come later find it loaded."""
