@@ -83,7 +83,7 @@ class Sample:
 
 
 async def closed_loop(send: Send, jobs: Sequence[Job], *, num_clients: int, warm_s: float, duration_s: float) -> Sample:
-    """Let so many clients send one job after the other; who is refused waits as long as he is told to."""
+    """Let so many clients send one job after the other; one that is refused waits as long as it is told to."""
     queue = itertools.cycle(jobs)
     started_s = time.perf_counter()
     window = _Window(started_s + warm_s, duration_s)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -205,10 +204,14 @@ def serve(load: Callable[[], Run]) -> None:
             tokens = run(**question)
             reply = {"tokens": tokens, "seconds": time.perf_counter() - started}
         else:
-            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            reply = {"resident": pages * resource.getpagesize(), "peak": peak}
+            reply = {"resident": _status_bytes("VmRSS"), "peak": _status_bytes("VmHWM")}
         print(json.dumps(reply), file=answers, flush=True)
+
+
+def _status_bytes(name: str) -> int:
+    """Return a line of what the kernel tells of this process; `getrusage` would tell the peak of its parent as well."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split(f"{name}:")[1].split()[0]) * 1024
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from pipelines.errors import DeadlineExceededError, TranslationError, Unavailabl
 from pipelines.protocols import SegmentTranslator
 from pipelines.types import Failure, Outcome, Segment, Translation
 
-_logger = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 
 class CacheObserver(Protocol):
@@ -239,7 +239,7 @@ class ReadThroughCache:
         except TranslationError as error:
             return [Failure(error)] * len(segments)
         except Exception:
-            _logger.exception("The station behind the cache failed")
+            _LOGGER.exception("The station behind the cache failed")
             return [Failure(TranslationError("The translation failed."))] * len(segments)
         return outcomes
 
