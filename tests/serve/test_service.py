@@ -187,6 +187,8 @@ async def test_deploying_again_under_load_fails_no_request(service: Service, tmp
     ingress["num_replicas"] = 2
     ingress["user_config"] = {"max_batch_items": 2}
     translator["user_config"] = {"wait_timeout_s": 0.01}
+    # On two CPUs, two translators would leave none for a second ingress.
+    translator["autoscaling_config"]["max_replicas"] = 1
     path = tmp_path / "serve_config.yaml"
     path.write_text(yaml.safe_dump(config))
     statuses: list[Any] = []
