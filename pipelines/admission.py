@@ -7,6 +7,7 @@ wrong guess does no harm as long as it is equally wrong for all. Knows no engine
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +16,10 @@ from contextlib import contextmanager
 from pipelines.errors import OverloadedError
 from pipelines.protocols import EncodedSegment
 
-# Under half a second of full load says little; of what is measured then, a third replaces what was known.
-_MEASURED_S = 0.5
-_SHARE_OF_NEW = 0.3
+_MEASURED_S = 0.5  # less of full load says little
+# The time constant by which what was measured is forgotten. Half a second is lumpy, and callers that are refused come
+# again and again: were it forgotten faster, they would be let in at every peak, and be late.
+_MEMORY_S = 10.0
 _MAX_RETRY_AFTER_S = 60.0
 # Speed varies, and what will be written is a guess: what is let in should be done even if it takes a quarter longer.
 _MARGIN = 1.25
@@ -106,7 +108,7 @@ class Backlog:
         if self._crowded_s >= _MEASURED_S:
             measured = self._crowded_tokens / self._crowded_s
             known = measured if self._tokens_per_s is None else self._tokens_per_s
-            self._tokens_per_s = (1 - _SHARE_OF_NEW) * known + _SHARE_OF_NEW * measured
+            self._tokens_per_s = measured + (known - measured) * math.exp(-self._crowded_s / _MEMORY_S)
             self._crowded_s = self._crowded_tokens = 0.0
 
     def forget(self, tokens: float, priority: int) -> None:

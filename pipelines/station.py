@@ -17,7 +17,7 @@ from pipelines.admission import Backlog, Promise, weighed_tokens
 from pipelines.errors import DeadlineExceededError, OverloadedError
 from pipelines.gate import AdmissionGate
 from pipelines.protocols import EncodedSegment, Engine
-from pipelines.types import Failure, Outcome, Segment
+from pipelines.types import Failure, Outcome, Segment, Translation
 
 Admit = Callable[[EncodedSegment], Awaitable["Future[Outcome]"]]
 """Puts one row into an encoder batch; returns the row's future once the engine has it."""
@@ -113,7 +113,8 @@ class EngineStation:
                 outcome = await self._translate_in_time(row)
         except TimeoutError:
             return Failure(DeadlineExceededError("the translation was not done before the request's deadline"))
-        promise.fulfil(weighed_tokens(row), is_crowded=self._gate.is_crowded)
+        if isinstance(outcome, Translation):
+            promise.fulfil(weighed_tokens(row), is_crowded=self._gate.is_crowded)
         return outcome
 
     async def _translate_in_time(self, row: EncodedSegment) -> Outcome:

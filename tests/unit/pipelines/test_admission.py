@@ -102,10 +102,20 @@ def test_only_time_under_full_load_is_measured() -> None:
         backlog.did(20, is_crowded=False)
     assert backlog.tokens_per_s is None
     backlog = _measured(clock, tokens_per_s=100)
-    for _ in range(30):
+    for _ in range(60):
         clock.now_s += 1
         backlog.did(200, is_crowded=True)
     assert backlog.tokens_per_s == pytest.approx(200, rel=0.01)
+
+
+def test_a_peak_hardly_changes_what_is_promised() -> None:
+    """Half a second at three times the speed: those that ask again and again are still refused."""
+    clock = Clock()
+    backlog = _measured(clock, tokens_per_s=100)
+    clock.now_s += 0.5
+    backlog.did(150, is_crowded=True)
+    assert backlog.tokens_per_s is not None
+    assert 105 < backlog.tokens_per_s < 115
 
 
 def test_what_is_done_or_given_up_is_not_ahead_any_more() -> None:
