@@ -40,6 +40,8 @@ _SETTINGS = {
     "dev-ratio": "0.1",
     "num-workers": "2",
     "num-chrf-sentences": "4",
+    # What so short and steep a course forgets depends on how the processor rounds: 0 to 2 of 98 were seen.
+    "gate-max-general-loss": "5",
 }
 _NUM_SHOWN = 3
 _SERVED_TIMEOUT_S = 120.0
