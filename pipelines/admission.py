@@ -114,6 +114,8 @@ class Backlog:
     def forget(self, tokens: float, priority: int) -> None:
         """So much is not promised any more."""
         self._tokens[priority] = max(0.0, self._tokens[priority] - tokens)
+        if self.tokens == 0:
+            self._was_crowded = False  # whoever waited has left; the pause that follows is no measure of speed
 
     def _check(self, tokens: float, priority: int, deadline_s: float | None) -> None:
         if self._tokens_per_s is None or deadline_s is None:

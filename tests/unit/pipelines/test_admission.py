@@ -118,6 +118,17 @@ def test_a_peak_hardly_changes_what_is_promised() -> None:
     assert 105 < backlog.tokens_per_s < 115
 
 
+def test_a_pause_after_all_have_left_is_no_full_load() -> None:
+    """Callers that wait give up together, and the next one comes ten minutes later: the speed is what it was."""
+    clock = Clock()
+    backlog = _measured(clock, tokens_per_s=100)
+    with backlog.promise([_row(10), _row(30)], priority=0, deadline_s=None) as promise:
+        promise.fulfil(weighed_tokens(_row(10)), is_crowded=True)
+    clock.now_s += 600
+    backlog.did(20, is_crowded=True)
+    assert backlog.tokens_per_s == 100
+
+
 def test_what_is_done_or_given_up_is_not_ahead_any_more() -> None:
     """Row by row while the call runs, and the rest when it ends, cancelled or not."""
     backlog = Backlog()
