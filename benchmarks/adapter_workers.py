@@ -14,27 +14,19 @@ _JOINING = 8  # rows at a time, so that an adapter's rows lie scattered in the b
 
 def _ours(dtype: str) -> Run:
     import torch
-    from transformers import M2M100Config
 
-    from benchmarks.synthetic import LANGUAGE_ID, synthetic_adapters, synthetic_checkpoint
+    from benchmarks.synthetic import LANGUAGE_ID, synthetic_adapters, synthetic_batch
     from pipelines.engine.adapter_weights import read_adapter
-    from pipelines.engine.batch import Request, RunningBatch
-    from pipelines.engine.checkpoint import locate_checkpoint
+    from pipelines.engine.batch import Request
     from pipelines.engine.linear import choose_backend
-    from pipelines.engine.shape import ModelShape
-    from pipelines.engine.state import load_prepared
-    from pipelines.engine.weights import assemble
     from pipelines.types import DecodingOptions
 
     torch.set_num_threads(NUM_THREADS)
-    checkpoint = locate_checkpoint(str(synthetic_checkpoint()))
-    shape = ModelShape.from_config(M2M100Config.from_pretrained(checkpoint.path))
+    batch, shape = synthetic_batch(dtype)
     device = torch.device("cpu")
-    backend = choose_backend(dtype, device)
-    weights = assemble(load_prepared(checkpoint, shape, backend), shape, backend)
-    batch = RunningBatch(weights, shape, backend.cache_dtype)
+    compute_dtype = choose_backend(dtype, device).compute_dtype
     loaded = [
-        read_adapter(folder, shape=shape, dtype=backend.compute_dtype, device=device)
+        read_adapter(folder, shape=shape, dtype=compute_dtype, device=device)
         for folder in synthetic_adapters(NUM_ADAPTERS)
     ]
 

@@ -106,24 +106,14 @@ Serve = Callable[[list[Arrival]], list[float]]
 def _ours(*, static: bool) -> Serve:
     """The engine's own scheduler and batch, stepped here; static waits until the batch is empty."""
     import torch
-    from transformers import M2M100Config
 
-    from benchmarks.synthetic import LANGUAGE_ID, synthetic_checkpoint
-    from pipelines.engine.batch import Request, RunningBatch
-    from pipelines.engine.checkpoint import locate_checkpoint
-    from pipelines.engine.linear import choose_backend
+    from benchmarks.synthetic import LANGUAGE_ID, synthetic_batch
+    from pipelines.engine.batch import Request
     from pipelines.engine.scheduler import Scheduler, Ticket
-    from pipelines.engine.shape import ModelShape
-    from pipelines.engine.state import load_prepared
-    from pipelines.engine.weights import assemble
     from pipelines.types import DecodingOptions
 
     torch.set_num_threads(NUM_THREADS)
-    checkpoint = locate_checkpoint(str(synthetic_checkpoint()))
-    shape = ModelShape.from_config(M2M100Config.from_pretrained(checkpoint.path))
-    backend = choose_backend("int8", torch.device("cpu"))
-    weights = assemble(load_prepared(checkpoint, shape, backend), shape, backend)
-    batch = RunningBatch(weights, shape, backend.cache_dtype)
+    batch, _ = synthetic_batch("int8")
 
     def serve(arrivals: list[Arrival]) -> list[float]:
         queue, scheduler = _Queue(arrivals), Scheduler(LIMIT_ROWS)

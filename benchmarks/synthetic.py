@@ -10,9 +10,14 @@ import os
 import random
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.engine.checkpoint import cache_folder
 from pipelines.engine.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from pipelines.engine.batch import RunningBatch
+    from pipelines.engine.shape import ModelShape
 
 VOCAB_SIZE = 256206
 LANGUAGE_ID = 256047
@@ -78,6 +83,25 @@ def converted_checkpoint() -> Path:
 
         TransformersConverter(str(path)).convert(str(converted), quantization="int8", force=True)
     return converted
+
+
+def synthetic_batch(dtype: str, vocabulary: Vocabulary | None = None) -> tuple[RunningBatch, ModelShape]:
+    """Return an empty running batch of the engine on that checkpoint, on a CPU, and the model's shape."""
+    import torch
+    from transformers import M2M100Config
+
+    from pipelines.engine.batch import RunningBatch
+    from pipelines.engine.checkpoint import locate_checkpoint
+    from pipelines.engine.linear import choose_backend
+    from pipelines.engine.shape import ModelShape
+    from pipelines.engine.state import load_prepared
+    from pipelines.engine.weights import assemble
+
+    checkpoint = locate_checkpoint(str(synthetic_checkpoint()))
+    shape = ModelShape.from_config(M2M100Config.from_pretrained(checkpoint.path))
+    backend = choose_backend(dtype, torch.device("cpu"))
+    weights = assemble(load_prepared(checkpoint, shape, backend), shape, backend)
+    return RunningBatch(weights, shape, backend.cache_dtype, vocabulary or Vocabulary()), shape
 
 
 def script_vocabulary() -> Vocabulary:

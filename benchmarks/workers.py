@@ -74,25 +74,13 @@ class Worker:
 
 def _ours(dtype: str, vocabulary: str = "full") -> Run:
     import torch
-    from transformers import M2M100Config
 
-    from benchmarks.synthetic import LANGUAGE_ID, script_vocabulary, synthetic_checkpoint
-    from pipelines.engine.batch import Request, RunningBatch
-    from pipelines.engine.checkpoint import locate_checkpoint
-    from pipelines.engine.linear import choose_backend
-    from pipelines.engine.shape import ModelShape
-    from pipelines.engine.state import load_prepared
-    from pipelines.engine.vocabulary import Vocabulary
-    from pipelines.engine.weights import assemble
+    from benchmarks.synthetic import LANGUAGE_ID, script_vocabulary, synthetic_batch
+    from pipelines.engine.batch import Request
     from pipelines.types import DecodingOptions
 
     torch.set_num_threads(NUM_THREADS)
-    checkpoint = locate_checkpoint(str(synthetic_checkpoint()))
-    shape = ModelShape.from_config(M2M100Config.from_pretrained(checkpoint.path))
-    backend = choose_backend(dtype, torch.device("cpu"))
-    weights = assemble(load_prepared(checkpoint, shape, backend), shape, backend)
-    lists = script_vocabulary() if vocabulary == "script" else Vocabulary()
-    batch = RunningBatch(weights, shape, backend.cache_dtype, lists)
+    batch, _ = synthetic_batch(dtype, script_vocabulary() if vocabulary == "script" else None)
 
     def run(sources: list[list[int]], num_beams: int, num_tokens: int) -> int:
         options = DecodingOptions(num_beams=num_beams, min_new_tokens=num_tokens)
