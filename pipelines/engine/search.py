@@ -65,9 +65,7 @@ class Search(Protocol):
         ...
 
 
-def start_search(
-    prefix: Sequence[int], options: DecodingOptions, max_new_tokens: int, eos_id: int
-) -> GreedySearch | BeamSearch:
+def start_search(prefix: Sequence[int], options: DecodingOptions, max_new_tokens: int, eos_id: int) -> Search:
     """Begin decoding one source.
 
     Args:
@@ -81,7 +79,7 @@ def start_search(
     return BeamSearch(prefix, options, max_new_tokens, eos_id)
 
 
-class GreedySearch:
+class GreedySearch(Search):
     """The best token of every step."""
 
     width = 1
@@ -112,7 +110,7 @@ class GreedySearch:
         return []
 
 
-class BeamSearch:
+class BeamSearch(Search):
     """The `num_beams` best continuations of every step, until none can beat the finished ones."""
 
     def __init__(self, prefix: Sequence[int], options: DecodingOptions, max_new_tokens: int, eos_id: int) -> None:
