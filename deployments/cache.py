@@ -14,16 +14,18 @@ from ray.serve._private.utils import generate_request_id
 from ray.serve.context import _get_serve_request_context, _serve_request_context
 from ray.serve.handle import DeploymentHandle
 
-from configs.schema import CacheSettings, Settings
+from configs.schema import CacheSettings, NearCacheSettings, Settings
 from deployments.circuits import record_circuit
 from deployments.stations import HandleStation
 from deployments.telemetry import Telemetry, current_call
 from monitoring import metrics
 from monitoring.recorder import Recorder
 from pipelines.cache.memory import MemoryStore
+from pipelines.cache.near import NearCache
 from pipelines.cache.read_through import ReadThroughCache
 from pipelines.cache.redis import RedisStore
 from pipelines.cache.store import CacheStats, CacheStore
+from pipelines.protocols import SegmentTranslator
 from pipelines.types import Outcome, Segment
 
 _RAY_TASK_VARIABLES = frozenset({"async_task_id", "async_task_name", "async_task_function_name"})
@@ -112,6 +114,11 @@ def record_cache(recorder: Recorder, stats: CacheStats) -> None:
         recorder.set(metrics.CACHE_ENTRIES, stats.entries, tier=stats.type)
     if stats.size_bytes is not None:
         recorder.set(metrics.CACHE_BYTES, stats.size_bytes, tier=stats.type)
+
+
+def build_near_cache(settings: NearCacheSettings, station: SegmentTranslator) -> NearCache:
+    """Return a near cache in front of the station that leads to the cache."""
+    return NearCache(MemoryStore(settings.max_size, settings.max_bytes, settings.ttl_seconds), station)
 
 
 def build_store(settings: CacheSettings) -> CacheStore:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 from ray import serve
@@ -90,11 +90,19 @@ class RayFleet:
 
     async def cache_stats(self) -> dict[str, Any]:
         """See `Fleet`."""
-        return {} if self._cache_handle is None else asdict(total(await call_all(self._cache_handle, "stats")))
+        if self._cache_handle is None:
+            return {}
+        stats = total(await call_all(self._cache_handle, "stats"))
+        near_hits = sum(await call_all(await _own_handle(), "num_near_hits"))
+        return asdict(replace(stats, hits=stats.hits + near_hits, near_hits=near_hits))
 
     async def clear_cache(self) -> int:
-        """See `Fleet`."""
-        return 0 if self._cache_handle is None else sum(await call_all(self._cache_handle, "clear"))
+        """See `Fleet`. The near caches come last: until then they could be filled from what is still there."""
+        if self._cache_handle is None:
+            return 0
+        num_entries: int = sum(await call_all(self._cache_handle, "clear"))
+        await call_all(await _own_handle(), "clear_near_cache")
+        return num_entries
 
     async def deployments(self) -> dict[str, Any]:
         """See `Fleet`."""
@@ -138,3 +146,9 @@ class RayFleet:
         except TranslationError as unreachable:
             error = unreachable.message
         return {"ok": error is None, "latency_ms": (time.perf_counter() - started_s) * 1e3, "error": error}
+
+
+async def _own_handle() -> DeploymentHandle[Any]:
+    """All replicas of the deployment that this one belongs to."""
+    name = serve.get_replica_context().deployment
+    return await asyncio.to_thread(serve.get_deployment_handle, name)  # the first time, it blocks on the controller

@@ -13,7 +13,7 @@ from configs.schema import LimitSettings, Settings
 from deployments.access.configured import configured_access
 from deployments.adapters import AdapterFollower, AdapterMetrics, BroadcastReplicas
 from deployments.api import create_api
-from deployments.cache import detached_context
+from deployments.cache import build_near_cache, detached_context, record_cache
 from deployments.circuits import record_circuit
 from deployments.cluster_metrics import ClusterMetrics
 from deployments.fleet import RayFleet
@@ -28,6 +28,7 @@ from pipelines.adapters import LoadedAdapters
 from pipelines.adapters.configured import open_registry
 from pipelines.adapters.served import ServedAdapters
 from pipelines.adapters.shadow import Shadows
+from pipelines.cache.near import NearCache
 from pipelines.protocols import SegmentTranslator
 from pipelines.text.detect import LanguageDetector
 from pipelines.translate import PipelineObserver, TranslationPipeline
@@ -52,8 +53,11 @@ class IngressDeployment:
         recorder = self._telemetry.recorder
         direct = HandleStation(translator, "translator", recorder)
         station: SegmentTranslator = direct
+        self._near: NearCache | None = None
         if cache is not None:
             station = FallbackStation(HandleStation(cache, "cache", recorder, max_attempts=2), direct)
+            if settings.cache.near.enabled:
+                station = self._near = build_near_cache(settings.cache.near, station)
         detector = LanguageDetector(min_confidence=settings.detection.min_confidence)
         detector.load()
         measured = MeasuredStation(station, recorder)
@@ -107,7 +111,18 @@ class IngressDeployment:
         """Return how many translations this replica works on; see `deployments.drain`."""
         return self._service.num_ongoing
 
+    async def num_near_hits(self) -> int:
+        """Return how many segments this replica's near cache has answered."""
+        return 0 if self._near is None else (await self._near.stats()).hits
+
+    async def clear_near_cache(self) -> None:
+        """Empty this replica's near cache, if it has one."""
+        if self._near is not None:
+            await self._near.clear()
+
     async def _sample(self) -> None:
+        if self._near is not None:
+            record_cache(self._telemetry.recorder, await self._near.stats())
         if self._adapters is not None:
             self._adapter_metrics.sample(self._adapters.served)
             self._adapter_metrics.sample_registry(self._adapters.registry)

@@ -6,7 +6,7 @@ This package does not know where values come from; see `configs.loader`.
 
 from configs.schema.access import AccessSettings, Endpoint, LimitSettings
 from configs.schema.adapters import AdapterSettings
-from configs.schema.cache import CacheSettings, MemoryCacheSettings, RedisCacheSettings
+from configs.schema.cache import CacheSettings, MemoryCacheSettings, NearCacheSettings, RedisCacheSettings
 from configs.schema.decoding import BatchingSettings, DecodingSettings
 from configs.schema.model import ModelSettings, WarmupSample, WarmupSettings
 from configs.schema.observability import LoggingSettings, MetricsSettings, TracingSettings
@@ -34,6 +34,7 @@ __all__ = [
     "MetricsSettings",
     "ModelSettings",
     "Name",
+    "NearCacheSettings",
     "PositiveBytes",
     "QualitySettings",
     "Ratio",

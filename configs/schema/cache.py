@@ -47,6 +47,19 @@ class RedisCacheSettings(Section):
     """Start of every key, so that services can share one Redis."""
 
 
+class NearCacheSettings(Section):
+    """What each ingress replica keeps of the answers of the cache, to give them again without asking it."""
+
+    enabled: bool = True
+    """Off: every segment is looked up in the cache deployment."""
+    max_size: PositiveInt = 10_000
+    """Most entries."""
+    max_bytes: PositiveBytes = ByteSize(16 * MIB)
+    """Most bytes of keys and translations; units such as 512MiB are understood."""
+    ttl_seconds: PositiveFloat = 60
+    """Age at which an entry is forgotten, and how much longer than in the cache it may be found."""
+
+
 class CacheSettings(Section):
     """Whether and where finished translations are kept."""
 
@@ -56,3 +69,4 @@ class CacheSettings(Section):
     """Where entries are kept."""
     memory: MemoryCacheSettings = MemoryCacheSettings()
     redis: RedisCacheSettings = RedisCacheSettings()
+    near: NearCacheSettings = NearCacheSettings()

@@ -23,9 +23,10 @@ class CacheStats:
         hits: Segments answered from the store. This and the next two are counted by `ReadThroughCache`.
         misses: Segments passed on to the station behind.
         coalesced: Segments that joined an equal one on its way.
+        near_hits: Segments answered by near caches, part of `hits`.
     """
 
-    type: Literal["memory", "redis"]
+    type: Literal["memory", "redis", "near"]
     available: bool
     entries: int | None
     max_entries: int | None
@@ -36,6 +37,7 @@ class CacheStats:
     hits: int = 0
     misses: int = 0
     coalesced: int = 0
+    near_hits: int = 0
 
 
 def total(replicas: Sequence[CacheStats]) -> CacheStats:

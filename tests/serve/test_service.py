@@ -96,6 +96,18 @@ async def test_the_second_time_comes_from_the_cache(service: Service) -> None:
     assert stats["stats"]["hits"] >= 1
 
 
+async def test_what_is_asked_for_often_is_near_until_the_cache_is_emptied(service: Service) -> None:
+    """Ingress replicas answer by themselves what the cache has found before; emptying it empties them as well."""
+    body = {"text": "Good evening. The room costs 90 euros.", "source_lang": "en", "target_lang": "fr"}
+    async with _client(service) as client:
+        async with asyncio.timeout(30):
+            while (await client.get("/cache/stats")).json()["stats"]["near_hits"] == 0:
+                answer = (await client.post("/translate", json=body)).json()
+        assert answer["cached"]
+        assert (await client.delete("/cache")).json()["removed"] >= 1
+        assert not (await client.post("/translate", json=body)).json()["cached"]
+
+
 async def test_line_breaks_come_back(service: Service) -> None:
     """Blank lines, indents and a trailing newline are where they were."""
     text = "Good morning.\n\n  Where is the station?\r\nThank you.\n"

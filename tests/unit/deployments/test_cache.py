@@ -15,8 +15,22 @@ from ray._raylet import (  # type: ignore[attr-defined]  # compiled
 )
 from ray.serve.context import _get_serve_request_context, _RequestContext, _serve_request_context
 
-from configs.schema import CacheSettings, MemoryCacheSettings, RedisCacheSettings, Settings, TracingSettings
-from deployments.cache import CacheDeployment, CacheStages, build_store, detached_context, record_cache
+from configs.schema import (
+    CacheSettings,
+    MemoryCacheSettings,
+    NearCacheSettings,
+    RedisCacheSettings,
+    Settings,
+    TracingSettings,
+)
+from deployments.cache import (
+    CacheDeployment,
+    CacheStages,
+    build_near_cache,
+    build_store,
+    detached_context,
+    record_cache,
+)
 from deployments.telemetry import Telemetry
 from monitoring import metrics
 from monitoring.recorder import Recorder
@@ -59,6 +73,20 @@ async def test_its_statistics_become_metrics() -> None:
     assert recorder.total(metrics.CACHE_HITS, tier="memory") == 1
     assert recorder.gauges[metrics.CACHE_ENTRIES, ("memory",)] == 1
     assert recorder.gauges[metrics.CACHE_AVAILABLE, ("memory",)] == 1
+
+
+async def test_a_near_cache_is_a_tier_of_its_own() -> None:
+    """Its hits add to those of the cache behind it; what it misses is counted there."""
+    cache, recorder = _deployment(CacheSettings()), Recorder()
+    near = build_near_cache(NearCacheSettings(), cache)
+    for _ in range(4):
+        await near.translate([SEGMENT])
+    record_cache(recorder, await near.stats())
+    record_cache(recorder, await cache.stats())
+    assert recorder.total(metrics.CACHE_MISSES) == 1
+    assert recorder.total(metrics.CACHE_HITS, tier="memory") == 1
+    assert recorder.total(metrics.CACHE_HITS, tier="near") == 2
+    assert recorder.gauges[metrics.CACHE_ENTRIES, ("near",)] == 1
 
 
 async def test_what_its_store_does_are_spans_of_its_call() -> None:
