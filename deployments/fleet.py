@@ -14,8 +14,9 @@ from ray.serve.handle import DeploymentHandle
 from deployments.stations import call, call_all
 from pipelines.cache.store import total
 from pipelines.errors import TranslationError
+from pipelines.probe import probe_segment
 from pipelines.protocols import SegmentTranslator
-from pipelines.types import PROBE_PRIORITY, ModelInfo, Segment, Translation
+from pipelines.types import ModelInfo, Translation
 
 _PROBE_TIMEOUT_S = 10.0
 
@@ -134,12 +135,7 @@ class RayFleet:
         started_s = time.perf_counter()
         error: str | None = None
         try:
-            languages = (await self.model_info()).languages
-            source = "eng_Latn" if "eng_Latn" in languages else languages[0]
-            target = "spa_Latn" if "spa_Latn" in languages else languages[-1]
-            segment = Segment(
-                "Hello.", source, target, priority=PROBE_PRIORITY, deadline_s=time.monotonic() + _PROBE_TIMEOUT_S
-            )
+            segment = probe_segment((await self.model_info()).languages, _PROBE_TIMEOUT_S)
             (outcome,) = await self._translator.translate([segment])
             if not isinstance(outcome, Translation):
                 error = outcome.error.message

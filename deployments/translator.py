@@ -25,9 +25,10 @@ from pipelines.adapters.report import KeeperReport
 from pipelines.adapters.station import AdapterStation
 from pipelines.engine.configured import load_configured_engine, warm_up_configured
 from pipelines.errors import UnavailableError
+from pipelines.probe import probe_segment
 from pipelines.protocols import EncodedSegment, Engine, SegmentTranslator
 from pipelines.station import EngineStation, padded_tokens
-from pipelines.types import PROBE_PRIORITY, Failure, ModelInfo, Outcome, Segment
+from pipelines.types import Failure, ModelInfo, Outcome, Segment
 
 _LOGGER = logging.getLogger(__name__)
 _PROBE_TIMEOUT_S = 20.0
@@ -164,15 +165,7 @@ class TranslatorDeployment:
         Raises:
             UnavailableError: No translation came back.
         """
-        languages = self._engine.info.languages
-        probe = Segment(
-            "Hello.",
-            languages[0],
-            languages[-1],
-            priority=PROBE_PRIORITY,
-            deadline_s=time.monotonic() + _PROBE_TIMEOUT_S,
-        )
-        (outcome,) = await self.translate([probe])
+        (outcome,) = await self.translate([probe_segment(self._engine.info.languages, _PROBE_TIMEOUT_S)])
         if isinstance(outcome, Failure) and self._station.num_waiting == 0:
             raise UnavailableError(f"the health probe failed: {outcome.error.message}")
 
