@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
+
 from fastapi import FastAPI
 from pydantic import SecretStr
 from ray.serve.context import _get_internal_replica_context
@@ -27,6 +29,7 @@ from deployments.routes.operation import operation_routes
 from deployments.routes.responses import ERRORS
 from deployments.routes.translation import translation_routes
 from deployments.service import TranslationService
+from deployments.shedding import LoadSheddingMiddleware
 from deployments.telemetry import Telemetry
 from monitoring.recorder import Recorder
 from pipelines.adapters.shadow import Shadows
@@ -42,6 +45,7 @@ def create_api(
     shadows: Shadows | None = None,
     metrics_page: MetricsPage | None = None,
     metrics_token: SecretStr | None = None,
+    accept_queue: Sized | None = None,
 ) -> FastAPI:
     """Return the ASGI application of a service.
 
@@ -54,6 +58,7 @@ def create_api(
         shadows: Compares candidates, if any does.
         metrics_page: Behind `GET /metrics`; None answers that there is none.
         metrics_token: What `GET /metrics` asks for as a bearer token; None asks for nothing.
+        accept_queue: Connections that wait until they are read; None sheds no load.
     """
     access = access or configured_access(AccessSettings())
     recorder = recorder or Recorder()
@@ -80,6 +85,13 @@ def create_api(
             expose_headers=["X-Request-ID", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"],
         )
     api.add_middleware(SecurityHeadersMiddleware)
+    if accept_queue is not None:
+        api.add_middleware(
+            LoadSheddingMiddleware,
+            queue=accept_queue,
+            timeout_s=lambda: service.limits.request_timeout_s,
+            recorder=recorder,
+        )
     api.add_middleware(MetricsMiddleware, recorder=recorder)
     if telemetry is not None:
         api.add_middleware(TraceMiddleware, telemetry=telemetry)

@@ -21,6 +21,7 @@ from deployments.glossaries import configured_glossaries
 from deployments.request_log import TextLog
 from deployments.request_metrics import MeasuredStation, RequestMetrics
 from deployments.service import TranslationService
+from deployments.shedding import AcceptQueue
 from deployments.stations import FallbackStation, HandleStation
 from deployments.telemetry import Telemetry
 from deployments.watch import Watch
@@ -105,6 +106,7 @@ class IngressDeployment:
             shadows=self._shadows,
             metrics_page=ClusterMetrics(cache_s=self._settings.metrics.scrape_cache_s),
             metrics_token=self._settings.metrics.token,
+            accept_queue=AcceptQueue(),
         )
 
     async def num_ongoing(self) -> int:

@@ -60,6 +60,7 @@ _PAIR_AND_ADAPTER = ("language_pair", "adapter")
 
 REQUESTS = Counter("nllb_translation_requests_total", "Answered HTTP requests.", ("endpoint", "status"))
 REQUESTS_ONGOING = Gauge("nllb_requests_ongoing", "HTTP requests that are being worked on.")
+REQUESTS_UNREAD = Gauge("nllb_requests_unread", "Connections that wait until an ingress replica accepts them.")
 TRANSLATION_SECONDS = Counter(
     "nllb_translation_seconds_total", "Exact sum of nllb_translation_duration_seconds.", _PAIR_AND_ADAPTER
 )

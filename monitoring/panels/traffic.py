@@ -29,9 +29,12 @@ TRAFFIC = Row(
         ),
         Panel(
             "Requests under way",
-            "How many requests are being worked on, by replica of the ingress?",
+            "How many requests does each replica of the ingress work on, and how many has it not read yet?",
             "short",
-            (Query("sum by (replica) (ray_nllb_requests_ongoing)", "{{replica}}"),),
+            (
+                Query("sum by (replica) (ray_nllb_requests_ongoing)", "{{replica}}"),
+                Query("sum by (replica) (ray_nllb_requests_unread)", "{{replica}}, unread"),
+            ),
             stacked=True,
         ),
         Panel(

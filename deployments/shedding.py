@@ -1,0 +1,125 @@
+"""Refuses at the door what would be late before anybody has read it. Plain ASGI.
+
+The event loop accepts one connection per turn (libuv, since 1.45). When requests come faster than its turns, they wait
+in the kernel, where no limit and no deadline of this process sees them, and all of them are late. While they do, what
+is read is therefore refused, which takes a tenth of the time of anything else, until the wait is short again.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+from collections.abc import Callable, Sized
+
+import psutil
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from deployments.access.routes import requirement_of
+from deployments.http_errors import error_response, note_error
+from monitoring import metrics
+from monitoring.recorder import Recorder
+from pipelines.errors import OverloadedError
+
+# Of the time that a request may take. Most of it is meant for the work.
+_MAX_WAIT_SHARE = 0.1
+_MEASURED_S = 0.25  # a shorter time says little about how fast connections are accepted
+_FORGOTTEN_S = 1.0
+# Of Linux' `struct tcp_info`; on a listening socket, what is not accepted yet (net/ipv4/tcp.c, tcp_get_info).
+_UNACKED = struct.Struct("24x I")
+
+
+class AcceptQueue:
+    """Connections to this process that are not accepted yet; its length is always 0 where the system does not tell.
+
+    Ask for it when a request has come, not before: by then the socket that requests come to is there.
+    """
+
+    def __init__(self) -> None:
+        self._listening: list[socket.socket] | None = None
+
+    def __len__(self) -> int:
+        """Return how many wait at the socket where most do."""
+        if self._listening is None:
+            self._listening = _listening_sockets()
+        return max((_num_unaccepted(each) for each in self._listening), default=0)
+
+    def close(self) -> None:
+        """Let go of the sockets; whoever listens on them goes on."""
+        for each in self._listening or ():
+            each.close()
+
+
+class LoadSheddingMiddleware:
+    """Refuses translations while those that are not accepted yet would wait for too long.
+
+    Args:
+        app: What comes next.
+        queue: Of what is not accepted yet.
+        timeout_s: Returns how long a request may take.
+        recorder: Of the queue's length.
+        clock_s: Any clock that never goes back.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        queue: Sized,
+        timeout_s: Callable[[], float],
+        recorder: Recorder,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._app = app
+        self._queue = queue
+        self._timeout_s = timeout_s
+        self._recorder = recorder
+        self._clock_s = clock_s
+        self._accepted_per_s: float | None = None
+        self._measured_from_s: float | None = None
+        self._num_accepted = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through, or answer 503."""
+        if scope["type"] == "http" and requirement_of(scope["method"], scope["path"]).scope == "translate":
+            wait_s = self._wait_s()
+            if wait_s > _MAX_WAIT_SHARE * self._timeout_s():
+                error = OverloadedError(f"requests wait {wait_s:.1f} s before they are read", retry_after_s=wait_s)
+                note_error(scope, error.code)
+                await error_response(error, scope["state"]["request_id"])(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _wait_s(self) -> float:
+        """How long the last one that waits now will have to: Little's law, at the rate of the time since any waits."""
+        waiting, now_s = len(self._queue), self._clock_s()
+        self._recorder.set(metrics.REQUESTS_UNREAD, waiting)
+        if waiting == 0:
+            self._accepted_per_s = self._measured_from_s = None
+            return 0.0
+        if self._measured_from_s is None:
+            self._measured_from_s, self._num_accepted = now_s, 0
+        elif (measured_s := now_s - self._measured_from_s) >= _MEASURED_S:
+            self._accepted_per_s = self._num_accepted / measured_s
+            if measured_s >= _FORGOTTEN_S:
+                self._measured_from_s, self._num_accepted = now_s, 0
+        self._num_accepted += 1
+        return 0.0 if self._accepted_per_s is None else waiting / self._accepted_per_s
+
+
+def _listening_sockets() -> list[socket.socket]:
+    if not hasattr(socket, "TCP_INFO"):
+        return []
+    connections = psutil.Process().net_connections("tcp")
+    # A copy of the descriptor: whoever owns the socket closes its own.
+    return [
+        socket.socket(fileno=os.dup(each.fd))
+        for each in connections
+        if each.status == psutil.CONN_LISTEN and each.fd >= 0
+    ]
+
+
+def _num_unaccepted(listening: socket.socket) -> int:
+    number: int
+    (number,) = _UNACKED.unpack(listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED.size))
+    return number

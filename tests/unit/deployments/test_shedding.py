@@ -1,0 +1,114 @@
+"""Load shedding: when it begins, what it leaves alone, and where the length of the queue comes from."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack, closing
+
+import httpx
+import pytest
+
+from configs.schema import LimitSettings
+from deployments.api import create_api
+from deployments.shedding import AcceptQueue, LoadSheddingMiddleware
+from monitoring import metrics
+from monitoring.recorder import Recorder
+from tests.http_api import client_of, make_service
+
+GOOD = {"text": "Hello.", "source_lang": "en", "target_lang": "es"}
+TIMEOUT_S = 10.0
+
+
+class Queue:
+    """As long as the test says."""
+
+    def __init__(self) -> None:
+        self.length = 0
+
+    def __len__(self) -> int:
+        """See `AcceptQueue`."""
+        return self.length
+
+
+class Door:
+    """The API behind the middleware, on a clock that moves by the time between two requests."""
+
+    def __init__(self, seconds_apart: float) -> None:
+        self.queue = Queue()
+        self.recorder = Recorder()
+        self._now_s = 0.0
+        self._seconds_apart = seconds_apart
+        api = create_api(make_service(limits=LimitSettings(request_timeout_s=TIMEOUT_S)))
+        # The innermost of the application's own, as in `create_api`, but with a clock.
+        api.add_middleware(
+            LoadSheddingMiddleware,
+            queue=self.queue,
+            timeout_s=lambda: TIMEOUT_S,
+            recorder=self.recorder,
+            clock_s=lambda: self._now_s,
+        )
+        api.user_middleware.append(api.user_middleware.pop(0))
+        self._client = client_of(api)
+
+    async def ask(self, path: str = "/translate") -> httpx.Response:
+        """Send one request, later than the one before."""
+        self._now_s += self._seconds_apart
+        return await (self._client.post(path, json=GOOD) if path == "/translate" else self._client.get(path))
+
+
+async def test_what_would_wait_too_long_is_refused_until_it_would_not() -> None:
+    """At 50 a second 100 wait for 2 s, more than a tenth of the 10 s that a request may take; 20 wait for 0.4 s."""
+    door = Door(seconds_apart=0.02)
+    assert (await door.ask()).status_code == 200
+    door.queue.length = 100
+    statuses = [(await door.ask()).status_code for _ in range(40)]
+    assert statuses[:10] == [200] * 10  # how fast they are read is not known yet
+    assert statuses[-20:] == [503] * 20
+    door.queue.length = 20
+    assert (await door.ask()).status_code == 200
+
+
+async def test_a_refusal_says_why_and_when_to_come_again() -> None:
+    """As every other refusal of overload: its code, a sentence, Retry-After, and a figure."""
+    door = Door(seconds_apart=0.02)
+    door.queue.length = 90
+    for _ in range(30):
+        refused = await door.ask()
+    assert refused.status_code == 503
+    assert refused.json()["error"]["code"] == "overloaded"
+    assert "requests wait 1.8 s" in refused.json()["error"]["message"]
+    assert refused.headers["retry-after"] == "2"
+    assert door.recorder.gauges[metrics.REQUESTS_UNREAD, ()] == 90
+
+
+async def test_a_crowd_after_a_quiet_time_is_no_overload() -> None:
+    """A request a minute says nothing about how fast they can be read: only what is read while others wait does."""
+    door = Door(seconds_apart=60.0)
+    for _ in range(3):
+        await door.ask()
+    door.queue.length = 256
+    assert (await door.ask()).status_code == 200
+
+
+async def test_health_is_never_refused() -> None:
+    """Whoever restarts what is not healthy would make it worse."""
+    door = Door(seconds_apart=0.02)
+    door.queue.length = 10_000
+    for _ in range(40):
+        await door.ask()
+    assert (await door.ask()).status_code == 503
+    assert (await door.ask("/health")).status_code == 200
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux tells")
+def test_the_queue_is_the_kernels() -> None:
+    """Connections count until they are accepted, and the server's own socket stays open."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as clients:
+        with closing(AcceptQueue()) as queue:
+            assert len(queue) == 0
+            for _ in range(3):
+                clients.enter_context(socket.create_connection(server.getsockname()))
+            assert len(queue) == 3
+            clients.enter_context(server.accept()[0])
+            assert len(queue) == 2
+        clients.enter_context(server.accept()[0])
