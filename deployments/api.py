@@ -76,6 +76,13 @@ def create_api(
         timeout_s=service.limits.body_timeout_s,
     )
     api.add_middleware(GuardMiddleware, guard=access.guard, recorder=recorder)
+    if accept_queue is not None:
+        api.add_middleware(
+            LoadSheddingMiddleware,
+            queue=accept_queue,
+            timeout_s=lambda: service.limits.request_timeout_s,
+            recorder=recorder,
+        )
     if access.cors_origins:
         api.add_middleware(
             CORSMiddleware,
@@ -85,13 +92,6 @@ def create_api(
             expose_headers=["X-Request-ID", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"],
         )
     api.add_middleware(SecurityHeadersMiddleware)
-    if accept_queue is not None:
-        api.add_middleware(
-            LoadSheddingMiddleware,
-            queue=accept_queue,
-            timeout_s=lambda: service.limits.request_timeout_s,
-            recorder=recorder,
-        )
     api.add_middleware(MetricsMiddleware, recorder=recorder)
     if telemetry is not None:
         api.add_middleware(TraceMiddleware, telemetry=telemetry)

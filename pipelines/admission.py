@@ -64,6 +64,7 @@ class Backlog:
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
         self._tokens: defaultdict[int, float] = defaultdict(float)
+        self._next_return_s: dict[int, float] = {}  # of refused callers, by priority
         self._tokens_per_s: float | None = None
         self._was_crowded = False
         self._last_done_s = clock_s()
@@ -129,5 +130,16 @@ class Backlog:
             self.num_refused += 1
             raise OverloadedError(
                 f"this may take {needed_s:.1f} s behind the work that waits already, and has {left_s:.1f} s",
-                retry_after_s=min(_MAX_RETRY_AFTER_S, max(1.0, needed_s - left_s)),
+                retry_after_s=max(1.0, self._return_in_s(needed_s - left_s, tokens / self._tokens_per_s, priority)),
             )
+
+    def _return_in_s(self, missing_s: float, work_s: float, priority: int) -> float:
+        """Let refused callers come back one after the other, as fast as their work can be done.
+
+        Were all of them told the same second, they would come back together, and nearly all in vain.
+        """
+        now_s = self._clock_s()
+        returns_s = max(now_s + missing_s, self._next_return_s.get(priority, 0.0))
+        returns_s = min(returns_s, now_s + _MAX_RETRY_AFTER_S)
+        self._next_return_s[priority] = returns_s + work_s
+        return returns_s - now_s

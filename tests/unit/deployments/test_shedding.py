@@ -39,7 +39,7 @@ class Door:
         self._now_s = 0.0
         self._seconds_apart = seconds_apart
         api = create_api(make_service(limits=LimitSettings(request_timeout_s=TIMEOUT_S)))
-        # The innermost of the application's own, as in `create_api`, but with a clock.
+        # As `create_api` adds it, inside of what gives a request its id, but with a clock.
         api.add_middleware(
             LoadSheddingMiddleware,
             queue=self.queue,

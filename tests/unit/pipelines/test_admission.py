@@ -66,6 +66,27 @@ def test_the_wait_until_another_try_is_what_is_missing() -> None:
     assert waits == [37.75, 60.0]
 
 
+def test_the_refused_come_back_one_after_the_other() -> None:
+    """At 100 tokens a second, behind 200: each of those that would take 1 s is told to come a second after the last."""
+    clock = Clock()
+    backlog = _measured(clock, tokens_per_s=100)
+    with backlog.promise([_row(100)], priority=0, deadline_s=None):
+
+        def wait_s(priority: int) -> float | None:
+            with (
+                pytest.raises(OverloadedError) as refusal,
+                backlog.promise([_row(50)], priority=priority, deadline_s=clock.now_s + 2.75),
+            ):
+                pass
+            return refusal.value.retry_after_s
+
+        assert [wait_s(priority=0) for _ in range(3)] == [1.0, 2.0, 3.0]
+        assert wait_s(priority=1) == 1.0  # bulk has a sequence of its own
+        clock.now_s += 2
+        assert wait_s(priority=0) == 2.0
+        assert max(wait_s(priority=0) or 0.0 for _ in range(100)) == 60.0
+
+
 def test_interactive_work_does_not_wait_for_bulk() -> None:
     """Bulk is refused behind what goes before it, interactive work only behind its own."""
     clock = Clock()
