@@ -7,7 +7,6 @@ is read is therefore refused, which takes a tenth of the time of anything else, 
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 import time
@@ -37,18 +36,13 @@ class AcceptQueue:
     """
 
     def __init__(self) -> None:
-        self._listening: list[socket.socket] | None = None
+        self._descriptors: list[int] | None = None
 
     def __len__(self) -> int:
         """Return how many wait at the socket where most do."""
-        if self._listening is None:
-            self._listening = _listening_sockets()
-        return max((_num_unaccepted(each) for each in self._listening), default=0)
-
-    def close(self) -> None:
-        """Let go of the sockets; whoever listens on them goes on."""
-        for each in self._listening or ():
-            each.close()
+        if self._descriptors is None:
+            self._descriptors = _listening_descriptors()
+        return max(map(_num_unaccepted, self._descriptors), default=0)
 
 
 class LoadSheddingMiddleware:
@@ -107,19 +101,24 @@ class LoadSheddingMiddleware:
         return 0.0 if self._accepted_per_s is None else waiting / self._accepted_per_s
 
 
-def _listening_sockets() -> list[socket.socket]:
+def _listening_descriptors() -> list[int]:
     if not hasattr(socket, "TCP_INFO"):
         return []
     connections = psutil.Process().net_connections("tcp")
-    # A copy of the descriptor: whoever owns the socket closes its own.
-    return [
-        socket.socket(fileno=os.dup(each.fd))
-        for each in connections
-        if each.status == psutil.CONN_LISTEN and each.fd >= 0
-    ]
+    return [each.fd for each in connections if each.status == psutil.CONN_LISTEN and each.fd >= 0]
 
 
-def _num_unaccepted(listening: socket.socket) -> int:
+def _num_unaccepted(descriptor: int) -> int:
+    # Borrowed: a copy would go on listening when the server has closed its own, and take connections for nobody.
+    try:
+        listening = socket.socket(fileno=descriptor)
+    except OSError:  # closed by now
+        return 0
     number: int
-    (number,) = _UNACKED.unpack(listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED.size))
+    try:
+        (number,) = _UNACKED.unpack(listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED.size))
+    except OSError:
+        return 0
+    finally:
+        listening.detach()
     return number

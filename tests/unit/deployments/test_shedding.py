@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -102,13 +102,16 @@ async def test_health_is_never_refused() -> None:
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux tells")
 def test_the_queue_is_the_kernels() -> None:
-    """Connections count until they are accepted, and the server's own socket stays open."""
+    """Connections count until they are accepted; the server's own socket is left open, and not kept open."""
+    queue = AcceptQueue()
     with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as clients:
-        with closing(AcceptQueue()) as queue:
-            assert len(queue) == 0
-            for _ in range(3):
-                clients.enter_context(socket.create_connection(server.getsockname()))
-            assert len(queue) == 3
-            clients.enter_context(server.accept()[0])
-            assert len(queue) == 2
+        assert len(queue) == 0
+        for _ in range(3):
+            clients.enter_context(socket.create_connection(server.getsockname()))
+        assert len(queue) == 3
         clients.enter_context(server.accept()[0])
+        assert len(queue) == 2
+        address = server.getsockname()
+    assert len(queue) == 0
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
