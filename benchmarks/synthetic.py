@@ -101,7 +101,7 @@ def synthetic_batch(dtype: str, vocabulary: Vocabulary | None = None) -> tuple[R
     shape = ModelShape.from_config(M2M100Config.from_pretrained(checkpoint.path))
     backend = choose_backend(dtype, torch.device("cpu"))
     weights = assemble(load_prepared(checkpoint, shape, backend), shape, backend)
-    return RunningBatch(weights, shape, backend.cache_dtype, vocabulary or Vocabulary()), shape
+    return RunningBatch(weights, shape, backend.cache_dtype, vocabulary), shape
 
 
 def script_vocabulary() -> Vocabulary:
