@@ -112,13 +112,11 @@ def _num_unaccepted(descriptor: int) -> int:
     # Borrowed: a copy would go on listening when the server has closed its own, and take connections for nobody.
     try:
         listening = socket.socket(fileno=descriptor)
+        try:
+            info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED.size)
+        finally:
+            listening.detach()
     except OSError:  # closed by now
         return 0
-    number: int
-    try:
-        (number,) = _UNACKED.unpack(listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED.size))
-    except OSError:
-        return 0
-    finally:
-        listening.detach()
+    number: int = _UNACKED.unpack(info)[0]
     return number

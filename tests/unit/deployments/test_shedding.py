@@ -10,6 +10,7 @@ import pytest
 
 from configs.schema import LimitSettings
 from deployments.api import create_api
+from deployments.middleware import RequestIdMiddleware
 from deployments.shedding import AcceptQueue, LoadSheddingMiddleware
 from monitoring import metrics
 from monitoring.recorder import Recorder
@@ -39,16 +40,14 @@ class Door:
         self._now_s = 0.0
         self._seconds_apart = seconds_apart
         api = create_api(make_service(limits=LimitSettings(request_timeout_s=TIMEOUT_S)))
-        # As `create_api` adds it, inside of what gives a request its id, but with a clock.
-        api.add_middleware(
-            LoadSheddingMiddleware,
+        shedding = LoadSheddingMiddleware(
+            api,
             queue=self.queue,
             timeout_s=lambda: TIMEOUT_S,
             recorder=self.recorder,
             clock_s=lambda: self._now_s,
         )
-        api.user_middleware.append(api.user_middleware.pop(0))
-        self._client = client_of(api)
+        self._client = client_of(RequestIdMiddleware(shedding))
 
     async def ask(self, path: str = "/translate") -> httpx.Response:
         """Send one request, later than the one before."""
