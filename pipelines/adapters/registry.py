@@ -123,11 +123,14 @@ class AdapterRegistry:
         """
         versions: dict[str, list[int]] = {}
         records: dict[str, int] = {}
+        # A listing takes its time, and an alias may move to a version that is published meanwhile. Aliases first: what
+        # they name is there when the versions are listed.
+        aliases = self._store.paths("aliases")
         for path in self._store.paths():
             if match := _MANIFEST_PATH.fullmatch(path):
                 versions.setdefault(match[1], []).append(int(match[2]))
-            elif match := RECORD_PATH.fullmatch(path):
-                records[match[1]] = max(records.get(match[1], 0), int(match[2]))
+        for match in filter(None, map(RECORD_PATH.fullmatch, aliases)):
+            records[match[1]] = max(records.get(match[1], 0), int(match[2]))
         return Listing({name: tuple(sorted(found)) for name, found in versions.items()}, records)
 
     def names(self) -> list[str]:

@@ -185,7 +185,8 @@ def _moved(adapter: AdapterView, before: Traffic | None, held_by_all: frozenset[
             # Nothing was served yet: the latest that can be, or else the one that is wanted, loaded by its first use.
             earlier = adapter.record.earlier if adapter.record is not None else ()
             live = next((version for version in reversed(earlier) if held(version)), live)
-    if wanted.canary is None or not held(wanted.canary):
+    on_trial = before is not None and wanted.canary == before.canary  # a replica that does not answer ends no trial
+    if wanted.canary is None or not (on_trial or held(wanted.canary)):
         return Traffic(live)
     return Traffic(live, wanted.canary, wanted.canary_percent, wanted.shadow_percent)
 

@@ -63,7 +63,7 @@ class RegistryView:
 
 
 def read_view(registry: AdapterRegistry) -> RegistryView:
-    """Look at a registry. What was read before is not read again, so a second look costs one listing.
+    """Look at a registry. What was read before is not read again, so a second look costs two listings.
 
     Raises:
         UnavailableError: It cannot be read.

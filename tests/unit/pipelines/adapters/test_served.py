@@ -62,7 +62,7 @@ def test_an_ingress_that_starts_takes_the_latest_that_can_be_served(published: A
 
 
 def test_a_canary_takes_its_share_once_it_is_held(published: AdapterRegistry) -> None:
-    """None of it before; the same text on the same side always; a version that is named is not on trial."""
+    """None of it before, and no less when a replica then stays silent; the same text is always on the same side."""
     served = ServedAdapters({})
     published.promote("medical", 1)
     published.canary("medical", 2, 30)
@@ -73,6 +73,8 @@ def test_a_canary_takes_its_share_once_it_is_held(published: AdapterRegistry) ->
     first = [_ask(served, "medical", text) for text in texts]
     assert first == [_ask(served, "medical", text) for text in texts]
     assert 0.25 < first.count("medical@2") / len(texts) < 0.35
+    served.update(read_view(published), frozenset(), "1")
+    assert first == [_ask(served, "medical", text) for text in texts]
     assert {_ask(served, "medical@1", text) for text in texts} == {"medical@1"}
 
 
