@@ -128,6 +128,7 @@ class FakeFleet:
 
     def __init__(self) -> None:
         self.healthy = True
+        self.deployment_status = "HEALTHY"
 
     async def model_info(self) -> ModelInfo:
         """See `Fleet`."""
@@ -143,7 +144,7 @@ class FakeFleet:
 
     async def deployments(self) -> dict[str, Any]:
         """See `Fleet`."""
-        return {"Translator": {"status": "HEALTHY", "replicas": {"RUNNING": 1}}}
+        return {"Translator": {"status": self.deployment_status, "replicas": {"RUNNING": 1}}}
 
     async def batching(self) -> dict[str, Any]:
         """See `Fleet`."""

@@ -12,6 +12,9 @@ from deployments.routes.responses import ERRORS
 from deployments.service import TranslationService
 from pipelines.errors import EngineError, UnavailableError
 
+# Ray Serve's: a deployment that grows or shrinks by itself lacks nothing.
+_WHOLE = {"HEALTHY", "UPSCALING", "DOWNSCALING"}
+
 
 def operation_routes(service: TranslationService) -> APIRouter:
     """Return the routes."""
@@ -63,7 +66,7 @@ async def _health(service: TranslationService) -> schemas.HealthResponse:
         cache |= await service.fleet.cache_stats()
     except (UnavailableError, EngineError):
         whole = False
-    whole = whole and cache.get("available", True) and all(d["status"] == "HEALTHY" for d in deployments.values())
+    whole = whole and cache.get("available", True) and all(d["status"] in _WHOLE for d in deployments.values())
     return schemas.HealthResponse(
         status="unhealthy" if not probe["ok"] else "healthy" if whole else "degraded",
         uptime_s=service.uptime_s,

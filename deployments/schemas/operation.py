@@ -25,7 +25,10 @@ class CacheClearedResponse(WireModel):
 
 
 class HealthResponse(WireModel):
-    """What runs and how it is. Healthy means that a translation came back."""
+    """What runs and how it is.
+
+    Unhealthy means that no translation comes back; degraded, that one does, but a deployment or the cache is not whole.
+    """
 
     status: Literal["healthy", "degraded", "unhealthy"]
     uptime_s: float

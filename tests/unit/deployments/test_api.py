@@ -203,6 +203,18 @@ async def test_health_means_that_a_translation_came_back() -> None:
         assert (await client.get("/health/live")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("deployment", "status"),
+    [("UPSCALING", "healthy"), ("DOWNSCALING", "healthy"), ("UNHEALTHY", "degraded"), ("UPDATING", "degraded")],
+)
+async def test_a_deployment_that_scales_is_whole(deployment: str, status: str) -> None:
+    """Autoscaling is no incident; a replica that fails or is replaced may become one."""
+    fleet = FakeFleet()
+    fleet.deployment_status = deployment
+    async with _client(fleet=fleet) as client:
+        assert (await client.get("/health")).json()["status"] == status
+
+
 async def test_catalogs_and_cache(client: httpx.AsyncClient) -> None:
     """Languages of the model, the model, the cache's statistics, and how many entries were removed."""
     languages = (await client.get("/languages")).json()["languages"]
