@@ -21,7 +21,7 @@ _MEASURED_S = 0.5  # less of full load says little
 # again and again: were it forgotten faster, they would be let in at every peak, and be late.
 _MEMORY_S = 10.0
 _MAX_RETRY_AFTER_S = 60.0
-# Speed varies, and what will be written is a guess: what is let in should be done even if it takes a quarter longer.
+# Speed varies, and what will be written is a guess: what is let in should be done even if that takes a quarter longer.
 _MARGIN = 1.25
 
 
@@ -124,7 +124,8 @@ class Backlog:
         ahead = sum(waiting for level, waiting in self._tokens.items() if level <= priority)
         if ahead == 0:
             return  # Nothing goes before it: whether it can be done at all, only trying tells.
-        needed_s = _MARGIN * (ahead + tokens) / self._tokens_per_s
+        # What is ahead decides, and has the margin; were its own work added to that, only short texts would find room.
+        needed_s = max(_MARGIN * ahead, ahead + tokens) / self._tokens_per_s
         left_s = max(0.0, deadline_s - self._clock_s())
         if needed_s > left_s:
             self.num_refused += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from pipelines.admission import Backlog, weighed_tokens
@@ -34,20 +36,48 @@ def test_a_row_weighs_what_is_read_and_written() -> None:
 
 
 def test_what_fits_before_the_deadline_is_taken_and_what_does_not_is_refused() -> None:
-    """At 100 tokens a second, behind 100: 50 more need 1.5 s, and a quarter of that to be sure."""
+    """At 100 tokens a second, behind 100: these take 1 s, and a quarter of that to be sure."""
     clock = Clock()
     backlog = _measured(clock, tokens_per_s=100)
     with backlog.promise([_row(50)], priority=0, deadline_s=None):
-        with backlog.promise([_row(25)], priority=0, deadline_s=clock.now_s + 1.9):
-            assert backlog.tokens == 150
+        with backlog.promise([_row(5)], priority=0, deadline_s=clock.now_s + 1.26):
+            assert backlog.tokens == 110
         with (
-            pytest.raises(OverloadedError, match=r"1\.9 s behind .* has 1\.8 s") as refusal,
-            backlog.promise([_row(25)], priority=0, deadline_s=clock.now_s + 1.8),
+            pytest.raises(OverloadedError, match=r"1\.2 s behind .* has 1\.2 s") as refusal,
+            backlog.promise([_row(5)], priority=0, deadline_s=clock.now_s + 1.24),
         ):
             pass
     assert refusal.value.retry_after_s == 1.0
     assert backlog.num_refused == 1
     assert backlog.tokens == 0
+
+
+def test_a_long_text_finds_room_where_a_short_one_does() -> None:
+    """Were short ones let in where long ones are not, a busy service would translate nothing else."""
+    clock = Clock()
+    backlog = _measured(clock, tokens_per_s=100)
+    for left_s, num_taken in ((1.26, 2), (1.24, 0)):
+        taken = []
+        with backlog.promise([_row(50)], priority=0, deadline_s=None):
+            for num_tokens in (1, 10):
+                with (
+                    contextlib.suppress(OverloadedError),
+                    backlog.promise([_row(num_tokens)], priority=0, deadline_s=clock.now_s + left_s),
+                ):
+                    taken.append(num_tokens)
+        assert len(taken) == num_taken
+
+
+def test_a_text_that_cannot_be_done_by_its_deadline_is_refused_whatever_waits() -> None:
+    """At 100 tokens a second, behind 20: its own 100 take 1 s."""
+    clock = Clock()
+    backlog = _measured(clock, tokens_per_s=100)
+    with (
+        backlog.promise([_row(10)], priority=0, deadline_s=None),
+        pytest.raises(OverloadedError, match=r"1\.2 s behind"),
+        backlog.promise([_row(50)], priority=0, deadline_s=clock.now_s + 1.19),
+    ):
+        pass
 
 
 def test_the_wait_until_another_try_is_what_is_missing() -> None:
@@ -63,7 +93,7 @@ def test_the_wait_until_another_try_is_what_is_missing() -> None:
         ):
             pass
         waits.append(refusal.value.retry_after_s)
-    assert waits == [37.75, 60.0]
+    assert waits == [36.5, 60.0]
 
 
 def test_the_refused_come_back_one_after_the_other() -> None:
@@ -75,7 +105,7 @@ def test_the_refused_come_back_one_after_the_other() -> None:
         def wait_s(priority: int) -> float | None:
             with (
                 pytest.raises(OverloadedError) as refusal,
-                backlog.promise([_row(50)], priority=priority, deadline_s=clock.now_s + 2.75),
+                backlog.promise([_row(50)], priority=priority, deadline_s=clock.now_s + 2),
             ):
                 pass
             return refusal.value.retry_after_s
