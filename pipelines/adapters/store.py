@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import fsspec
+from fsspec.asyn import sync
 from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.breaker import CircuitBreaker
@@ -24,6 +25,8 @@ T = TypeVar("T")
 _MAX_READS = 3
 _CONNECT_TIMEOUT_S = 3
 _READ_TIMEOUT_S = 10  # of silence: an answer may take longer
+_PATIENCE_S = 20.0
+_SLOWEST_BYTES_PER_S = 1 << 20
 _ANSWERS = (FileNotFoundError, FileExistsError)
 _HOW_TO_INSTALL = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 
@@ -34,13 +37,18 @@ class CreateOnlyStore:
     Args:
         uri: Where they are.
         breaker: Leaves the store alone while it does not answer.
+        patience_s: Longest that an object store may take for a question, with all that its client does to have it
+            answered; a file of so many MiB may take as many seconds more.
 
     Raises:
         StartupError: The URI's protocol is unknown, or what speaks it is not installed.
     """
 
-    def __init__(self, uri: str, breaker: CircuitBreaker | None = None) -> None:
+    def __init__(self, uri: str, breaker: CircuitBreaker | None = None, *, patience_s: float = _PATIENCE_S) -> None:
         self.uri = uri
+        self._patience_s = patience_s
+        # gcsfs would first ask by gRPC what kind of a bucket it is, for up to a minute; all kinds have the JSON API.
+        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
         try:
             # A listing that is remembered would hide what others publish.
             filesystem, root = fsspec.url_to_fs(uri, use_listings_cache=False, **_patience(uri))
@@ -84,7 +92,9 @@ class CreateOnlyStore:
             UnavailableError: The store cannot be read.
         """
         where = f"{self._root}/{path}"
-        content: bytes = self._ask_again(lambda: self._filesystem.cat_file(where, start=0, end=max_bytes + 1))
+        content: bytes = self._ask_again(
+            lambda: self._call("cat_file", where, start=0, end=max_bytes + 1, num_bytes=max_bytes)
+        )
         if len(content) > max_bytes:
             raise ValueError(f"{path} has over {max_bytes} bytes")
         return content
@@ -99,7 +109,7 @@ class CreateOnlyStore:
 
     def _find(self, folder: str) -> list[str]:
         try:
-            found: Sequence[str] = self._filesystem.find(f"{self._root}/{folder}".rstrip("/"))
+            found: Sequence[str] = self._call("find", f"{self._root}/{folder}".rstrip("/"))
         except FileNotFoundError:
             found = []
         relative = [path[len(self._root) :].lstrip("/") for path in found]
@@ -136,12 +146,23 @@ class CreateOnlyStore:
                 f"the adapter registry {self.uri} cannot be reached: {type(error).__name__}: {error}", retry_after_s=5.0
             ) from error
 
+    def _call(self, method: str, *arguments: Any, num_bytes: int = 0, **options: Any) -> Any:
+        """Call a method of the file system; an object store's has an end, whatever its client tries again."""
+        if not self._filesystem.async_impl:
+            return getattr(self._filesystem, method)(*arguments, **options)
+        question = getattr(self._filesystem, f"_{method}")
+        patience_s = self._patience_s + num_bytes / _SLOWEST_BYTES_PER_S
+        try:
+            return sync(self._filesystem.loop, question, *arguments, timeout=patience_s, **options)
+        except fsspec.FSTimeoutError:
+            raise TimeoutError(f"no answer within {patience_s:g} s") from None
+
     def _put_new(self, where: str, content: bytes) -> None:
         try:
-            self._filesystem.pipe_file(where, content, mode="create")
+            self._call("pipe_file", where, content, mode="create", num_bytes=len(content))
         except OSError as error:
             # s3fs knows AWS' refusal of a conditional put, and not that of every other S3.
-            if error.errno == errno.EINVAL and self._filesystem.exists(where):
+            if error.errno == errno.EINVAL and self._call("exists", where):
                 raise FileExistsError(where) from error
             raise
 

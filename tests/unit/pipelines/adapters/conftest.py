@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from pipelines.adapters import AdapterRegistry
 from pipelines.adapters.keeper import AdapterKeeper
 from pipelines.breaker import CircuitBreaker
 from tests.adapter_files import draft, write_adapter
+from tests.gcs_server import GcsServer, running_gcs
 from tests.unit.pipelines.adapters.keeping import Clock, FileEngine, KeeperMaker
 
 
@@ -19,6 +21,17 @@ from tests.unit.pipelines.adapters.keeping import Clock, FileEngine, KeeperMaker
 def registry(tmp_path: Path) -> AdapterRegistry:
     """An empty registry; while it is away it is probed at every turn."""
     return AdapterRegistry(str(tmp_path / "registry"), breaker=CircuitBreaker(cool_down_s=0))
+
+
+@pytest.fixture
+def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsServer]:
+    """A Google Cloud Storage; the variables that lead there are set."""
+    with running_gcs() as server:
+        for name, value in server.variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon"})  # what fsspec read when it was imported
+        yield server
+        fsspec.get_filesystem_class("gs").clear_instance_cache()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Many publishers at once, and dying ones, as real processes, on a disk and on an S3 server."""
+"""Many publishers at once, and dying ones, as real processes, on a disk, an S3 and a GCS server."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pipelines.adapters import AdapterRegistry
 from pipelines.adapters.manifest import FILES
 from pipelines.errors import AdapterConflictError, InvalidAdapterError, UnavailableError
 from tests.adapter_files import draft, write_adapter
+from tests.gcs_server import GcsServer
 from tests.s3_server import running_s3
 
 _ROOT = Path(__file__).parents[4]
@@ -91,6 +92,23 @@ def test_publishers_at_once_on_s3(tmp_path: Path, s3_uri: str) -> None:
         AdapterRegistry(s3_uri).promote("medical", 3, expected_live=1)
     assert AdapterRegistry(s3_uri).rollback("medical").live == 1
     fsspec.filesystem("s3").pipe_file(f"{s3_uri}/adapters/medical/4/adapter_config.json", b"{}")
+    with pytest.raises(InvalidAdapterError, match=r"adapter_config\.json"):
+        registry.verify("medical", 4)
+    assert registry.names() == ["medical"]
+
+
+def test_publishers_at_once_on_gcs(tmp_path: Path, gcs: GcsServer) -> None:
+    """The same with generations that must match, over listings of several pages."""
+    uri = "gs://adapters-bucket/nllb"
+    given = _publish_at_once(uri, tmp_path, num_publishers=2, count=3)
+    _check_each_got_its_own(uri, tmp_path, given, 6)
+    registry = AdapterRegistry(uri)
+    registry.promote("medical", 1)
+    registry.promote("medical", 2, expected_live=1)
+    with pytest.raises(AdapterConflictError, match="live is 2, not 1"):
+        AdapterRegistry(uri).promote("medical", 3, expected_live=1)
+    assert AdapterRegistry(uri).rollback("medical").live == 1
+    gcs.objects["adapters-bucket", "nllb/adapters/medical/4/adapter_config.json"] = b"{}"
     with pytest.raises(InvalidAdapterError, match=r"adapter_config\.json"):
         registry.verify("medical", 4)
     assert registry.names() == ["medical"]

@@ -10,6 +10,7 @@ import pytest
 from pipelines.adapters.store import CreateOnlyStore
 from pipelines.breaker import CircuitBreaker
 from pipelines.errors import UnavailableError
+from tests.gcs_server import GcsServer
 
 
 def test_an_unreachable_store_is_left_alone_after_a_while(tmp_path: Path) -> None:
@@ -50,3 +51,15 @@ def test_a_store_that_had_files_and_has_them_no_more_is_away(tmp_path: Path) -> 
     shutil.rmtree(tmp_path / "registry")
     (tmp_path / "unmounted").rename(tmp_path / "registry")
     assert store.paths("nothing/here") == []
+
+
+def test_an_object_store_that_hangs_is_waited_for_so_long_and_no_longer(gcs: GcsServer) -> None:
+    """Whatever its client would try again for half an hour; and it is found when it answers again."""
+    store = CreateOnlyStore("gs://bucket/nllb", CircuitBreaker(cool_down_s=0), patience_s=0.2)
+    store.create("medical/1/manifest.json", b"{}")
+    gcs.answering.clear()
+    for ask in (store.paths, lambda: store.read("medical/1/manifest.json", 0), lambda: store.create("new", b"")):
+        with pytest.raises(UnavailableError, match=r"gs://bucket/nllb cannot be reached: .* no answer within 0\.2 s"):
+            ask()
+    gcs.answering.set()
+    assert store.read("medical/1/manifest.json", 100) == b"{}"
