@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from contextlib import suppress
 
 import pytest
 
@@ -61,7 +61,7 @@ def test_a_long_text_finds_room_where_a_short_one_does() -> None:
         with backlog.promise([_row(50)], priority=0, deadline_s=None):
             for num_tokens in (1, 10):
                 with (
-                    contextlib.suppress(OverloadedError),
+                    suppress(OverloadedError),
                     backlog.promise([_row(num_tokens)], priority=0, deadline_s=clock.now_s + left_s),
                 ):
                     taken.append(num_tokens)

@@ -34,6 +34,12 @@ def s3_uri(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         fsspec.filesystem("s3").clear_instance_cache()
 
 
+@pytest.fixture
+def gcs_uri(gcs: GcsServer) -> str:
+    """A bucket on that server."""
+    return "gs://adapters-bucket/nllb"
+
+
 def _publish_at_once(uri: str, tmp_path: Path, num_publishers: int, count: int) -> dict[int, list[int]]:
     """Let publishers with an adapter each begin together; return the versions that each was given."""
     with ExitStack() as stack:
@@ -81,25 +87,10 @@ def test_publishers_at_once_get_versions_of_their_own(tmp_path: Path) -> None:
     _check_each_got_its_own(uri, tmp_path, given, 15)
 
 
-def test_publishers_at_once_on_s3(tmp_path: Path, s3_uri: str) -> None:
-    """The same over HTTP, by conditional puts; aliases and refusals too."""
-    given = _publish_at_once(s3_uri, tmp_path, num_publishers=2, count=3)
-    _check_each_got_its_own(s3_uri, tmp_path, given, 6)
-    registry = AdapterRegistry(s3_uri)
-    registry.promote("medical", 1)
-    registry.promote("medical", 2, expected_live=1)
-    with pytest.raises(AdapterConflictError, match="live is 2, not 1"):
-        AdapterRegistry(s3_uri).promote("medical", 3, expected_live=1)
-    assert AdapterRegistry(s3_uri).rollback("medical").live == 1
-    fsspec.filesystem("s3").pipe_file(f"{s3_uri}/adapters/medical/4/adapter_config.json", b"{}")
-    with pytest.raises(InvalidAdapterError, match=r"adapter_config\.json"):
-        registry.verify("medical", 4)
-    assert registry.names() == ["medical"]
-
-
-def test_publishers_at_once_on_gcs(tmp_path: Path, gcs: GcsServer) -> None:
-    """The same with generations that must match, over listings of several pages."""
-    uri = "gs://adapters-bucket/nllb"
+@pytest.mark.parametrize("bucket", ["s3_uri", "gcs_uri"])
+def test_publishers_at_once_on_object_storage(tmp_path: Path, request: pytest.FixtureRequest, bucket: str) -> None:
+    """The same over HTTP, by conditional puts and over listings of several pages; aliases and refusals too."""
+    uri: str = request.getfixturevalue(bucket)
     given = _publish_at_once(uri, tmp_path, num_publishers=2, count=3)
     _check_each_got_its_own(uri, tmp_path, given, 6)
     registry = AdapterRegistry(uri)
@@ -108,7 +99,8 @@ def test_publishers_at_once_on_gcs(tmp_path: Path, gcs: GcsServer) -> None:
     with pytest.raises(AdapterConflictError, match="live is 2, not 1"):
         AdapterRegistry(uri).promote("medical", 3, expected_live=1)
     assert AdapterRegistry(uri).rollback("medical").live == 1
-    gcs.objects["adapters-bucket", "nllb/adapters/medical/4/adapter_config.json"] = b"{}"
+    filesystem, root = fsspec.url_to_fs(uri)
+    filesystem.pipe_file(f"{root}/adapters/medical/4/adapter_config.json", b"{}")
     with pytest.raises(InvalidAdapterError, match=r"adapter_config\.json"):
         registry.verify("medical", 4)
     assert registry.names() == ["medical"]
