@@ -51,7 +51,7 @@ class CreateOnlyStore:
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
         try:
             # A listing that is remembered would hide what others publish.
-            filesystem, root = fsspec.url_to_fs(uri, use_listings_cache=False, **_patience(uri))
+            filesystem, root = fsspec.url_to_fs(uri, use_listings_cache=False, **_client_limits(uri))
         except ImportError:
             package = _HOW_TO_INSTALL.get(uri.partition(":")[0], "fsspec's package for it")
             raise StartupError(
@@ -167,8 +167,8 @@ class CreateOnlyStore:
             raise
 
 
-def _patience(uri: str) -> dict[str, Any]:
-    """How long to wait for a store that hangs: a replica that starts meanwhile has to start without it."""
+def _client_limits(uri: str) -> dict[str, Any]:
+    """Of S3's client, within our patience: a replica that starts while a store hangs has to start without it."""
     if uri.partition(":")[0] not in {"s3", "s3a"}:
         return {}
     limits = {"connect_timeout": _CONNECT_TIMEOUT_S, "read_timeout": _READ_TIMEOUT_S}
