@@ -35,6 +35,8 @@ _PROBE_TIMEOUT_S = 20.0
 _PART_BYTES = 2**20
 # Without a warm-up nothing was measured: 32 rows of two dozen words.
 _UNMEASURED_BUDGET_TOKENS = 1024
+# Of the warm-up's speed, until the own is known: under load the rest of the service takes a part of two cores.
+_SHARE_UNDER_LOAD = 0.8
 
 
 class TranslatorUserConfig(Section):
@@ -82,7 +84,8 @@ class TranslatorDeployment:
         self._metrics = EngineMetrics(self._telemetry, self._engine)
         self._metrics.started(load_s=loaded_s - started_s, warmup_s=time.perf_counter() - loaded_s)
         _LOGGER.info("warm-up done", extra={"warmup": self._warmup_report()})
-        self._station = EngineStation(self._engine, self._admit, self._metrics)
+        tokens_per_s = None if self._warmup is None else self._warmup.tokens_per_s * _SHARE_UNDER_LOAD
+        self._station = EngineStation(self._engine, self._admit, self._metrics, tokens_per_s=tokens_per_s)
         self._adapter_metrics = AdapterMetrics(self._telemetry.recorder)
         self._keeper = _start_keeper(self._engine, settings.adapters, self._adapter_metrics)
         self._entrance: SegmentTranslator = (

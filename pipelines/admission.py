@@ -59,13 +59,14 @@ class Backlog:
 
     Args:
         clock_s: The clock of the deadlines, which never goes back.
+        tokens_per_s: Weighed tokens per second under full load, as measured before; None is unknown.
     """
 
-    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic, tokens_per_s: float | None = None) -> None:
         self._clock_s = clock_s
         self._tokens: defaultdict[int, float] = defaultdict(float)
         self._next_return_s: dict[int, float] = {}  # of refused callers, by priority
-        self._tokens_per_s: float | None = None
+        self._tokens_per_s = tokens_per_s
         self._was_crowded = False
         self._last_done_s = clock_s()
         self._crowded_s = 0.0
@@ -80,7 +81,7 @@ class Backlog:
 
     @property
     def tokens_per_s(self) -> float | None:
-        """Weighed tokens per second under full load, or None as long as there was none."""
+        """Weighed tokens per second under full load, or None as long as it is unknown."""
         return self._tokens_per_s
 
     @contextmanager

@@ -51,6 +51,7 @@ class EngineStation:
         engine: What runs the model.
         admit: Forms encoder batches; None takes a `TurnBatcher` of one encoder batch per turn of the loop.
         observer: Who is told of the stages; None is nobody.
+        tokens_per_s: See `Backlog`; what was measured at warm-up.
         clock_s: The clock of the deadlines.
     """
 
@@ -60,6 +61,7 @@ class EngineStation:
         admit: Admit | None = None,
         observer: StationObserver | None = None,
         *,
+        tokens_per_s: float | None = None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
@@ -67,7 +69,7 @@ class EngineStation:
         self._admit = admit or TurnBatcher(engine).admit
         self._gate = AdmissionGate(engine.room, engine.max_rows)
         self._clock_s = clock_s
-        self.backlog = Backlog(clock_s=clock_s)
+        self.backlog = Backlog(clock_s, tokens_per_s)
         """What is under way here."""
 
     @property

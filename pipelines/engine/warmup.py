@@ -1,7 +1,7 @@
 """The first translations of a process, made before anybody waits for one.
 
 They pay for what is done once (kernels, caches, memory), prove that the model answers, and measure how large an
-encoder batch is worth forming on this machine. Knows any `Engine`, and no torch unless a model is loaded.
+encoder batch is worth forming on this machine and how fast a full one is translated. Knows any `Engine`, and no torch unless a model is loaded.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 
+from pipelines.admission import weighed_tokens
 from pipelines.errors import StartupError, TranslationError
 from pipelines.protocols import EncodedSegment, Engine
 from pipelines.types import DecodingOptions, Failure, Segment
@@ -25,11 +26,14 @@ SAMPLES = {
     "zho_Hans": "早上好,去市区的票多少钱?",
 }
 SAMPLE_DECODING = DecodingOptions(max_new_tokens=32)  # a model that does not stop must not hold up the start
+# About as many tokens as a sample is read from; a longer run would measure the same and hold up the start.
+FULL_LOAD_DECODING = DecodingOptions(max_new_tokens=16)
 PATIENCE_S = 600.0  # a sample that takes longer than this never comes
 FIRST_SIZE = (4, 32)  # rows and tokens per row of the smallest batch that is measured
 GOOD_ENOUGH = 0.95  # of the best throughput
 MAX_REPEATS = 5  # of one size;
 ENOUGH_S = 0.5  # none follows once they took this long
+LONGEST_WAIT_S = 1.0  # rows that are being decoded wait for an encoder batch: none is larger than one of this length
 # What an encoder batch takes per token: activations, and keys and values for the decoder's cross-attention. In
 # float32 about 160 KB of 600M parameters and 510 KB of 3.3B, so it grows as their square root; rounded up.
 BYTES_PER_TOKEN_AND_ROOT_OF_PARAMETERS = 12
@@ -47,6 +51,8 @@ class WarmupReport:
         translate_s: Time to translate all samples, `max_rows` at a time.
         budget_s: Time to choose the budget.
         padded_token_budget: Most tokens of one encoder batch, padding included.
+        full_load_s: Time to translate as many rows as the engine decodes at once.
+        tokens_per_s: Weighed tokens (`pipelines.admission`) per second while it did.
     """
 
     num_samples: int
@@ -56,6 +62,8 @@ class WarmupReport:
     translate_s: float
     budget_s: float
     padded_token_budget: int
+    full_load_s: float
+    tokens_per_s: float
 
 
 def warm_up(
@@ -66,7 +74,7 @@ def warm_up(
     padded_token_budget: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> WarmupReport:
-    """Translate the built-in samples for the model's languages, then the given ones; choose a token budget.
+    """Translate the built-in samples for the model's languages, then the given ones; choose a token budget; measure full load.
 
     Args:
         engine: With no other work.
@@ -92,15 +100,22 @@ def warm_up(
             engine, memory_bound_bytes=memory_bound_bytes or _free_memory_bytes(engine), clock=clock
         )
     chosen = clock()
+    full_load = [replace(sample, decoding=FULL_LOAD_DECODING) for sample in _built_in_samples(engine.info.languages)]
+    rows = _encode(engine, list(islice(cycle(full_load), engine.max_rows)))
+    encoded = clock()
+    _translate(engine, rows)
+    loaded = clock()
     _translate(engine, _encode(engine, all_samples[:1]))
     return WarmupReport(
         num_samples=len(all_samples),
         first_request_s=first_done - started,
-        warm_request_s=clock() - chosen,
+        warm_request_s=clock() - loaded,
         tokenize_s=tokenized - first_done,
         translate_s=translated - tokenized,
         budget_s=chosen - translated,
         padded_token_budget=padded_token_budget,
+        full_load_s=loaded - encoded,
+        tokens_per_s=sum(map(weighed_tokens, rows)) / max(loaded - encoded, 1e-9),
     )
 
 
@@ -110,7 +125,7 @@ def choose_token_budget(
     """Return the smallest size of an encoder batch, in padded tokens, whose throughput is about the best.
 
     Small batches keep the wait of rows that are being decoded short; what is larger than needed only delays them.
-    Batches grow until they no longer gain, or would not fit into memory.
+    Batches grow until they no longer gain, keep others waiting, or would not fit into memory.
 
     Args:
         engine: Warm, with no other work.
@@ -123,12 +138,16 @@ def choose_token_budget(
     sizes = _batch_sizes(engine, memory_bound_bytes)
     if engine.info.num_parameters == 0:  # costs nothing, so there is nothing to measure
         return math.prod(sizes[-1])
+    # A static batch stays together while it is decoded; in-flight rows only share, and wait for, the encoder's batch.
+    num_new_tokens, longest_s = (16, math.inf) if engine.info.engine == "transformers" else (1, LONGEST_WAIT_S)
     best = 0.0
     num_without_gain = 0
     throughputs: dict[int, float] = {}
     for num_rows, num_tokens in sizes:
-        throughput = _tokens_per_s(engine, num_rows, num_tokens, clock)
-        throughputs[num_rows * num_tokens] = throughput
+        duration_s = _shortest_s(engine, num_rows, num_tokens, num_new_tokens, clock)
+        if throughputs and duration_s > longest_s:
+            break
+        throughput = throughputs[num_rows * num_tokens] = num_rows * num_tokens / max(duration_s, 1e-9)
         num_without_gain = 0 if throughput * GOOD_ENOUGH > best else num_without_gain + 1
         best = max(best, throughput)
         if num_without_gain == 2:
@@ -202,9 +221,9 @@ def _batch_sizes(engine: Engine, memory_bound_bytes: float) -> list[tuple[int, i
         sizes.append((num_rows, num_tokens))
 
 
-def _tokens_per_s(engine: Engine, num_rows: int, num_tokens: int, clock: Callable[[], float]) -> float:
-    # A static batch stays together while it is decoded; in-flight rows only share the encoder's batch.
-    num_new_tokens = 16 if engine.info.engine == "transformers" else 1
+def _shortest_s(
+    engine: Engine, num_rows: int, num_tokens: int, num_new_tokens: int, clock: Callable[[], float]
+) -> float:
     segment = replace(
         _built_in_samples(engine.info.languages)[0], decoding=DecodingOptions(max_new_tokens=num_new_tokens)
     )
@@ -217,4 +236,4 @@ def _tokens_per_s(engine: Engine, num_rows: int, num_tokens: int, clock: Callabl
         started = clock()
         _translate(engine, rows)
         durations_s.append(clock() - started)
-    return num_rows * num_tokens / max(min(durations_s), 1e-9)
+    return min(durations_s)

@@ -130,7 +130,7 @@ def test_interactive_work_does_not_wait_for_bulk() -> None:
 
 
 def test_nothing_is_refused_on_a_guess() -> None:
-    """Before full load was seen, without a deadline, and with nothing ahead: only trying tells."""
+    """While the speed is unknown, without a deadline, and with nothing ahead: only trying tells."""
     clock = Clock()
     fresh = Backlog(clock_s=clock)
     soon = clock.now_s + 0.1
@@ -142,6 +142,23 @@ def test_nothing_is_refused_on_a_guess() -> None:
     slow = _measured(clock, tokens_per_s=1)
     with slow.promise([_row(10_000)], priority=0, deadline_s=clock.now_s + 0.1):
         pass
+
+
+def test_what_was_measured_before_counts_until_more_is_known() -> None:
+    """The first flood after a start is refused what cannot be done; its own speed takes over in seconds."""
+    clock = Clock()
+    backlog = Backlog(clock, tokens_per_s=100)
+    with (
+        backlog.promise([_row(50)], priority=0, deadline_s=None),
+        pytest.raises(OverloadedError),
+        backlog.promise([_row(5)], priority=0, deadline_s=clock.now_s + 1.24),
+    ):
+        pass
+    backlog.did(0, is_crowded=True)
+    for _ in range(20):
+        clock.now_s += 1
+        backlog.did(50, is_crowded=True)
+    assert backlog.tokens_per_s == pytest.approx(50, rel=0.15)
 
 
 def test_only_time_under_full_load_is_measured() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.admission import weighed_tokens
 from pipelines.engine.identity import IdentityEngine
 from pipelines.engine.warmup import SAMPLES, choose_token_budget, warm_up
 from pipelines.errors import StartupError
@@ -74,8 +75,19 @@ def test_report() -> None:
     assert (report.first_request_s, report.warm_request_s) == (2.25, 2.25)
     assert (report.tokenize_s, report.translate_s) == (0.25, 4.0)
     assert (report.budget_s, report.padded_token_budget) == (0.0, 77)
-    assert [len(batch) for batch in engine.batches] == [1, 4, 3, 1]
+    assert [len(batch) for batch in engine.batches] == [1, 4, 3, 4, 1]
     assert engine.batches[2][-1].segment == custom
+
+
+def test_speed_is_that_of_a_full_batch() -> None:
+    """As many rows as the engine decodes at once, of several languages; counted as admission counts them."""
+    engine = TimedEngine(fixed_s=2.0, token_s=0.0, max_rows=8)
+    report = warm_up(engine, padded_token_budget=1, clock=engine.clock)
+    full = engine.batches[-2]
+    assert len(full) == 8
+    assert len({row.segment.target_lang for row in full}) == len(SAMPLES)
+    assert report.full_load_s == 2.0
+    assert report.tokens_per_s == sum(map(weighed_tokens, full)) / 2.0
 
 
 @pytest.mark.parametrize(
@@ -116,9 +128,25 @@ def test_budget_is_where_throughput_stops_growing() -> None:
 
 def test_budget_is_small_where_size_gains_nothing() -> None:
     """If every token costs the same, the smallest batch is as good as any, and few are tried."""
-    engine = TimedEngine(fixed_s=0.001, token_s=0.01)
+    engine = TimedEngine(fixed_s=0.0001, token_s=0.001)
     assert choose_token_budget(engine, memory_bound_bytes=1e12, clock=engine.clock) == 128
     assert {len(batch) for batch in engine.batches} == {4, 8, 16}
+
+
+def test_budget_keeps_nobody_waiting_for_long() -> None:
+    """However much larger batches gain: rows that are being decoded wait for none of over a second."""
+    engine = TimedEngine(fixed_s=0.5, token_s=0.5 / 1024)
+    assert choose_token_budget(engine, memory_bound_bytes=1e12, clock=engine.clock) == 1024
+    assert max(len(batch) * batch[0].num_tokens for batch in engine.batches) == 2048
+    slow = TimedEngine(fixed_s=5.0)
+    assert choose_token_budget(slow, memory_bound_bytes=1e12, clock=slow.clock) == 128
+
+
+def test_budget_of_static_batches_may_take_long() -> None:
+    """Nobody is decoded beside them, and a small one wastes the device."""
+    engine = TimedEngine(fixed_s=5.0, token_s=0.0)
+    engine.info = replace(engine.info, engine="transformers")
+    assert choose_token_budget(engine, memory_bound_bytes=1e12, clock=engine.clock) == 32 * 1024
 
 
 def test_budget_fits_memory_and_model() -> None:
