@@ -118,7 +118,8 @@ class InflightEngine:
         tokenizer = SegmentTokenizer.from_checkpoint(checkpoint.path)
         shape = ModelShape.from_config(M2M100Config.from_pretrained(checkpoint.path))
         backend = choose_backend(dtype, device)
-        weights = assemble(load_prepared(checkpoint, shape, backend), shape, backend)
+        stored = load_prepared(checkpoint, shape, backend)
+        weights = assemble(stored, shape, backend, scores_all_tokens=vocabulary == "full")
         info = ModelInfo(
             name=checkpoint.name,
             revision=checkpoint.revision,

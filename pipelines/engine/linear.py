@@ -138,6 +138,10 @@ class Int8Backend:
         self.cache_dtype = torch.float16 if torch.cpu._is_avx512_supported() else torch.float32
         # Without VNNI FBGEMM adds pairs of products in 16 bits; 7-bit activations cannot overflow them.
         self._num_levels = 255 if torch.cpu._is_vnni_supported() else 127
+        # For all weights that this process packs: below 32 rows FBGEMM is faster than the default, and there as fast.
+        torch.backends.quantized.engine = "fbgemm"
+        # Deprecated in torch 2.13, the version that is pinned.
+        warnings.filterwarnings("ignore", message=r"torch\.quantize_per_tensor", category=UserWarning)
 
     def prepare(self, weight: Tensor) -> dict[str, Tensor]:
         """Round to int8, symmetric, one scale per output feature."""
@@ -176,13 +180,9 @@ class _Int8Linear:
 
 def _pack_int8(weight: Tensor, scale: Tensor) -> object:
     zero_points = torch.zeros(len(scale), dtype=torch.long)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # deprecated in torch 2.13, the version that is pinned
-        quantized = torch._make_per_channel_quantized_tensor(weight, scale.double(), zero_points, 0)
-    engine = torch.backends.quantized.engine
-    torch.backends.quantized.engine = "fbgemm"  # faster below 32 rows than the default, and as fast there
-    try:
-        packed: object = torch.ops.quantized.linear_prepack(quantized, None)
-        return packed
-    finally:
-        torch.backends.quantized.engine = engine
+    quantized = torch._empty_per_channel_affine_quantized(
+        [0], scales=scale.double(), zero_points=zero_points, axis=0, dtype=torch.qint8
+    )
+    quantized.set_(weight.untyped_storage(), weight.storage_offset(), weight.shape, weight.stride())  # not a copy
+    packed: object = torch.ops.quantized.linear_prepack(quantized, None)
+    return packed

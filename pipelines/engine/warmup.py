@@ -1,7 +1,8 @@
 """The first translations of a process, made before anybody waits for one.
 
 They pay for what is done once (kernels, caches, memory), prove that the model answers, and measure how large an
-encoder batch is worth forming on this machine and how fast a full one is translated. Knows any `Engine`, and no torch unless a model is loaded.
+encoder batch is worth forming on this machine and how fast a full one is translated. Knows any `Engine`, and no torch
+unless a model is loaded.
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ def warm_up(
     padded_token_budget: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> WarmupReport:
-    """Translate the built-in samples for the model's languages, then the given ones; choose a token budget; measure full load.
+    """Translate samples, choose a token budget, measure full load.
+
+    The samples are the built-in ones for the model's languages, then the given ones.
 
     Args:
         engine: With no other work.

@@ -6,6 +6,7 @@ Two stages, so that the first can be cached on disk: `prepare` fuses and rounds,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -60,7 +61,7 @@ class DecoderLayer:
 class Weights:
     """The whole network. `embedding [vocab_size, d_model]` is unscaled; `positions` has its own offset row.
 
-    `lm_head` scores all tokens and is packed at its first use; `lm_head_rows` packs the rows of some tokens.
+    `lm_head` scores all tokens; `lm_head_rows` packs the rows of some tokens.
     """
 
     embedding: Tensor
@@ -119,13 +120,23 @@ def prepare(state: Mapping[str, Tensor], shape: ModelShape, backend: Backend) ->
     yield "embedding", shared.to(torch.bfloat16 if backend.name == "int8" else backend.compute_dtype).contiguous()
 
 
-def assemble(stored: Mapping[str, Tensor], shape: ModelShape, backend: Backend) -> Weights:
-    """Build the layers from the tensors that `prepare` yielded."""
+def assemble(
+    stored: Mapping[str, Tensor], shape: ModelShape, backend: Backend, *, scores_all_tokens: bool = True
+) -> Weights:
+    """Build the layers from the tensors that `prepare` yielded.
 
-    def linear(name: str, nonnegative_input: bool = False) -> Linear:
+    Packing takes one thread as long as the rest of the start, so layers are packed side by side.
+
+    Args:
+        stored: What `prepare` yielded, by name.
+        shape: Of the checkpoint.
+        backend: Whose format is stored.
+        scores_all_tokens: Whether `lm_head` is needed from the start; else it is packed at its first use.
+    """
+
+    def linear(name: str) -> Linear:
         parts = {kind: stored[f"{name}.{kind}"] for kind in ("weight", "scale") if f"{name}.{kind}" in stored}
-        bias = stored.get(f"{name}.bias")
-        return backend.linear(parts, bias, nonnegative_input=nonnegative_input)
+        return backend.linear(parts, stored.get(f"{name}.bias"), nonnegative_input=name.endswith(".fc2"))
 
     def lm_head_rows(token_ids: Tensor) -> Linear:
         return backend.linear(
@@ -136,10 +147,20 @@ def assemble(stored: Mapping[str, Tensor], shape: ModelShape, backend: Backend) 
     def norm(name: str) -> LayerNorm:
         return LayerNorm(stored[f"{name}.weight"].to(backend.device), stored[f"{name}.bias"].to(backend.device))
 
+    layers = [("encoder", i) for i in range(shape.num_encoder_layers)]
+    layers += [("decoder", i) for i in range(shape.num_decoder_layers)]
+    names = [f"{side}.{index}.{name}" for side, index in layers for name in LINEARS[side]]
+    with ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="pack") as pool:
+        # The largest first: the others fill the time of the other threads.
+        lm_head = pool.submit(linear, "lm_head") if scores_all_tokens else None
+        linears = dict(zip(names, pool.map(linear, names), strict=True))
+
     def layer(side: str, index: int) -> dict[str, Linear | LayerNorm]:
         prefix = f"{side}.{index}"
-        linears = {name: linear(f"{prefix}.{name}", nonnegative_input=name == "fc2") for name in LINEARS[side]}
-        return {**linears, **{name: norm(f"{prefix}.{name}") for name in _NORMS[side]}}
+        return {
+            **{name: linears[f"{prefix}.{name}"] for name in LINEARS[side]},
+            **{name: norm(f"{prefix}.{name}") for name in _NORMS[side]},
+        }
 
     return Weights(
         embedding=stored["embedding"].to(backend.device),
@@ -148,7 +169,7 @@ def assemble(stored: Mapping[str, Tensor], shape: ModelShape, backend: Backend) 
         encoder_norm=norm("encoder.norm"),
         decoder=tuple(DecoderLayer(**layer("decoder", i)) for i in range(shape.num_decoder_layers)),  # type: ignore[arg-type]
         decoder_norm=norm("decoder.norm"),
-        lm_head=_AtFirstUse(lambda: linear("lm_head")),
+        lm_head=_AtFirstUse(lambda: linear("lm_head")) if lm_head is None else lm_head.result(),
         lm_head_rows=lm_head_rows,
     )
 

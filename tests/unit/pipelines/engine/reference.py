@@ -26,7 +26,8 @@ def running_batch(
     shape = ModelShape.from_config(model.config)
     backend = choose_backend(dtype, torch.device("cpu"))
     stored = dict(prepare(model.state_dict(), shape, backend))
-    return RunningBatch(assemble(stored, shape, backend), shape, backend.cache_dtype, vocabulary)
+    weights = assemble(stored, shape, backend, scores_all_tokens=vocabulary is None)
+    return RunningBatch(weights, shape, backend.cache_dtype, vocabulary)
 
 
 @torch.no_grad()
