@@ -12,6 +12,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.stations import call, call_all
+from deployments.translator_stats import summed
 from pipelines.cache.store import total
 from pipelines.errors import TranslationError
 from pipelines.probe import probe_segment
@@ -19,6 +20,7 @@ from pipelines.protocols import SegmentTranslator
 from pipelines.types import ModelInfo, Translation
 
 _PROBE_TIMEOUT_S = 10.0
+_CLEAR_TIMEOUT_S = 60.0  # what Redis holds is removed page by page
 
 
 class Fleet(Protocol):
@@ -50,7 +52,7 @@ class Fleet(Protocol):
         ...
 
     async def batching(self) -> dict[str, Any]:
-        """How one translator replica batches; see `TranslatorDeployment.stats`."""
+        """How the translator replicas batch, together and each; see `deployments.translator_stats.summed`."""
         ...
 
     def profile(self, seconds: float) -> AsyncIterator[bytes]:
@@ -101,8 +103,8 @@ class RayFleet:
         """See `Fleet`. The near caches come last: until then they could be filled from what is still there."""
         if self._cache_handle is None:
             return 0
-        num_entries: int = sum(await call_all(self._cache_handle, "clear"))
-        await call_all(await _own_handle(), "clear_near_cache")
+        num_entries: int = sum(await call_all(self._cache_handle, "clear", timeout_s=_CLEAR_TIMEOUT_S))
+        await call_all(await _own_handle(), "clear_near_cache", timeout_s=_CLEAR_TIMEOUT_S)
         return num_entries
 
     async def deployments(self) -> dict[str, Any]:
@@ -116,8 +118,7 @@ class RayFleet:
 
     async def batching(self) -> dict[str, Any]:
         """See `Fleet`."""
-        stats: dict[str, Any] = await call(self._translator_handle.stats.remote())
-        return stats
+        return summed(await call_all(self._translator_handle, "stats"))
 
     async def profile(self, seconds: float) -> AsyncIterator[bytes]:
         """See `Fleet`."""

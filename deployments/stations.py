@@ -46,14 +46,19 @@ async def call(response: Awaitable[Any]) -> Any:
         raise UnavailableError("a part of the service cannot be reached", retry_after_s=1.0) from error
 
 
-async def call_all(handle: DeploymentHandle[Any], method: str) -> list[Any]:
+async def call_all(handle: DeploymentHandle[Any], method: str, *, timeout_s: float = 5.0) -> list[Any]:
     """Call a method on every replica of a deployment; return what each of them said.
 
     Raises:
-        UnavailableError: There is no replica.
+        UnavailableError: There is no replica, or one does not answer.
         TranslationError: As `call`, for any of the replicas.
     """
-    answers: list[Any] = await call(handle.broadcast(method).results_async())
+    try:
+        answers: list[Any] = await call(handle.broadcast(method).results_async(timeout_s=timeout_s))
+    except TimeoutError:
+        raise UnavailableError(
+            f"a part of the service did not answer within {timeout_s:g} s", retry_after_s=1.0
+        ) from None
     if not answers:
         raise UnavailableError("a part of the service is restarting", retry_after_s=1.0)
     return answers

@@ -18,6 +18,7 @@ from deployments.adapters import AdapterMetrics
 from deployments.autoscaling import BACKLOG_TOKENS, TOKENS_PER_S
 from deployments.engine_metrics import EngineMetrics
 from deployments.telemetry import Telemetry
+from deployments.translator_stats import TranslatorStats
 from deployments.watch import Watch
 from pipelines.adapters.configured import copies_folder, open_registry
 from pipelines.adapters.keeper import AdapterKeeper
@@ -113,20 +114,21 @@ class TranslatorDeployment:
         """Return what is loaded."""
         return self._engine.info
 
-    async def stats(self) -> dict[str, Any]:
-        """Return the warm-up's report, and encoder batches and rows since the start."""
-        return {
-            "warmup": self._warmup_report(),
-            "num_batches": self._num_batches,
-            "num_rows": self._num_rows,
-            "mean_batch_rows": self._num_rows / max(1, self._num_batches),
-            "num_waiting": self._station.num_waiting,
-            "num_decoding": self._engine.stats().num_rows,
-            "backlog_tokens": round(self._station.backlog.tokens),
-            "tokens_per_s": self._station.backlog.tokens_per_s,
-            "num_refused": self._station.backlog.num_refused,
-            "padded_token_budget": self._budget,
-        }
+    async def stats(self) -> TranslatorStats:
+        """Return what this replica does and did."""
+        backlog = self._station.backlog
+        return TranslatorStats(
+            replica=serve.get_replica_context().replica_id.unique_id,
+            num_batches=self._num_batches,
+            num_rows=self._num_rows,
+            num_waiting=self._station.num_waiting,
+            num_decoding=self._engine.stats().num_rows,
+            num_refused=backlog.num_refused,
+            backlog_tokens=backlog.tokens,
+            tokens_per_s=backlog.tokens_per_s or 0.0,
+            padded_token_budget=self._budget,
+            warmup=self._warmup_report(),
+        )
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Serve's hook: what `TokenBacklogPolicy` decides by."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from fastapi import APIRouter, Response
 
@@ -12,6 +14,7 @@ from deployments.routes.responses import ERRORS
 from deployments.service import TranslationService
 from pipelines.errors import EngineError, UnavailableError
 
+T = TypeVar("T")
 # Ray Serve's: a deployment that grows or shrinks by itself lacks nothing.
 _WHOLE = {"HEALTHY", "UPSCALING", "DOWNSCALING"}
 
@@ -53,26 +56,33 @@ def operation_routes(service: TranslationService) -> APIRouter:
 
 
 async def _health(service: TranslationService) -> schemas.HealthResponse:
-    probe = await service.probe()
-    model = None
-    cache: dict[str, Any] = {"enabled": service.fleet.cache_enabled}
-    deployments: dict[str, Any] = {}
-    batching: dict[str, Any] = {}
-    whole = True
-    try:
-        model = model_entry(await service.model_info())
-        deployments = await service.fleet.deployments()
-        batching = await service.fleet.batching()
-        cache |= await service.fleet.cache_stats()
-    except (UnavailableError, EngineError):
-        whole = False
-    whole = whole and cache.get("available", True) and all(d["status"] in _WHOLE for d in deployments.values())
+    fleet = service.fleet
+    probe, model, deployments, batching, cache = await asyncio.gather(
+        service.probe(),
+        _if_known(service.model_info()),
+        _if_known(fleet.deployments()),
+        _if_known(fleet.batching()),
+        _if_known(fleet.cache_stats()),
+    )
+    whole = (
+        all(part is not None for part in (model, deployments, batching, cache))
+        and (cache or {}).get("available", True)
+        and all(each["status"] in _WHOLE for each in (deployments or {}).values())
+    )
     return schemas.HealthResponse(
         status="unhealthy" if not probe["ok"] else "healthy" if whole else "degraded",
         uptime_s=service.uptime_s,
         translation=probe,
-        deployments=deployments,
-        batching=batching,
-        model=model,
-        cache=cache,
+        deployments=deployments or {},
+        batching=batching or {},
+        model=None if model is None else model_entry(model),
+        cache={"enabled": fleet.cache_enabled, **(cache or {})},
     )
+
+
+async def _if_known(part: Awaitable[T]) -> T | None:
+    """Leave out what cannot be asked: the rest is known all the same."""
+    try:
+        return await part
+    except (UnavailableError, EngineError):
+        return None

@@ -34,7 +34,7 @@ class HealthResponse(WireModel):
     uptime_s: float
     translation: dict[str, Any] = Field(description="The latest probe: whether it came back, and how long it took.")
     deployments: dict[str, Any] = Field(description="Status and number of replicas of each deployment.")
-    batching: dict[str, Any] = Field(description="Warm-up, encoder batches and rows of one translator replica.")
+    batching: dict[str, Any] = Field(description="Encoder batches and rows of all translator replicas, and of each.")
     model: ModelEntry | None
     cache: dict[str, Any]
 

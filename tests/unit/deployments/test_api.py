@@ -7,6 +7,7 @@ import inspect
 import json
 import pickle
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -213,6 +214,21 @@ async def test_a_deployment_that_scales_is_whole(deployment: str, status: str) -
     fleet.deployment_status = deployment
     async with _client(fleet=fleet) as client:
         assert (await client.get("/health")).json()["status"] == status
+
+
+async def test_a_part_that_does_not_answer_hides_no_other() -> None:
+    """One replica that hangs makes the service degraded; what the others say is shown."""
+
+    class OneHangs(FakeFleet):
+        async def batching(self) -> dict[str, Any]:
+            raise errors.UnavailableError("a part of the service did not answer within 5 s")
+
+    async with _client(fleet=OneHangs()) as client:
+        health = (await client.get("/health")).json()
+    assert health["status"] == "degraded"
+    assert health["batching"] == {}
+    assert health["cache"]["entries"] == 3
+    assert health["deployments"]["Translator"]["status"] == "HEALTHY"
 
 
 async def test_catalogs_and_cache(client: httpx.AsyncClient) -> None:
