@@ -20,6 +20,8 @@ _MEASURED_S = 0.5  # less of full load says little
 # The time constant by which what was measured is forgotten. Half a second is lumpy, and callers that are refused come
 # again and again: were it forgotten faster, they would be let in at every peak, and be late.
 _MEMORY_S = 10.0
+# Without full load, the length of a measurement: long against a row, whose work counts only if all of it is inside.
+_UNCROWDED_S = 30.0
 _MAX_RETRY_AFTER_S = 60.0
 # Speed varies, and what will be written is a guess: what is let in should be done even if that takes a quarter longer.
 _MARGIN = 1.25
@@ -35,14 +37,15 @@ def weighed_tokens(row: EncodedSegment) -> float:
 class Promise:
     """The work of one call, until it is done or given up."""
 
-    def __init__(self, backlog: Backlog, tokens: float, priority: int) -> None:
+    def __init__(self, backlog: Backlog, tokens: float, priority: int, begun_s: float) -> None:
         self._backlog = backlog
         self._priority = priority
         self._left = tokens
+        self._begun_s = begun_s
 
     def fulfil(self, tokens: float, *, is_crowded: bool) -> None:
         """A row is done. `is_crowded`: whether others wait, so that the engine is as busy as it can be."""
-        self._backlog.did(tokens, is_crowded)
+        self._backlog.did(tokens, is_crowded, begun_s=self._begun_s)
         self._give_up(tokens)
 
     def end(self) -> None:
@@ -68,9 +71,11 @@ class Backlog:
         self._next_return_s: dict[int, float] = {}  # of refused callers, by priority
         self._tokens_per_s = tokens_per_s
         self._was_crowded = False
-        self._last_done_s = clock_s()
+        self._last_done_s = self._busy_since_s = clock_s()
         self._crowded_s = 0.0
         self._crowded_tokens = 0.0
+        self._busy_s = 0.0
+        self._busy_tokens = 0.0
         self.num_refused = 0
         """Calls that were refused since the start."""
 
@@ -93,31 +98,42 @@ class Backlog:
         """
         tokens = sum(map(weighed_tokens, rows))
         self._check(tokens, priority, deadline_s)
+        now_s = self._clock_s()
+        if self.tokens == 0:
+            # Whoever waited has left; the pause before is no measure of speed.
+            self._last_done_s, self._was_crowded = now_s, False
         self._tokens[priority] += tokens
-        promise = Promise(self, tokens, priority)
+        promise = Promise(self, tokens, priority, begun_s=now_s)
         try:
             yield promise
         finally:
             promise.end()
 
-    def did(self, tokens: float, is_crowded: bool) -> None:
-        """Measure: so much was done since the last time."""
+    def did(self, tokens: float, is_crowded: bool, *, begun_s: float = -math.inf) -> None:
+        """Measure: so much was done since the last time, of a call that was taken on at `begun_s`."""
         now_s = self._clock_s()
+        passed_s = now_s - self._last_done_s
         if self._was_crowded:
-            self._crowded_s += now_s - self._last_done_s
+            self._crowded_s += passed_s
             self._crowded_tokens += tokens
+        self._busy_s += passed_s
+        self._busy_tokens += tokens if begun_s >= self._busy_since_s else 0.0
         self._last_done_s, self._was_crowded = now_s, is_crowded
         if self._crowded_s >= _MEASURED_S:
             measured = self._crowded_tokens / self._crowded_s
             known = measured if self._tokens_per_s is None else self._tokens_per_s
             self._tokens_per_s = measured + (known - measured) * math.exp(-self._crowded_s / _MEMORY_S)
-            self._crowded_s = self._crowded_tokens = 0.0
+        elif self._busy_s >= _UNCROWDED_S and self._tokens_per_s is not None:
+            # So much at least: who was slow for a minute, and refuses since, is never crowded and learns no better.
+            self._tokens_per_s = max(self._tokens_per_s, self._busy_tokens / self._busy_s)
+        else:
+            return
+        self._crowded_s = self._crowded_tokens = self._busy_s = self._busy_tokens = 0.0
+        self._busy_since_s = now_s
 
     def forget(self, tokens: float, priority: int) -> None:
         """So much is not promised any more."""
         self._tokens[priority] = max(0.0, self._tokens[priority] - tokens)
-        if self.tokens == 0:
-            self._was_crowded = False  # whoever waited has left; the pause that follows is no measure of speed
 
     def _check(self, tokens: float, priority: int, deadline_s: float | None) -> None:
         if self._tokens_per_s is None or deadline_s is None:

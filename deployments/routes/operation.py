@@ -57,8 +57,8 @@ def operation_routes(service: TranslationService) -> APIRouter:
 
 async def _health(service: TranslationService) -> schemas.HealthResponse:
     fleet = service.fleet
-    probe, model, deployments, batching, cache = await asyncio.gather(
-        service.probe(),
+    probe = await service.probe()  # first: where no translator runs, it makes one start
+    model, deployments, batching, cache = await asyncio.gather(
         _if_known(service.model_info()),
         _if_known(fleet.deployments()),
         _if_known(fleet.batching()),

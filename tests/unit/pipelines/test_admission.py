@@ -176,6 +176,40 @@ def test_only_time_under_full_load_is_measured() -> None:
     assert backlog.tokens_per_s == pytest.approx(200, rel=0.01)
 
 
+def _work(backlog: Backlog, clock: Clock, tokens_per_s: int, pause_s: float = 0.0) -> None:
+    """Half a minute of work, one call after the other, so that none ever waits."""
+    for _ in range(30):
+        row = _row(tokens_per_s // 2)
+        with backlog.promise([row], priority=0, deadline_s=None) as promise:
+            clock.now_s += 1
+            promise.fulfil(weighed_tokens(row), is_crowded=False)
+        clock.now_s += pause_s
+
+
+def test_a_speed_from_a_slow_minute_is_not_believed_for_ever() -> None:
+    """What refuses too much is never crowded; what it does all the same shows that it can do more."""
+    clock = Clock()
+    backlog = _measured(clock, tokens_per_s=10)
+    _work(backlog, clock, tokens_per_s=100)
+    assert backlog.tokens_per_s == pytest.approx(100, rel=0.1)
+
+
+def test_work_without_a_crowd_says_only_what_can_be_done_at_least() -> None:
+    """Not that the engine is slow; pauses do not count, nor does what was begun before the measurement."""
+    clock = Clock()
+    backlog = _measured(clock, tokens_per_s=100)
+    _work(backlog, clock, tokens_per_s=20)
+    assert backlog.tokens_per_s == 100
+    _work(backlog, clock, tokens_per_s=200, pause_s=600)
+    assert backlog.tokens_per_s == pytest.approx(200, rel=0.1)
+    long_text = _row(50_000)
+    with backlog.promise([long_text], priority=0, deadline_s=None) as promise:
+        _work(backlog, clock, tokens_per_s=20)
+        promise.fulfil(weighed_tokens(long_text), is_crowded=False)
+    _work(backlog, clock, tokens_per_s=20)
+    assert backlog.tokens_per_s == pytest.approx(200, rel=0.1)
+
+
 def test_a_peak_hardly_changes_what_is_promised() -> None:
     """Half a second at three times the speed: those that ask again and again are still refused."""
     clock = Clock()
@@ -193,7 +227,8 @@ def test_a_pause_after_all_have_left_is_no_full_load() -> None:
     with backlog.promise([_row(10), _row(30)], priority=0, deadline_s=None) as promise:
         promise.fulfil(weighed_tokens(_row(10)), is_crowded=True)
     clock.now_s += 600
-    backlog.did(20, is_crowded=True)
+    with backlog.promise([_row(10)], priority=0, deadline_s=None) as promise:
+        promise.fulfil(weighed_tokens(_row(10)), is_crowded=True)
     assert backlog.tokens_per_s == 100
 
 
