@@ -136,9 +136,13 @@ def join_outcomes(pieces: Sequence[Piece], outcomes: Sequence[Outcome], order: O
 
 
 def mean_score(translations: Sequence[Translation]) -> float | None:
-    """Mean log-probability of a token over several translations, or None where one of them has none."""
-    scores = [each.score for each in translations if each.score is not None]
-    if not scores or len(scores) < len(translations):
+    """Mean log-probability of a token over several translations, or None where one of them has none.
+
+    Those that no model was asked for, which are made of terms alone, do not count.
+    """
+    asked = [each for each in translations if each.score is not None or each.num_source_tokens > 0]
+    scores = [each.score for each in asked if each.score is not None]
+    if not scores or len(scores) < len(asked):
         return None
-    weights = [max(1, each.num_target_tokens) for each in translations]
+    weights = [max(1, each.num_target_tokens) for each in asked]
     return sum(score * weight for score, weight in zip(scores, weights, strict=True)) / sum(weights)

@@ -6,6 +6,7 @@ back, for every string. What the caller names whole (a placeholder, an address) 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -70,9 +71,9 @@ class Piece:
 def split_text(text: str, language: str, *, max_segment_chars: int, whole: Sequence[Span] = ()) -> list[Piece]:
     """Cut a text into pieces; their texts joined are the text, for every string.
 
-    A translatable piece has a letter, has no white space, control or loose format character at its ends, and is
-    not longer than the limit (unless one grapheme is). Over-long sentences are cut at clause ends, else at spaces,
-    else between graphemes, outside numbers where possible.
+    A translatable piece has a letter or a span that changes, has no white space, control or loose format character at
+    its ends, and is not longer than the limit (unless one grapheme is). Over-long sentences are cut at clause ends,
+    else at spaces, else between graphemes, outside numbers where possible.
 
     Args:
         text: Any string.
@@ -85,7 +86,7 @@ def split_text(text: str, language: str, *, max_segment_chars: int, whole: Seque
         UnknownLanguageError: The table has no such language.
     """
     if whole:
-        return _restored(text, split_text(_stand_in(text, whole), language, max_segment_chars=max_segment_chars))
+        return _restored(text, split_text(_stand_in(text, whole), language, max_segment_chars=max_segment_chars), whole)
     tag = _splitter_language(language)
     pieces: list[Piece] = []
     start = 0
@@ -109,11 +110,14 @@ def _stand_in(text: str, whole: Sequence[Span]) -> str:
     return "".join([*parts, text[position:]])
 
 
-def _restored(text: str, pieces: Sequence[Piece]) -> list[Piece]:
+def _restored(text: str, pieces: Sequence[Piece], whole: Sequence[Span]) -> list[Piece]:
+    changed = [span.start for span in whole if span.output != text[span.start : span.end]]
     restored, position = [], 0
     for piece in pieces:
         end = position + len(piece.text)
-        restored.append(Piece(text[position:end], piece.translatable))
+        # A title that is nothing but a term of a glossary has no letter left, and yet changes.
+        changes = bisect_left(changed, position) < bisect_left(changed, end)
+        restored.append(Piece(text[position:end], piece.translatable or changes))
         position = end
     return restored
 

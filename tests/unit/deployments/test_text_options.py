@@ -37,6 +37,12 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         ({"text": "use Ray Serve", "do_not_translate": ["Ray Serve"]}, "USE Ray Serve"),
         ({"text": "order ab-12", "protect_patterns": [r"[a-z]{2}-\d+"]}, "ORDER ab-12"),
         ({"text": "my heart", "glossary": {"heart": "corazón"}}, "MY corazón"),
+        ({"text": "Heart", "glossary": {"heart": "corazón"}}, "corazón"),
+        ({"text": "Heart!\n\nMy heart. Heart", "glossary": {"heart": "corazón"}}, "corazón!\n\nMY corazón. corazón"),
+        (
+            {"text": "<h1>Heart</h1><td><b>Heart</b></td>", "format": "html", "glossary": {"heart": "corazón"}},
+            "<h1>corazón</h1><td><b>corazón</b></td>",
+        ),
         ({"text": "my Heart", "glossary": {"heart": "x"}, "glossary_options": {"match_case": True}}, "MY HEART"),
     ],
 )

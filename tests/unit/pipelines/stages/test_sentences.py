@@ -63,6 +63,16 @@ async def test_a_glossary_is_guaranteed() -> None:
         assert _codes(result) == []
 
 
+async def test_a_sentence_of_terms_alone_asks_no_model() -> None:
+    """It is the terms' translations, tags and punctuation in place; the score is that of the other sentences."""
+    glossary = Glossary({"heart": "corazón"})
+    result = await _translate(BeamStation({"I am fine": "Estoy bien"}, {}), "Heart! I am fine", glossaries=(glossary,))
+    alone = await _translate(BeamStation({"I am fine": "Estoy bien"}, {}), "I am fine")
+    assert result.text == "corazón! Estoy bien"
+    assert result.score == alone.score is not None
+    assert _codes(result) == []
+
+
 async def test_what_the_vocabulary_cannot_spell_is_carried() -> None:
     """Unknown characters stand in the output as they are; `<unk>` never reaches a user."""
     result = await _translate(SmallVocabularyStation("鸡《》"), "my 鸡 and 《book》 here")
