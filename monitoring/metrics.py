@@ -116,9 +116,9 @@ BATCH_PADDING_RATIO = Histogram(
     (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
 )
 ENCODER_TOKENS = Counter("nllb_encoder_tokens_total", "Tokens of encoder batches: source, padding.", ("kind",))
-DECODE_STEPS = Counter("nllb_decode_steps_total", "Steps of the decoder.")
+DECODE_STEPS = Counter("nllb_decode_steps_total", "Steps of the decoder, each of one lane.")
 DECODE_ROW_STEPS = Counter("nllb_decode_row_steps_total", "Sum of rows over all steps of the decoder.")
-DECODE_SLOTS = Gauge("nllb_decode_slots", "Rows that the running batch has room for.")
+DECODE_SLOTS = Gauge("nllb_decode_slots", "Rows that can be decoded at a time.")
 DECODE_SLOTS_USED = Gauge("nllb_decode_slots_used", "Rows in the engine, those that wait in it included.")
 MODEL_LOAD_SECONDS = Gauge("nllb_model_load_seconds", "How long this replica took to load its model.")
 WARMUP_SECONDS = Gauge("nllb_warmup_seconds", "How long this replica took to warm up.")

@@ -29,7 +29,7 @@ ENGINE = Row(
         ),
         Panel(
             "Decoder rows",
-            "How full is the running batch?",
+            "How full is the decoder?",
             "short",
             (
                 Query("sum(ray_nllb_decode_slots)", "there are"),

@@ -66,7 +66,7 @@ def load_engine(
     from pipelines.engine.inflight import InflightEngine
 
     # In a thread that ends: while another thread keeps a pool of OpenMP's workers, libgomp counts more workers than
-    # cores, and those of the engine's thread sleep between operations instead of spinning (gomp_throttled_spin_count).
+    # cores, and those of the first lane sleep between operations instead of spinning (gomp_throttled_spin_count).
     with ThreadPoolExecutor(1, thread_name_prefix="load-engine") as loading:
         return loading.submit(
             InflightEngine.from_checkpoint,

@@ -55,7 +55,7 @@ class RowDesk:
     Args:
         tokenizer: Of the checkpoint.
         adapters: That rows may name.
-        max_rows: Of the running batch.
+        max_rows: Of the engine.
         bound: Of the outputs' lengths.
     """
 

@@ -94,4 +94,4 @@ async def test_a_replica_is_profiled_at_its_work(service: Service) -> None:
         events = json.loads(gzip.decompress(archive.read("trace.json.gz")))["traceEvents"]
         flames = archive.read("flame_graph.svg").decode()
     assert any(event.get("cat") == "cpu_op" for event in events)
-    assert "inflight-engine" in flames
+    assert "decoding-lane" in flames

@@ -15,7 +15,6 @@ from pipelines.engine.checkpoint import locate_checkpoint
 from pipelines.engine.inflight import InflightEngine
 from pipelines.engine.length import LengthBound
 from pipelines.engine.lora import Adapter
-from pipelines.engine.scheduler import Scheduler
 from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.protocols import EncodedSegment
 from pipelines.types import ModelInfo, Outcome, Segment
@@ -50,7 +49,6 @@ def engine_parts(folder: Path) -> dict[str, Any]:
         "tokenizer": SegmentTokenizer.from_checkpoint(folder),
         "info": info,
         "read_adapter": lambda folder: Adapter(4, {}),
-        "scheduler": Scheduler(8),
         "max_rows": 8,
         "bound": LengthBound(3.0, 32, 60),
     }

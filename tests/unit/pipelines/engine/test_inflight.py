@@ -75,7 +75,7 @@ def test_a_cancelled_row_makes_room_and_harms_nobody(engine: InflightEngine) -> 
 def test_the_room_of_a_cancelled_row_is_counted_at_once(checkpoint_path: Path) -> None:
     """Whoever waits for room may be told by the futures of rows that are all cancelled, in the middle of a step."""
     batch: Any = GatedBatch()
-    engine = InflightEngine(batch, **engine_parts(checkpoint_path))
+    engine = InflightEngine([batch], **engine_parts(checkpoint_path))
     futures = engine.submit([encode(engine)] * engine.room())
     batch.steps.get(timeout=WAIT_S)
     rooms = [engine.room()]
@@ -90,7 +90,7 @@ def test_the_room_of_a_cancelled_row_is_counted_at_once(checkpoint_path: Path) -
 def test_a_cancelled_row_is_gone_at_the_next_step(checkpoint_path: Path) -> None:
     """Cancelling while a step runs, that step is the row's last one."""
     batch: Any = GatedBatch()
-    engine = InflightEngine(batch, **engine_parts(checkpoint_path))
+    engine = InflightEngine([batch], **engine_parts(checkpoint_path))
     futures = engine.submit([encode(engine)] * 3)
     assert batch.steps.get(timeout=WAIT_S) == [1, 2, 3]
     assert futures[1].cancel()
@@ -105,7 +105,7 @@ def test_a_cancelled_row_is_gone_at_the_next_step(checkpoint_path: Path) -> None
 def test_a_row_that_leaves_is_followed_in_the_next_step(checkpoint_path: Path) -> None:
     """Eight rows decode and two more are let in, so that a place is not empty until one comes from outside."""
     batch: Any = GatedBatch()
-    engine = InflightEngine(batch, **engine_parts(checkpoint_path))
+    engine = InflightEngine([batch], **engine_parts(checkpoint_path))
     futures = engine.submit([encode(engine)] * engine.room())
     assert batch.steps.get(timeout=WAIT_S) == [1, 2, 3, 4, 5, 6, 7, 8]
     futures[0].cancel()
@@ -180,7 +180,7 @@ def test_close_answers_whoever_waits(checkpoint_path: Path) -> None:
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     assert failures
     assert all(isinstance(failure.error, UnavailableError) for failure in failures)
-    assert not any(thread.name == "inflight-engine" for thread in threading.enumerate())
+    assert not any(thread.name == "decoding-lane" for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("fails_to_join", [True, False])
@@ -189,7 +189,7 @@ def test_a_poisonous_row_fails_alone(checkpoint_path: Path, fails_to_join: bool)
     parts = engine_parts(checkpoint_path)
     (spanish,) = parts["tokenizer"].encode([Segment("0", "spa_Latn", "eng_Latn")])
     batch: Any = FailingBatch(poison=spanish.token_ids[0], fails_to_join=fails_to_join)
-    broken = InflightEngine(batch, **parts)
+    broken = InflightEngine([batch], **parts)
     rows = [encode(broken, text) for text in ("dog", "fox", "jumps", "0", "it", "over", "the")]
     outcomes = translate(broken, *rows, spanish)
     broken.close()
@@ -200,7 +200,7 @@ def test_a_poisonous_row_fails_alone(checkpoint_path: Path, fails_to_join: bool)
 def test_out_of_memory_halves_the_batch(checkpoint_path: Path) -> None:
     """Rows that do not fit together are decoded in smaller batches, and all are answered."""
     batch: Any = FailingBatch(max_rows=2)
-    tight = InflightEngine(batch, **engine_parts(checkpoint_path))
+    tight = InflightEngine([batch], **engine_parts(checkpoint_path))
     outcomes = translate(tight, *[encode(tight)] * 8)
     tight.close()
     assert all(isinstance(outcome, Failure) for outcome in outcomes)

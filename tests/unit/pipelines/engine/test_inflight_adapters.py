@@ -94,7 +94,7 @@ class HeldBatch(FailingBatch):
 def test_an_adapter_stays_until_its_last_row_is_answered(checkpoint_path: Path) -> None:
     """A beam counts its rows, a cancelled row counts until it is dropped; whoever has the answer may unload."""
     batch: Any = HeldBatch()
-    engine = InflightEngine(batch, **engine_parts(checkpoint_path))
+    engine = InflightEngine([batch], **engine_parts(checkpoint_path))
     engine.load_adapter("medical@3", checkpoint_path)
     wide = encode(engine, adapter="medical@3", decoding=DecodingOptions(num_beams=3))
     one = encode(engine, adapter="medical@3")
@@ -122,7 +122,7 @@ def test_reading_an_adapter_does_not_hold_up_the_engine(checkpoint_path: Path) -
         raise InvalidAdapterError("damaged")
 
     batch: Any = FailingBatch()
-    engine = InflightEngine(batch, **{**engine_parts(checkpoint_path), "read_adapter": read_slowly})
+    engine = InflightEngine([batch], **{**engine_parts(checkpoint_path), "read_adapter": read_slowly})
     failures: list[str] = []
 
     def load_adapter() -> None:
@@ -146,7 +146,7 @@ def test_a_failing_row_gives_its_adapter_back(checkpoint_path: Path) -> None:
     """Whether it failed to be encoded, failed in a step, or was cut off by the end of the engine."""
     for batch in (FailingBatch(poison=2, fails_to_join=True), FailingBatch(poison=2), FailingBatch()):
         parts: dict[str, Any] = engine_parts(checkpoint_path)
-        engine = InflightEngine(batch, **parts)  # type: ignore[arg-type]
+        engine = InflightEngine([batch], **parts)  # type: ignore[arg-type]
         engine.load_adapter("medical@3", checkpoint_path)
         futures = engine.submit([encode(engine, adapter="medical@3")] * 3)
         engine.close()
