@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,36 @@ class _Queue:
 Serve = Callable[[list[Arrival]], list[float]]
 
 
-def _ours(*, static: bool) -> Serve:
-    """The engine's own scheduler and batch, stepped here; static waits until the batch is empty."""
+def _inflight() -> Serve:
+    """The engine as a translator runs it."""
+    from benchmarks.synthetic import synthetic_engine, synthetic_row
+
+    engine = synthetic_engine("int8", NUM_THREADS)
+
+    def serve(arrivals: list[Arrival]) -> list[float]:
+        started_s = time.perf_counter()
+        done_s = [0.0] * len(arrivals)
+
+        num_done = threading.Semaphore(0)
+
+        def note(index: int, _: object) -> None:
+            done_s[index] = time.perf_counter() - started_s
+            num_done.release()
+
+        for index, arrival in enumerate(arrivals):
+            if (early_s := started_s + arrival.at_s - time.perf_counter()) > 0:
+                time.sleep(early_s)
+            (future,) = engine.submit([synthetic_row(arrival.source, arrival.num_tokens)])
+            future.add_done_callback(partial(note, index))
+        for _ in arrivals:
+            num_done.acquire()
+        return done_s
+
+    return serve
+
+
+def _static() -> Serve:
+    """The engine's own scheduler and batch, stepped here with all threads to the end of each batch."""
     import torch
 
     from benchmarks.synthetic import LANGUAGE_ID, synthetic_batch
@@ -124,7 +153,7 @@ def _ours(*, static: bool) -> Serve:
                 size = len(arrival.source)
                 scheduler.add(Ticket(index, 1, size, size + arrival.num_tokens + 1))
             queue.waiting.clear()
-            if not static or not batch.keys:
+            if not batch.keys:
                 joining = [
                     Request(
                         ticket.key,
@@ -189,8 +218,8 @@ def _ctranslate2() -> Serve:
 
 
 SYSTEMS: dict[str, Callable[[], Serve]] = {
-    "inflight": lambda: _ours(static=False),
-    "static": lambda: _ours(static=True),
+    "inflight": _inflight,
+    "static": _static,
     "ctranslate2": _ctranslate2,
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +19,11 @@ from pipelines.engine.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from pipelines.engine.batch import RunningBatch
     from pipelines.engine.shape import ModelShape
+    from pipelines.protocols import EncodedSegment, Engine
 
 VOCAB_SIZE = 256206
 LANGUAGE_ID = 256047
+TARGET = "hin_Deva"
 SHAPE = os.environ.get("BENCHMARK_SHAPE", "600M")
 """`600M` is what is measured; `tiny` tells within a minute whether a benchmark runs at all."""
 _SHAPES = {
@@ -85,7 +88,7 @@ def converted_checkpoint() -> Path:
     return converted
 
 
-def synthetic_batch(dtype: str, vocabulary: Vocabulary | None = None) -> tuple[RunningBatch, ModelShape]:
+def synthetic_batch(dtype: str) -> tuple[RunningBatch, ModelShape]:
     """Return an empty running batch of the engine on that checkpoint, on a CPU, and the model's shape."""
     import torch
     from transformers import M2M100Config
@@ -101,7 +104,31 @@ def synthetic_batch(dtype: str, vocabulary: Vocabulary | None = None) -> tuple[R
     shape = ModelShape.from_config(M2M100Config.from_pretrained(checkpoint.path))
     backend = choose_backend(dtype, torch.device("cpu"))
     weights = assemble(load_prepared(checkpoint, shape, backend), shape, backend)
-    return RunningBatch(weights, shape, backend.cache_dtype, vocabulary), shape
+    return RunningBatch(weights, shape, backend.cache_dtype), shape
+
+
+def synthetic_engine(dtype: str, num_threads: int, vocabulary: Vocabulary | None = None) -> Engine:
+    """Return the in-flight engine on that checkpoint, on a CPU, as a translator loads it."""
+    from pipelines.engine.checkpoint import locate_checkpoint
+    from pipelines.engine.loading import load_engine
+
+    return load_engine(
+        locate_checkpoint(str(synthetic_checkpoint())),
+        engine="inflight",
+        device="cpu",
+        dtype=dtype,
+        num_threads=num_threads,
+        vocabulary=vocabulary or "full",
+    )
+
+
+def synthetic_row(source: Sequence[int], num_tokens: int, num_beams: int = 1) -> EncodedSegment:
+    """Return a row of so many output tokens for that engine."""
+    from pipelines.protocols import EncodedSegment
+    from pipelines.types import DecodingOptions, Segment
+
+    options = DecodingOptions(num_beams=num_beams, min_new_tokens=num_tokens, max_new_tokens=num_tokens)
+    return EncodedSegment(Segment("?", "eng_Latn", TARGET, decoding=options), tuple(source))
 
 
 def script_vocabulary() -> Vocabulary:
@@ -110,10 +137,11 @@ def script_vocabulary() -> Vocabulary:
     NLLB-200's tokenizer is not at hand here; the number of tokens is what its script's list has (see
     `DEVANAGARI_TOKENS`), and their ids are as scattered. Sources copy their own tokens, as in service.
     """
+    from pipelines.engine.tokenize import SegmentTokenizer
+
+    target = SegmentTokenizer.from_checkpoint(synthetic_checkpoint()).language_ids[TARGET]
     listed = random.Random(0).sample(range(4, 250_000), DEVANAGARI_TOKENS - 1)
-    return Vocabulary(
-        {"Deva": [EOS_ID, *listed]}, {LANGUAGE_ID + 1: "Deva"}, [0, 1, 2, 3, *range(LANGUAGE_ID - 1, VOCAB_SIZE)]
-    )
+    return Vocabulary({"Deva": [EOS_ID, *listed]}, {target: "Deva"}, [0, 1, 2, 3, *range(LANGUAGE_ID - 1, VOCAB_SIZE)])
 
 
 def synthetic_adapters(count: int, rank: int = 16) -> list[Path]:

@@ -7,6 +7,7 @@ time that the batch took. Run by `benchmarks.decode`; by hand: `python -m benchm
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -73,24 +74,17 @@ class Worker:
 
 
 def _ours(dtype: str, vocabulary: str = "full") -> Run:
-    import torch
+    from benchmarks.synthetic import script_vocabulary, synthetic_engine, synthetic_row
+    from pipelines.types import Translation
 
-    from benchmarks.synthetic import LANGUAGE_ID, script_vocabulary, synthetic_batch
-    from pipelines.engine.batch import Request
-    from pipelines.types import DecodingOptions
-
-    torch.set_num_threads(NUM_THREADS)
-    batch, _ = synthetic_batch(dtype, script_vocabulary() if vocabulary == "script" else None)
+    engine = synthetic_engine(dtype, NUM_THREADS, script_vocabulary() if vocabulary == "script" else None)
 
     def run(sources: list[list[int]], num_beams: int, num_tokens: int) -> int:
-        options = DecodingOptions(num_beams=num_beams, min_new_tokens=num_tokens)
-        batch.join(
-            [Request(key, tuple(source), LANGUAGE_ID + 1, num_tokens, options) for key, source in enumerate(sources)]
-        )
-        count = 0
-        while batch.keys:
-            count += sum(len(finished.outputs[0].tokens) for finished in batch.step())
-        return count
+        outcomes = [
+            future.result()
+            for future in engine.submit([synthetic_row(source, num_tokens, num_beams) for source in sources])
+        ]
+        return sum(outcome.num_target_tokens for outcome in outcomes if isinstance(outcome, Translation))
 
     return run
 
@@ -131,8 +125,13 @@ def _ctranslate2(compute_type: str) -> Run:
     from benchmarks.synthetic import LANGUAGE_ID, VOCAB_SIZE, converted_checkpoint
 
     converted = converted_checkpoint()
+    num_workers = NUM_THREADS if _WORKERS in os.environ else 1
     translator = ctranslate2.Translator(
-        str(converted), device="cpu", compute_type=compute_type, inter_threads=1, intra_threads=NUM_THREADS
+        str(converted),
+        device="cpu",
+        compute_type=compute_type,
+        inter_threads=num_workers,
+        intra_threads=NUM_THREADS // num_workers,
     )
     tokens = json.loads((Path(converted) / "shared_vocabulary.json").read_text(encoding="utf-8"))
     assert len(tokens) == VOCAB_SIZE
@@ -144,6 +143,7 @@ def _ctranslate2(compute_type: str) -> Run:
             beam_size=num_beams,
             min_decoding_length=num_tokens,
             max_decoding_length=num_tokens,
+            max_batch_size=math.ceil(len(sources) / num_workers),
         )
         return sum(len(result.hypotheses[0]) - 1 for result in results)
 
@@ -163,14 +163,17 @@ SYSTEMS: dict[str, Callable[[], Run]] = {
 }
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """What `make serve` and the image start our replicas with; one of CTranslate2's switches, since it may gain as well."""
+_WORKERS = "BENCHMARK_WORKERS"  # splits each batch among workers of one thread, as our engine does among its lanes
 CTRANSLATE2_SWITCHES: dict[str, dict[str, str]] = {
     "": {},
     "-mkl": {"CT2_USE_MKL": "1"},
     "-no-mkl": {"CT2_USE_MKL": "0"},
     "-avx2": {"CT2_FORCE_CPU_ISA": "AVX2"},
     "-huge-pages": HUGE_PAGES,
+    "-workers": {_WORKERS: "1"},
+    "-no-mkl-workers": {_WORKERS: "1", "CT2_USE_MKL": "0"},
 }
-"""What chooses its kernels, https://opennmt.net/CTranslate2/environment_variables.html; empty is its own choice."""
+"""What chooses its kernels, https://opennmt.net/CTranslate2/environment_variables.html, and its workers."""
 
 
 def main() -> None:

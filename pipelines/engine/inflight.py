@@ -30,7 +30,7 @@ from pipelines.engine.scheduler import Scheduler
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.state import load_prepared
 from pipelines.engine.tokenize import SegmentTokenizer
-from pipelines.engine.vocabulary import VocabularyKind, load_vocabulary
+from pipelines.engine.vocabulary import Vocabulary, VocabularyKind, load_vocabulary
 from pipelines.engine.weights import assemble
 from pipelines.errors import TranslationError, UnavailableError
 from pipelines.protocols import EncodedSegment, EngineStats
@@ -80,14 +80,12 @@ class InflightEngine:
         self._max_rows = max_rows
         self._desk = RowDesk(tokenizer, self._adapters, max_rows, bound)
         self._all_threads = torch.get_num_threads()
-        num_lanes = len(batches)
-        threads: list[Callable[[], int] | None] = [None]
-        if num_lanes > 1:
-            threads = [self._threads_of_first, *[lambda: 1] * (num_lanes - 1)]
+        num_others = len(batches) - 1
+        threads = [self._threads_of_first, *[lambda: 1] * num_others] if num_others else [None]
         self._lanes = [
             Lane(
                 batch,
-                Scheduler(math.ceil(max_rows / num_lanes), max_cached_tokens=max_cached_tokens / num_lanes),
+                Scheduler(math.ceil(max_rows / len(batches)), max_cached_tokens=max_cached_tokens / len(batches)),
                 self._desk,
                 clock,
                 num_threads,
@@ -108,7 +106,7 @@ class InflightEngine:
         max_length_ratio: float = 3.0,
         max_length_extra_tokens: int = 32,
         memory_bound_bytes: int | None = None,
-        vocabulary: VocabularyKind = "full",
+        vocabulary: VocabularyKind | Vocabulary = "full",
         shortlist_file: str | None = None,
     ) -> InflightEngine:
         """Load a checkpoint.
@@ -121,7 +119,7 @@ class InflightEngine:
             max_length_ratio: See `LengthBound`.
             max_length_extra_tokens: Likewise.
             memory_bound_bytes: Of the rows' keys and values; None takes a share of what the device has free.
-            vocabulary: See `load_vocabulary`.
+            vocabulary: One that there is, or see `load_vocabulary`.
             shortlist_file: Likewise.
 
         Raises:
@@ -144,10 +142,11 @@ class InflightEngine:
             languages=tokenizer.languages,
         )
         memory_bytes = decoding_memory_bytes(device) if memory_bound_bytes is None else memory_bound_bytes
-        outputs = load_vocabulary(vocabulary, tokenizer, shortlist_file)
+        if not isinstance(vocabulary, Vocabulary):
+            vocabulary = load_vocabulary(vocabulary, tokenizer, shortlist_file)
         return cls(
             [
-                RunningBatch(weights, shape, backend.cache_dtype, outputs)
+                RunningBatch(weights, shape, backend.cache_dtype, vocabulary)
                 for _ in range(num_lanes(device, torch.get_num_threads(), max_rows))
             ],
             tokenizer,

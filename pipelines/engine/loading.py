@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from pipelines.engine.checkpoint import Checkpoint
-from pipelines.engine.vocabulary import VocabularyKind
+from pipelines.engine.vocabulary import Vocabulary, VocabularyKind
 from pipelines.protocols import Engine
 
 
@@ -21,7 +21,7 @@ def load_engine(
     max_length_ratio: float = 3.0,
     max_length_extra_tokens: int = 32,
     memory_bound_bytes: int | None = None,
-    vocabulary: VocabularyKind = "full",
+    vocabulary: VocabularyKind | Vocabulary = "full",
     shortlist_file: str | None = None,
 ) -> Engine:
     """Load a checkpoint into an engine that is ready to be warmed up.
