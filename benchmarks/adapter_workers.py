@@ -26,7 +26,7 @@ def _ours(dtype: str) -> Run:
     device = torch.device("cpu")
     compute_dtype = choose_backend(dtype, device).compute_dtype
     loaded = [
-        read_adapter(folder, shape=shape, dtype=compute_dtype, device=device)
+        read_adapter(folder, shape=shape, dtype=compute_dtype, device=device, base=dict)
         for folder in synthetic_adapters(NUM_ADAPTERS)
     ]
 

@@ -28,7 +28,9 @@ def make_tiny_adapter(path: Path, checkpoint: Path, *, seed: int = 0, loudness: 
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if "lora_" in name:
+            if "lora_magnitude" in name:  # the lengths of the base model's weights
+                parameter.mul_(1 + loudness * torch.randn(parameter.shape, generator=generator))
+            elif "lora_" in name:
                 parameter.normal_(0.0, loudness, generator=generator)
     model.save_pretrained(path)
     return path

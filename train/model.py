@@ -48,6 +48,7 @@ def load_trainable(checkpoint: Path, plan: ModelPlan) -> nn.Module:
         lora_alpha=plan.lora.alpha,
         lora_dropout=plan.lora.dropout,
         target_modules=list(plan.lora.targets),
+        use_dora=plan.lora.use_dora,
         task_type="SEQ_2_SEQ_LM",
     )
     try:

@@ -20,6 +20,8 @@ class LoraSettings(Section):
     """Share of the adapter's inputs that is dropped in training."""
     targets: Annotated[tuple[Name, ...], Field(min_length=1)] = ("q_proj", "k_proj", "v_proj", "out_proj")
     """Names of the linear layers that are adapted, in self-attention and cross-attention alike."""
+    use_dora: bool = False
+    """Learn the length of each row of the adapted weights, too (DoRA, Liu et al. 2024): slower to train."""
 
 
 class GateSettings(Section):

@@ -15,10 +15,18 @@ import numpy as np
 from safetensors import SafetensorError, deserialize
 
 from pipelines.adapters.manifest import FILES, FileEntry, FileName, Manifest, ManifestDraft
-from pipelines.engine.adapter_config import CONFIG_FILE, WEIGHTS_FILE, AdapterConfig, read_adapter_config
+from pipelines.engine.adapter_config import (
+    CONFIG_FILE,
+    DOWN,
+    MAGNITUDE,
+    UP,
+    WEIGHTS_FILE,
+    AdapterConfig,
+    read_adapter_config,
+)
 from pipelines.errors import AdapterBaseError, InvalidAdapterError
 
-_TENSOR = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.lora_(?P<side>[AB])\.weight")
+_TENSOR = re.compile(rf"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.(?P<kind>{DOWN}|{UP}|{MAGNITUDE})")
 _MAX_REASONABLE_BYTES = 1 << 30
 
 
@@ -82,25 +90,32 @@ def _check_bytes(entries: Mapping[Any, FileEntry], contents: Mapping[str, bytes]
 
 
 def _check_tensors(tensors: list[tuple[str, dict[str, Any]]], config: AdapterConfig) -> set[str]:
-    """Return the modules that have both factors, each a finite matrix of the module's rank."""
-    sides: dict[str, set[str]] = {}
+    """Return the modules that have all their tensors, each finite and of the module's rank."""
+    wanted = set(config.tensors_of_a_module)
+    modules: dict[str, set[str]] = {}
     for name, tensor in tensors:
         match = _TENSOR.fullmatch(name)
-        if match is None:
-            raise _invalid(WEIGHTS_FILE, f"holds {name[:100]!r}; accepted are the lora_A and lora_B of modules")
-        module, side, shape = match["module"], match["side"], tensor["shape"]
-        rank, place = config.rank_of(module), 0 if side == "A" else 1
-        if len(shape) != 2 or shape[place] != rank:
+        if match is None or match["kind"] not in wanted:
+            raise _invalid(WEIGHTS_FILE, f"holds {name[:100]!r}; accepted are {', '.join(sorted(wanted))} of modules")
+        module, kind, shape = match["module"], match["kind"], tensor["shape"]
+        rank = config.rank_of(module)
+        if not _has_rank(kind, shape, rank):
             raise _invalid(WEIGHTS_FILE, f"{name} has the shape {shape}; rank {rank} was stated")
         if not _finite(tensor["dtype"], tensor["data"], name):
             raise _invalid(WEIGHTS_FILE, f"{name} holds NaN or infinite numbers")
-        sides.setdefault(module, set()).add(side)
-    for module, found in sides.items():
-        if found != {"A", "B"}:
-            raise _invalid(WEIGHTS_FILE, f"{module} has only lora_{found.pop()}")
-    if not sides:
+        modules.setdefault(module, set()).add(kind)
+    for module, found in modules.items():
+        if missing := wanted - found:
+            raise _invalid(WEIGHTS_FILE, f"{module} has no {min(missing)}")
+    if not modules:
         raise _invalid(WEIGHTS_FILE, "holds no weights")
-    return set(sides)
+    return set(modules)
+
+
+def _has_rank(kind: str, shape: list[int], rank: int) -> bool:
+    if kind == MAGNITUDE:  # one number per output, whatever the rank
+        return len(shape) == 1
+    return len(shape) == 2 and shape[0 if kind == DOWN else 1] == rank
 
 
 def _finite(dtype: str, data: bytearray, name: str) -> bool:

@@ -20,6 +20,9 @@ CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 PICKLED_WEIGHTS_FILE = "adapter_model.bin"
 
+DOWN, UP, MAGNITUDE = "lora_A.weight", "lora_B.weight", "lora_magnitude_vector"
+"""What a module's tensors are called behind its name."""
+
 _MAX_CONFIG_BYTES = 1 << 20
 # Describe where an adapter comes from and how it was trained; inference does not depend on them.
 _IRRELEVANT = {
@@ -43,7 +46,6 @@ _IRRELEVANT = {
     "task_type",
 }
 _REASONS = {
-    "use_dora": "DoRA rescales the base weights, which rows of one batch share; train with plain LoRA or rsLoRA",
     "modules_to_save": "whole trained modules cannot be applied row by row; train LoRA on attention and feed-forward",
     "trainable_token_indices": "the embedding is shared by all rows; train LoRA on attention and feed-forward",
     "lora_bias": "biases are not applied row by row; set lora_bias to false",
@@ -65,6 +67,7 @@ class AdapterConfig:
         rank: Of targets that `rank_pattern` does not name.
         alpha: Of targets that `alpha_pattern` does not name.
         use_rslora: Whether scales divide by the square root of the rank (Kalajdzievski 2023).
+        use_dora: Whether targets have magnitudes (Liu et al. 2024).
         rank_pattern: Module name, or the end of it, to rank.
         alpha_pattern: Likewise, to alpha.
         targets: Names of the modules that were trained, or their ends; empty where the file does not list them.
@@ -73,9 +76,15 @@ class AdapterConfig:
     rank: int
     alpha: float
     use_rslora: bool
+    use_dora: bool
     rank_pattern: dict[str, int]
     alpha_pattern: dict[str, float]
     targets: tuple[str, ...] = ()
+
+    @property
+    def tensors_of_a_module(self) -> tuple[str, ...]:
+        """The ends of their names."""
+        return (DOWN, UP, MAGNITUDE) if self.use_dora else (DOWN, UP)
 
     def has_target(self, module: str) -> bool:
         """Whether a module such as `model.encoder.layers.0.fc1` is among the listed targets."""
@@ -116,6 +125,7 @@ def read_adapter_config(folder: Path) -> AdapterConfig:
         rank=parsed.r,
         alpha=parsed.lora_alpha,
         use_rslora=parsed.use_rslora,
+        use_dora=parsed.use_dora,
         rank_pattern=parsed.rank_pattern or {},
         alpha_pattern=parsed.alpha_pattern or {},
         targets=parsed.listed_targets(),
@@ -130,6 +140,7 @@ class _PeftConfig(BaseModel):
     r: _Rank
     lora_alpha: _Alpha
     use_rslora: Annotated[bool, Field(strict=True)] = False
+    use_dora: Annotated[bool, Field(strict=True)] = False
     rank_pattern: dict[str, _Rank] | None = None
     alpha_pattern: dict[str, _Alpha] | None = None
     bias: str = "none"

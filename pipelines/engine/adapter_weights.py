@@ -6,7 +6,7 @@ Only safetensors are read, never pickled files. Safe to run in any thread beside
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -16,14 +16,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pipelines.engine.adapter_config import WEIGHTS_FILE, AdapterConfig, read_adapter_config
-from pipelines.engine.lora import Adapter, LayerKey, LowRank, Up
+from pipelines.engine.adapter_config import DOWN, MAGNITUDE, UP, WEIGHTS_FILE, AdapterConfig, read_adapter_config
+from pipelines.engine.lora import Adapter, LayerKey, LowRank, Rescale, Up
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.weights import LINEARS
-from pipelines.errors import InvalidAdapterError
+from pipelines.errors import InvalidAdapterError, StartupError
 
-# `PeftModel` over `M2M100ForConditionalGeneration` names its matrices like this.
-_TENSOR_NAME = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<factor>[AB])\.weight")
+# `PeftModel` over `M2M100ForConditionalGeneration` names its tensors like this.
+_TENSOR_NAME = re.compile(rf"base_model\.model\.(?P<module>.+)\.(?P<kind>{DOWN}|{UP}|{MAGNITUDE})")
 _TYPES = ("F32", "F16", "BF16")
 
 
@@ -38,7 +38,14 @@ class _Module:
     out_features: int
 
 
-def read_adapter(folder: Path, *, shape: ModelShape, dtype: torch.dtype, device: torch.device) -> Adapter:
+def read_adapter(
+    folder: Path,
+    *,
+    shape: ModelShape,
+    dtype: torch.dtype,
+    device: torch.device,
+    base: Callable[[], Mapping[str, Tensor]],
+) -> Adapter:
     """Read an adapter.
 
     Args:
@@ -46,6 +53,7 @@ def read_adapter(folder: Path, *, shape: ModelShape, dtype: torch.dtype, device:
         shape: Of the base model.
         dtype: Of activations between the base model's layers.
         device: Of the base model.
+        base: Returns the base model's tensors by the checkpoint's names; asked for by DoRA, which needs their lengths.
 
     Raises:
         InvalidAdapterError: Something is missing or damaged, does not fit the model, or is not supported.
@@ -56,15 +64,18 @@ def read_adapter(folder: Path, *, shape: ModelShape, dtype: torch.dtype, device:
         with safe_open(folder / WEIGHTS_FILE, framework="pt") as file:
             names = set(file.keys())
             _check_names(names, config, modules)
-            found = [module for module in modules if _name(module, "A") in names]
+            found = [module for module in modules if _name(module, DOWN) in names]
             for module in found:
                 _check_shapes(file, config, module)
+            weights = base() if config.use_dora else {}
             layers = {
-                layer: _read_layer(file, config, list(parts), dtype, device)
+                layer: _read_layer(file, config, list(parts), dtype, device, weights)
                 for layer, parts in groupby(found, key=lambda module: module.layer)
             }
     except (SafetensorError, OSError) as error:
         raise _invalid(f"cannot be read: {error}") from error
+    except StartupError as error:
+        raise _invalid(f"DoRA needs the base model's weights: {error.message}") from error
     return Adapter(max(config.rank_of(module.name) for module in found), layers)
 
 
@@ -86,23 +97,24 @@ def _modules(shape: ModelShape) -> Iterator[_Module]:
 
 
 def _check_names(names: set[str], config: AdapterConfig, modules: list[_Module]) -> None:
-    """Every tensor is a factor of a module that there is; each module has both; no listed target is absent."""
+    """Every tensor is one of a module that there is; each module has all; no listed target is absent."""
+    kinds = config.tensors_of_a_module
     targets = ", ".join(sorted({module.name.rpartition(".")[2] for module in modules}))
     known = {module.name for module in modules}
     for name in sorted(names):
         match = _TENSOR_NAME.fullmatch(name)
-        if match is None:
-            raise _invalid(f"{name} is no factor of a LoRA module; accepted are PREFIX.MODULE.lora_A.weight and lora_B")
+        if match is None or match["kind"] not in kinds:
+            raise _invalid(f"{name} is no tensor of a LoRA module; accepted are PREFIX.MODULE with {', '.join(kinds)}")
         if match["module"] not in known:
             raise _invalid(f"{name} changes {match['module']}, which cannot be adapted here; accepted are {targets}")
     expected = [module for module in modules if config.has_target(module.name)]
-    begun = [module for module in modules if names & {_name(module, "A"), _name(module, "B")}]
+    begun = [module for module in modules if names & {_name(module, kind) for kind in kinds}]
     if not begun:
         raise _invalid("has no tensors")
     for module in [*begun, *expected]:
-        for factor in "AB":
-            if _name(module, factor) not in names:
-                raise _invalid(f"{_name(module, factor)} is missing")
+        for kind in kinds:
+            if _name(module, kind) not in names:
+                raise _invalid(f"{_name(module, kind)} is missing")
 
 
 def _check_shapes(file: Any, config: AdapterConfig, module: _Module) -> None:
@@ -110,38 +122,52 @@ def _check_shapes(file: Any, config: AdapterConfig, module: _Module) -> None:
     rank, most = config.rank_of(module.name), min(module.in_features, module.out_features)
     if rank > most:
         raise _invalid(f"{module.name} has rank {rank}; this model's modules allow at most {most}")
-    for factor, expected in (("A", [rank, module.in_features]), ("B", [module.out_features, rank])):
-        tensor = file.get_slice(_name(module, factor))
+    shapes = ([rank, module.in_features], [module.out_features, rank], [module.out_features])
+    for kind, expected in zip(config.tensors_of_a_module, shapes, strict=False):
+        tensor = file.get_slice(_name(module, kind))
         found = tensor.get_shape()
         if found != expected:
-            raise _invalid(f"{_name(module, factor)} has the shape {found}; this model and rank {rank} need {expected}")
+            raise _invalid(f"{_name(module, kind)} has the shape {found}; this model and rank {rank} need {expected}")
         if tensor.get_dtype() not in _TYPES:
-            raise _invalid(f"{_name(module, factor)} is {tensor.get_dtype()}; accepted are {', '.join(_TYPES)}")
+            raise _invalid(f"{_name(module, kind)} is {tensor.get_dtype()}; accepted are {', '.join(_TYPES)}")
 
 
 def _read_layer(
-    file: Any, config: AdapterConfig, modules: list[_Module], dtype: torch.dtype, device: torch.device
+    file: Any,
+    config: AdapterConfig,
+    modules: list[_Module],
+    dtype: torch.dtype,
+    device: torch.device,
+    base: Mapping[str, Tensor],
 ) -> LowRank:
     downs, ups, first = [], [], 0
     for module in modules:
-        scale = config.scale_of(module.name)
-        down = _finite(file, module, "A", 1.0, dtype)
-        up = _finite(file, module, "B", scale, dtype)
-        downs.append(down)
-        ups.append(Up(module.columns, slice(first, first + len(down)), up.t().contiguous().to(device)))
+        down, up = (file.get_tensor(_name(module, kind)).float() for kind in (DOWN, UP))
+        up = up * config.scale_of(module.name)
+        rescale = None
+        if config.use_dora:
+            weight, bias = (base[f"{module.name}.{kind}"].float() for kind in ("weight", "bias"))
+            factor = file.get_tensor(_name(module, MAGNITUDE)).float() / (weight + up @ down).norm(dim=1)
+            rescale = Rescale(
+                _finite(factor, dtype, _name(module, MAGNITUDE)).to(device), (bias * (1 - factor)).to(device, dtype)
+            )
+            up = up * factor[:, None]
+        downs.append(_finite(down, dtype, _name(module, DOWN)))
+        up = _finite(up.t(), dtype, _name(module, UP)).contiguous()
+        ups.append(Up(module.columns, slice(first, first + len(down)), up.to(device), rescale))
         first += len(down)
     return LowRank(torch.cat(downs).to(device), tuple(ups))
 
 
-def _finite(file: Any, module: _Module, factor: str, scale: float, dtype: torch.dtype) -> Tensor:
-    tensor: Tensor = (file.get_tensor(_name(module, factor)).float() * scale).to(dtype)
+def _finite(tensor: Tensor, dtype: torch.dtype, name: str) -> Tensor:
+    tensor = tensor.to(dtype)
     if not tensor.isfinite().all():
-        raise _invalid(f"{_name(module, factor)} has values that are NaN or infinite in {str(dtype)[6:]}")
+        raise _invalid(f"{name} has values that are NaN or infinite in {str(dtype)[6:]}")
     return tensor
 
 
-def _name(module: _Module, factor: str) -> str:
-    return f"base_model.model.{module.name}.lora_{factor}.weight"
+def _name(module: _Module, kind: str) -> str:
+    return f"base_model.model.{module.name}.{kind}"
 
 
 def _invalid(message: str) -> InvalidAdapterError:

@@ -28,7 +28,7 @@ from pipelines.engine.residents import ResidentAdapters
 from pipelines.engine.rows import Row, RowDesk
 from pipelines.engine.scheduler import Scheduler
 from pipelines.engine.shape import ModelShape
-from pipelines.engine.state import load_prepared
+from pipelines.engine.state import checkpoint_tensors, load_prepared
 from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.engine.vocabulary import Vocabulary, VocabularyKind, load_vocabulary
 from pipelines.engine.weights import assemble
@@ -151,7 +151,13 @@ class InflightEngine:
             ],
             tokenizer,
             info,
-            read_adapter=partial(read_adapter, shape=shape, dtype=backend.compute_dtype, device=device),
+            read_adapter=partial(
+                read_adapter,
+                shape=shape,
+                dtype=backend.compute_dtype,
+                device=device,
+                base=partial(checkpoint_tensors, checkpoint),
+            ),
             max_rows=max_rows,
             bound=LengthBound(max_length_ratio, max_length_extra_tokens, shape.max_positions - _PREFIX_LENGTH),
             max_cached_tokens=memory_bytes // shape.cached_token_bytes(backend.cache_dtype),

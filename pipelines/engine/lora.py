@@ -1,8 +1,10 @@
 """Low-rank adapters applied row by row: each row of a batch has its own, or none, and the base weights are shared.
 
 A linear layer with adapters computes the base product for all rows at once, in whatever the backend is, and then adds
-to each adapter's rows `scale * B A x` (Hu et al. 2021, https://arxiv.org/abs/2106.09685). Nothing is merged, so an
-adapter is ready as soon as its matrices are in memory, and a batch without adapters runs the plain layers.
+to each adapter's rows `scale * B A x` (Hu et al. 2021, https://arxiv.org/abs/2106.09685). DoRA (Liu et al. 2024,
+https://arxiv.org/abs/2402.09353) gives each output of the adapted weight another length, which is one more factor per
+output. Nothing is merged, so an adapter is ready as soon as its matrices are in memory, and a batch without adapters
+runs the plain layers.
 """
 
 from __future__ import annotations
@@ -25,18 +27,38 @@ L = TypeVar("L", EncoderLayer, DecoderLayer)
 
 
 @dataclass(frozen=True, slots=True)
+class Rescale:
+    """What DoRA makes of a base layer's output `y`: `factor * y + shift`.
+
+    Attributes:
+        factor: `[out_features]`, the learned magnitude over the length of the adapted weight's row.
+        shift: `[out_features]`, which gives back of the bias what the factor took: it is not rescaled.
+    """
+
+    factor: Tensor
+    shift: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Up:
     """The second factor of one module within a fused layer.
 
     Attributes:
         columns: Which outputs of the layer are the module's.
         ranks: Which outputs of `LowRank.down` are its inputs.
-        weight: `[rank, out_features]`, the scale included.
+        weight: `[rank, out_features]`, the scale and DoRA's factor included.
+        rescale: DoRA's, of the base layer's output; None without it.
     """
 
     columns: slice
     ranks: slice
     weight: Tensor
+    rescale: Rescale | None = None
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All that is held."""
+        return (self.weight,) if self.rescale is None else (self.weight, self.rescale.factor, self.rescale.shift)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +71,16 @@ class LowRank:
     @property
     def num_bytes(self) -> int:
         """Of all matrices."""
-        return sum(tensor.nbytes for tensor in (self.down, *(up.weight for up in self.ups)))
+        return self.down.nbytes + sum(tensor.nbytes for up in self.ups for tensor in up.tensors)
 
     def add(self, y: Tensor, x: Tensor, rows: slice) -> None:
         """Add the adapter's share of `x [n, in_features]` to `y [n, out_features]`, in some rows alone."""
         inner = torch.mm(x[rows], self.down.t())
         for up in self.ups:
-            y[rows, up.columns].addmm_(inner[:, up.ranks], up.weight)
+            part = y[rows, up.columns]
+            if up.rescale is not None:
+                torch.addcmul(up.rescale.shift, part, up.rescale.factor, out=part)
+            part.addmm_(inner[:, up.ranks], up.weight)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -59,13 +59,22 @@ class TensorFiles(Mapping[str, Tensor]):
         return len(self._read)
 
 
+def checkpoint_tensors(checkpoint: Checkpoint) -> TensorFiles:
+    """Return the tensors of a checkpoint, by its own names; none is read yet.
+
+    Raises:
+        StartupError: A file is missing or damaged.
+    """
+    return TensorFiles(_weight_files(checkpoint.path))
+
+
 def load_prepared(checkpoint: Checkpoint, shape: ModelShape, backend: Backend) -> Mapping[str, Tensor]:
     """Return what `weights.assemble` needs, from the cache if it has it, and put it there if not."""
     if backend.name not in _CACHED:
-        return dict(prepare(TensorFiles(_weight_files(checkpoint.path)), shape, backend))
+        return dict(prepare(checkpoint_tensors(checkpoint), shape, backend))
     file = cache_folder() / "weights" / f"{checkpoint.revision}-{backend.name}-{_FORMAT}.safetensors"
     if not file.is_file():
-        state = TensorFiles(_weight_files(checkpoint.path))
+        state = checkpoint_tensors(checkpoint)
         try:
             _save(prepare(state, shape, backend), file)
         except OSError as error:  # a full disk costs time and memory, now and at the next start

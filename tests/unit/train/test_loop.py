@@ -86,7 +86,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
             **{"epochs": 4, "batch_size": 8, "learning_rate": 1e-2, "log_interval_steps": 1, "num_chrf_sentences": 0}
             | changes
         )
-        plan = ModelPlan(lora=None if full else LoraSettings(r=4), quantize=quantize, seed=settings.seed)
+        lora = settings.lora if "lora" in changes else LoraSettings(r=4)
+        plan = ModelPlan(lora=None if full else lora, quantize=quantize, seed=settings.seed)
         # bitsandbytes' kernels for CPUs want wider layers than a tiny model has.
         base = make_tiny_checkpoint(home / "wide", d_model=64, ffn=64) if quantize else checkpoint
         model = load_trainable(base, plan)
@@ -128,6 +129,7 @@ def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     [
         {},
         {"full": True, "learning_rate": 3e-3},
+        {"lora": LoraSettings(r=4, use_dora=True)},
         {"bidirectional": True, "num_chrf_sentences": 2},
         {"gradient_accumulation_steps": 2, "gradient_checkpointing": True},
         {"precision": "bfloat16"},
@@ -135,7 +137,7 @@ def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
             {"quantize": "4bit"}, marks=pytest.mark.skipif(not _HAS_BITSANDBYTES, reason="Linux alone has it")
         ),
     ],
-    ids=lambda changes: "-".join(changes) or "lora",
+    ids=lambda changes: "-".join(changes) or "plain",
 )
 def test_it_learns(run: Run, tmp_path: Path, changes: dict[str, object]) -> None:
     """An adapter or all weights, in either direction, with the options that save memory: the dev loss falls."""

@@ -10,8 +10,10 @@ import torch
 
 from configs.schema import LoraSettings
 from pipelines import load_translator
+from pipelines.adapters.checks import check_folder
 from pipelines.adapters.manifest import FILES
 from pipelines.errors import StartupError
+from tests.adapter_files import draft
 from tests.tiny_model import make_tiny_checkpoint
 from train.job import ModelPlan
 from train.model import load_trainable, load_weights, save_model, save_weights, set_weights, trained_weights
@@ -57,11 +59,13 @@ def test_weights_survive_a_file(checkpoint: Path, tmp_path: Path) -> None:
     assert all(map(torch.equal, trained_weights(model).values(), trained_weights(other).values()))
 
 
-def test_an_adapter_is_saved_as_the_registry_takes_it(checkpoint: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("use_dora", [False, True], ids=["lora", "dora"])
+def test_an_adapter_is_saved_as_the_registry_takes_it(checkpoint: Path, tmp_path: Path, use_dora: bool) -> None:
     """Two files in peft's format, which say what the adapter is for."""
-    model = load_trainable(checkpoint, ModelPlan(lora=LoraSettings(r=4, alpha=8)))
-    save_model(model, checkpoint, tmp_path, base_name="tiny")
+    lora = LoraSettings(r=4, alpha=8, use_dora=use_dora)
+    save_model(load_trainable(checkpoint, ModelPlan(lora=lora)), checkpoint, tmp_path, base_name="tiny")
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(FILES)
+    check_folder(tmp_path, draft(rank=4, alpha=8, targets=lora.targets))
     config = json.loads((tmp_path / "adapter_config.json").read_text())
     assert (config["base_model_name_or_path"], config["r"], config["lora_alpha"]) == ("tiny", 4, 8)
 

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from pipelines.adapters import AdapterRegistry
 from pipelines.adapters.checks import describe_files
 from pipelines.errors import InvalidAdapterError
-from tests.adapter_files import draft
+from tests.adapter_files import MODULES, draft, write_adapter
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 Spoil = Callable[[Path], None]
@@ -66,6 +66,10 @@ def _reshape(tensors: dict[str, Any]) -> None:
     tensors[_first(tensors)] = np.zeros((3, 16), np.float32)
 
 
+def _magnitude(tensors: dict[str, Any]) -> None:
+    tensors[_first(tensors).replace("lora_A.weight", "lora_magnitude_vector")] = np.ones(16, np.float32)
+
+
 def _integers(tensors: dict[str, Any]) -> None:
     tensors[_first(tensors)] = tensors[_first(tensors)].astype(np.int32)
 
@@ -99,7 +103,8 @@ LIES: dict[str, tuple[Spoil, str]] = {
     "NaN in bfloat16": (_honest_hashes(_bfloat16_nan), "NaN or infinite"),
     "a shape of another rank": (_tensors(_reshape), r"has the shape \[3, 16\]; rank 2"),
     "no floats": (_tensors(_integers), "of the type I32"),
-    "half a pair": (_tensors(lambda tensors: tensors.pop(_first(tensors))), "has only lora_B"),
+    "half a pair": (_tensors(lambda tensors: tensors.pop(_first(tensors))), "has no lora_A.weight"),
+    "a magnitude without DoRA": (_tensors(_magnitude), "holds '.*lora_magnitude_vector'"),
     "a foreign tensor": (_tensors(lambda tensors: tensors.update(evil=np.zeros(1, np.float32))), "holds 'evil'"),
     "no safetensors": (_honest_hashes(lambda home: (home / WEIGHTS).write_bytes(b"\x80\x04pickle")), "no safetensors"),
     "another method": (
@@ -127,6 +132,21 @@ def test_the_truth_passes(registry: AdapterRegistry, adapter: Path) -> None:
     """The checks above can pass."""
     published = registry.publish("medical", adapter, draft())
     assert registry.verify("medical", 1) == published
+
+
+def test_dora_needs_a_magnitude_of_every_module(registry: AdapterRegistry, tmp_path: Path) -> None:
+    """One number per output; a file that lost one is refused."""
+    folder = write_adapter(tmp_path / "dora", use_dora=True)
+    tensors: dict[str, Any] = dict(load_file(folder / WEIGHTS))
+    for module in MODULES:
+        tensors[f"base_model.model.{module}.lora_magnitude_vector"] = np.ones(16, np.float32)
+    save_file(tensors, folder / WEIGHTS)
+    published = registry.publish("medical", folder, draft())
+    assert registry.verify("medical", 1) == published
+    del tensors[f"base_model.model.{MODULES[1]}.lora_magnitude_vector"]
+    save_file(tensors, folder / WEIGHTS)
+    with pytest.raises(InvalidAdapterError, match="v_proj has no lora_magnitude_vector"):
+        registry.publish("medical", folder, draft())
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -98,7 +98,7 @@ def test_scales_are_those_of_peft(tmp_path: Path) -> None:
         ({"fan_in_fan_out": True}, "fan_in_fan_out is true"),
         ({"modules_to_save": ["lm_head"]}, r"modules_to_save is \['lm_head'\]; whole trained modules"),
         ({"trainable_token_indices": [3]}, "trainable_token_indices is"),
-        ({"use_dora": True}, "use_dora is True; DoRA rescales the base weights"),
+        ({"use_dora": 1}, "use_dora: Input should be a valid boolean, got 1"),
         ({"init_lora_weights": "pissa_niter_4"}, "init_lora_weights is 'pissa_niter_4', which changes the base"),
         ({"init_lora_weights": "loftq"}, "changes the base weights"),
         ({"layer_replication": [[0, 4]]}, "layer_replication is .* this setting is not supported"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ from transformers import M2M100Config
 
 from pipelines.engine.adapter_config import CONFIG_FILE, WEIGHTS_FILE
 from pipelines.engine.adapter_weights import read_adapter
+from pipelines.engine.checkpoint import locate_checkpoint
 from pipelines.engine.lora import Adapter
 from pipelines.engine.shape import ModelShape
+from pipelines.engine.state import checkpoint_tensors
 from pipelines.errors import InvalidAdapterError
 from tests.tiny_adapter import make_tiny_adapter
 
@@ -43,7 +47,8 @@ def folder(adapter_path: Path, tmp_path: Path) -> Path:
 def read(folder: Path, checkpoint_path: Path, dtype: torch.dtype = torch.float32) -> Adapter:
     """Read an adapter for the tiny checkpoint."""
     shape = ModelShape.from_config(M2M100Config.from_pretrained(checkpoint_path))
-    return read_adapter(folder, shape=shape, dtype=dtype, device=torch.device("cpu"))
+    base = partial(checkpoint_tensors, locate_checkpoint(str(checkpoint_path)))
+    return read_adapter(folder, shape=shape, dtype=dtype, device=torch.device("cpu"), base=base)
 
 
 def change(folder: Path, edit: Callable[[dict[str, Tensor]], Any], **settings: Any) -> None:
@@ -62,6 +67,30 @@ def test_an_adapter_says_what_it_takes(adapter_path: Path, checkpoint_path: Path
     assert adapter.rank == 4
     assert adapter.num_bytes == 4 * num_values
     assert read(adapter_path, checkpoint_path, torch.bfloat16).num_bytes == 2 * num_values
+
+
+def test_dora_needs_magnitudes_and_the_base(checkpoint_path: Path, tmp_path: Path) -> None:
+    """A magnitude that is lost, of another size, or of a base that cannot be read any more is named."""
+    folder = make_tiny_adapter(tmp_path / "dora", checkpoint_path, r=4, use_dora=True, target_modules=["q_proj"])
+    adapter = read(folder, checkpoint_path)
+    num_values = sum(tensor.numel() for tensor in load_file(folder / WEIGHTS_FILE).values())
+    num_shifts = 16 * sum(len(low_rank.ups) for low_rank in adapter.layers.values())
+    assert adapter.num_bytes == 4 * (num_values + num_shifts)
+    with pytest.raises(InvalidAdapterError, match=r"DoRA needs the base model's weights: .* has no weights"):
+        read_adapter(
+            folder,
+            shape=ModelShape.from_config(M2M100Config.from_pretrained(checkpoint_path)),
+            dtype=torch.float32,
+            device=torch.device("cpu"),
+            base=partial(checkpoint_tensors, replace(locate_checkpoint(str(checkpoint_path)), path=tmp_path)),
+        )
+    name = A_NAME.replace("lora_A.weight", "lora_magnitude_vector")
+    change(folder, _put(name, torch.ones(8)))
+    with pytest.raises(InvalidAdapterError, match=r"magnitude_vector has the shape \[8\]; .* need \[16\]"):
+        read(folder, checkpoint_path)
+    change(folder, _pop(name))
+    with pytest.raises(InvalidAdapterError, match=f"{name} is missing"):
+        read(folder, checkpoint_path)
 
 
 def test_half_precision_files_are_read(folder: Path, checkpoint_path: Path) -> None:
@@ -94,8 +123,8 @@ def _fill(name: str, value: float) -> Callable[[dict[str, Tensor]], Any]:
         (_put(A_NAME, torch.zeros(4, 16, dtype=torch.int8)), f"{A_NAME} is I8; accepted are F32, F16, BF16"),
         (_fill(A_NAME, torch.nan), f"{A_NAME} has values that are NaN or infinite"),
         (_fill(B_NAME, torch.inf), f"{B_NAME} has values that are NaN or infinite"),
-        (_put(f"{PREFIX}.shared.weight", torch.zeros(4)), "shared.weight is no factor of a LoRA module"),
-        (_put(A_NAME.replace("A.weight", "magnitude_vector"), torch.zeros(4)), "is no factor of a LoRA module"),
+        (_put(f"{PREFIX}.shared.weight", torch.zeros(4)), "shared.weight is no tensor of a LoRA module"),
+        (_put(A_NAME.replace("A.weight", "magnitude_vector"), torch.zeros(4)), "is no tensor of a LoRA module"),
         (_put(A_NAME.replace("model.model.", "model."), torch.zeros(4, 16)), "changes encoder.layers.0.self_attn"),
         (_put(A_NAME.replace("layers.0", "layers.7"), torch.zeros(4, 16)), "changes model.encoder.layers.7.self_attn"),
         (

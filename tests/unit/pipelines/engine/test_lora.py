@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import M2M100ForConditionalGeneration
 
 from pipelines.engine.adapter_weights import read_adapter
 from pipelines.engine.batch import Request, RunningBatch
@@ -41,6 +42,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "rank_pattern": {"encoder_attn.v_proj": 6, "k_proj": 1},
         "alpha_pattern": {"model.decoder.layers.0.self_attn.q_proj": 7},
     },
+    "dora": {"r": 4, "lora_alpha": 8, "use_dora": True, "target_modules": [*ATTENTION, *FEED_FORWARD]},
     "one-layer": {"r": 4, "lora_alpha": 4, "layers_to_transform": [0], "target_modules": ["out_proj", "fc1"]},
 }
 OPTIONS = (DecodingOptions(), DecodingOptions(num_beams=3, num_hypotheses=2), DecodingOptions(num_beams=2))
@@ -66,14 +68,15 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     alone: dict[str | None, Any] = {None: base}
     for seed, (name, config) in enumerate(KINDS.items()):
         path = make_tiny_adapter(folder / name, checkpoint, seed=seed, **config)
-        adapters[name] = read(path, ModelShape.from_config(base.config))
+        adapters[name] = read(path, base)
         alone[name] = load_alone(path, checkpoint)
     return Served(running_batch(base), adapters, alone)
 
 
-def read(path: Path, shape: ModelShape, dtype: torch.dtype = torch.float32) -> Adapter:
+def read(path: Path, model: M2M100ForConditionalGeneration, dtype: torch.dtype = torch.float32) -> Adapter:
     """Read an adapter for the CPU."""
-    return read_adapter(path, shape=shape, dtype=dtype, device=torch.device("cpu"))
+    shape = ModelShape.from_config(model.config)
+    return read_adapter(path, shape=shape, dtype=dtype, device=torch.device("cpu"), base=model.state_dict)
 
 
 def with_adapters(requests: Sequence[Request], adapters: dict[str | None, Adapter | None]) -> dict[int, str | None]:
@@ -85,7 +88,7 @@ def with_adapters(requests: Sequence[Request], adapters: dict[str | None, Adapte
 
 @pytest.mark.parametrize("options", [OPTIONS[:1], OPTIONS], ids=["greedy", "mixed"])
 def test_mixed_adapters_equal_each_alone(served: Served, options: tuple[DecodingOptions, ...]) -> None:
-    """Rows of six adapters and of none join late, leave, move and reorder: each decodes as peft does with its own."""
+    """Rows of seven adapters and of none join late, leave, move and reorder: each decodes as peft does with its own."""
     requests = make_requests(28, options)
     chosen = with_adapters(requests, served.adapters)
     outputs = run_in_flight(
@@ -139,14 +142,15 @@ def test_every_backend_applies_adapters(tmp_path: Path, dtype: str) -> None:
     torch.set_num_threads(1)
     checkpoint = make_tiny_checkpoint(tmp_path / "base")
     model = load_reference(checkpoint)
-    shape = ModelShape.from_config(model.config)
-    path = make_tiny_adapter(tmp_path / "adapter", checkpoint, loudness=0.2, target_modules=[*ATTENTION, *FEED_FORWARD])
+    path = make_tiny_adapter(
+        tmp_path / "adapter", checkpoint, loudness=0.2, use_dora=True, target_modules=[*ATTENTION, *FEED_FORWARD]
+    )
     exact, rounded = running_batch(model), running_batch(model, dtype)
     compute_dtype = torch.float32 if dtype == "int8" else getattr(torch, dtype)
     for request in make_requests(12, OPTIONS[:1]):
-        first = replace(request, max_new_tokens=1, adapter=read(path, shape))
+        first = replace(request, max_new_tokens=1, adapter=read(path, model))
         expected = run_in_flight(exact, [first])[first.key][0].log_prob
-        same = replace(first, adapter=read(path, shape, compute_dtype))
+        same = replace(first, adapter=read(path, model, compute_dtype))
         assert run_in_flight(rounded, [same])[first.key][0].log_prob == pytest.approx(expected, abs=0.25)
 
 
