@@ -9,7 +9,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -80,8 +80,7 @@ class InflightEngine:
         self._max_rows = max_rows
         self._desk = RowDesk(tokenizer, self._adapters, max_rows, bound)
         self._all_threads = torch.get_num_threads()
-        num_others = len(batches) - 1
-        threads = [self._threads_of_first, *[lambda: 1] * num_others] if num_others else [None]
+        threads = [self._threads_of_first, *[lambda: 1] * (len(batches) - 1)]
         self._lanes = [
             Lane(
                 batch,
@@ -201,7 +200,7 @@ class InflightEngine:
         with self._lock:
             if self._closing:
                 raise UnavailableError("the engine is closed")
-        return self._adapters.load(version, lambda: self._read_adapter(folder))
+        return self._adapters.load(version, lambda: self._read(folder))
 
     def unload_adapter(self, version: str) -> bool:
         """See `Engine.unload_adapter`."""
@@ -240,6 +239,11 @@ class InflightEngine:
 
     def _num_rows(self) -> int:
         return sum(lane.num_rows for lane in self._lanes)
+
+    def _read(self, folder: Path) -> Adapter:
+        # In a thread that ends, see `load_engine`: one that stays would stay with a pool of OpenMP's workers.
+        with ThreadPoolExecutor(1, thread_name_prefix="read-adapter") as reading:
+            return reading.submit(self._read_adapter, folder).result()
 
     def _threads_of_first(self) -> int:
         return 1 if any(lane.num_rows for lane in self._lanes[1:]) else self._all_threads

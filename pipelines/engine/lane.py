@@ -29,7 +29,7 @@ class Lane:
         scheduler: Decides who joins; likewise.
         desk: Answers rows.
         clock: Of the deadlines, in seconds.
-        num_threads: Returns how many threads an operation may have now; None leaves it as it is.
+        num_threads: Returns how many threads an operation may have now.
     """
 
     def __init__(
@@ -38,14 +38,14 @@ class Lane:
         scheduler: Scheduler,
         desk: RowDesk,
         clock: Callable[[], float],
-        num_threads: Callable[[], int] | None = None,
+        num_threads: Callable[[], int],
     ) -> None:
         self._batch = batch
         self._scheduler = scheduler
         self._desk = desk
         self._clock = clock
         self._num_threads = num_threads
-        self._num_threads_now: int | None = None
+        self._num_threads_now = 0
         self._rows: dict[int, Row] = {}  # of the thread
         self.num_steps = 0
         """Steps of the decoder."""
@@ -119,8 +119,6 @@ class Lane:
                 self._resolve(finished.key, self._desk.outcome(self._rows[finished.key], finished))
 
     def _take_threads(self) -> None:
-        if self._num_threads is None:
-            return
         wanted = self._num_threads()
         if wanted != self._num_threads_now:
             torch.set_num_threads(wanted)  # of this thread's operations, and of threads that begin later

@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.engine.batch import Finished
 from pipelines.engine.inflight import InflightEngine
+from pipelines.engine.lora import Adapter
 from pipelines.errors import InvalidAdapterError, UnavailableError, UnknownAdapterError
 from pipelines.types import DecodingOptions, Failure, LoadedAdapter, Translation
 from tests.tiny_adapter import make_tiny_adapter
@@ -140,6 +141,21 @@ def test_reading_an_adapter_does_not_hold_up_the_engine(checkpoint_path: Path) -
     assert failures == ["damaged"]
     assert engine.adapters() == {}
     engine.close()
+
+
+def test_the_thread_that_reads_an_adapter_ends(checkpoint_path: Path) -> None:
+    """It may have got OpenMP workers for its operations; were they to stay, those of the engine would sleep more."""
+    readers: list[threading.Thread] = []
+
+    def read(folder: Path) -> Adapter:
+        readers.append(threading.current_thread())
+        return Adapter(4, {})
+
+    batch: Any = FailingBatch()
+    engine = InflightEngine([batch], **{**engine_parts(checkpoint_path), "read_adapter": read})
+    engine.load_adapter("medical@3", checkpoint_path)
+    engine.close()
+    assert [reader.is_alive() for reader in readers] == [False]
 
 
 def test_a_failing_row_gives_its_adapter_back(checkpoint_path: Path) -> None:
