@@ -113,7 +113,6 @@ def _inflight() -> Serve:
     def serve(arrivals: list[Arrival]) -> list[float]:
         started_s = time.perf_counter()
         done_s = [0.0] * len(arrivals)
-
         num_done = threading.Semaphore(0)
 
         def note(index: int, _: object) -> None:

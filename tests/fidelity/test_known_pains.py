@@ -197,14 +197,15 @@ def test_pain_13_out_of_memory_halves_the_batch(checkpoint: Path, monkeypatch: p
     """Rows that do not fit together are translated a few at a time; none fails."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(checkpoint / "cache"))
     engine = InflightEngine.from_checkpoint(locate_checkpoint(str(checkpoint)), device=torch.device("cpu"), max_rows=8)
-    join = engine._batch.join
+    batch = engine._lanes[0]._batch
+    join = batch.join
 
     def join_two_at_most(requests: list[Any]) -> None:
         if len(requests) > 2:
             raise torch.OutOfMemoryError
         join(requests)
 
-    engine._batch.join = join_two_at_most  # type: ignore[method-assign]
+    batch.join = join_two_at_most  # type: ignore[method-assign]
     try:
         rows = engine.encode([Segment("good morning", "eng_Latn", "fra_Latn")] * 8)
         outcomes = [
