@@ -6,7 +6,6 @@ Whether an adapter fits the model is the engine's to say when it loads it.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,13 @@ from pipelines.engine.adapter_config import (
     CONFIG_FILE,
     DOWN,
     MAGNITUDE,
-    UP,
+    TENSOR_NAME,
     WEIGHTS_FILE,
     AdapterConfig,
     read_adapter_config,
 )
 from pipelines.errors import AdapterBaseError, InvalidAdapterError
 
-_TENSOR = re.compile(rf"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.(?P<kind>{DOWN}|{UP}|{MAGNITUDE})")
 _MAX_REASONABLE_BYTES = 1 << 30
 
 
@@ -94,7 +92,7 @@ def _check_tensors(tensors: list[tuple[str, dict[str, Any]]], config: AdapterCon
     wanted = set(config.tensors_of_a_module)
     modules: dict[str, set[str]] = {}
     for name, tensor in tensors:
-        match = _TENSOR.fullmatch(name)
+        match = TENSOR_NAME.fullmatch(name)
         if match is None or match["kind"] not in wanted:
             raise _invalid(WEIGHTS_FILE, f"holds {name[:100]!r}; accepted are {', '.join(sorted(wanted))} of modules")
         module, kind, shape = match["module"], match["kind"], tensor["shape"]

@@ -22,6 +22,8 @@ PICKLED_WEIGHTS_FILE = "adapter_model.bin"
 
 DOWN, UP, MAGNITUDE = "lora_A.weight", "lora_B.weight", "lora_magnitude_vector"
 """What a module's tensors are called behind its name."""
+TENSOR_NAME = re.compile(rf"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.(?P<kind>{DOWN}|{UP}|{MAGNITUDE})")
+"""How `PeftModel` over `M2M100ForConditionalGeneration` names them."""
 
 _MAX_CONFIG_BYTES = 1 << 20
 # Describe where an adapter comes from and how it was trained; inference does not depend on them.

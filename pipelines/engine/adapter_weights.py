@@ -5,7 +5,6 @@ Only safetensors are read, never pickled files. Safe to run in any thread beside
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -16,14 +15,20 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pipelines.engine.adapter_config import DOWN, MAGNITUDE, UP, WEIGHTS_FILE, AdapterConfig, read_adapter_config
+from pipelines.engine.adapter_config import (
+    DOWN,
+    MAGNITUDE,
+    TENSOR_NAME,
+    UP,
+    WEIGHTS_FILE,
+    AdapterConfig,
+    read_adapter_config,
+)
 from pipelines.engine.lora import Adapter, LayerKey, LowRank, Rescale, Up
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.weights import LINEARS
 from pipelines.errors import InvalidAdapterError, StartupError
 
-# `PeftModel` over `M2M100ForConditionalGeneration` names its tensors like this.
-_TENSOR_NAME = re.compile(rf"base_model\.model\.(?P<module>.+)\.(?P<kind>{DOWN}|{UP}|{MAGNITUDE})")
 _TYPES = ("F32", "F16", "BF16")
 
 
@@ -102,7 +107,7 @@ def _check_names(names: set[str], config: AdapterConfig, modules: list[_Module])
     targets = ", ".join(sorted({module.name.rpartition(".")[2] for module in modules}))
     known = {module.name for module in modules}
     for name in sorted(names):
-        match = _TENSOR_NAME.fullmatch(name)
+        match = TENSOR_NAME.fullmatch(name)
         if match is None or match["kind"] not in kinds:
             raise _invalid(f"{name} is no tensor of a LoRA module; accepted are PREFIX.MODULE with {', '.join(kinds)}")
         if match["module"] not in known:
