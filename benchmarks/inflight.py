@@ -6,7 +6,7 @@ Requests of sources of 8 to 64 tokens ask for 5 to 80 output tokens each. They a
 arrive by chance (Poisson) at 40 % and 80 % of what our engine sustains on the backlog. Each system has its own process:
 
 - ours, in-flight: rows join and leave the running batch at every step;
-- ours, static: the same engine, but a batch is decoded to its end before the next one is let in;
+- ours, static: one batch with all threads, decoded to its end before the next one is let in;
 - CTranslate2: its own batching, as a server would use it: what waits when it is free goes in as one batch; inside, it
   drops rows that are done, and it answers when the batch is done.
 

@@ -32,7 +32,7 @@ def load_engine(
         device: `auto`, `cpu`, `cuda` or `mps`.
         dtype: Of the weights: `auto`, `float32`, `bfloat16`, `float16`, or `int8` (in-flight engine alone).
         max_rows: The most rows that are ever decoded together.
-        num_threads: CPU threads of one operation; None takes the cores that this process may use.
+        num_threads: CPU threads that decode; None takes the cores that this process may use.
         max_length_ratio: See `pipelines.engine.length.LengthBound`.
         max_length_extra_tokens: Likewise.
         memory_bound_bytes: What decoding may take beside the weights (in-flight engine alone); None asks the device.
