@@ -15,15 +15,16 @@ _JOINING = 8  # rows at a time, so that an adapter's rows lie scattered in the b
 def _ours(dtype: str) -> Run:
     import torch
 
-    from benchmarks.synthetic import LANGUAGE_ID, synthetic_adapters, synthetic_batch
+    from benchmarks.synthetic import DEVICE, LANGUAGE_ID, synthetic_adapters, synthetic_batch
     from pipelines.engine.adapter_weights import read_adapter
     from pipelines.engine.batch import Request
+    from pipelines.engine.device import pick_device
     from pipelines.engine.linear import choose_backend
     from pipelines.types import DecodingOptions
 
     torch.set_num_threads(NUM_THREADS)
     batch, shape = synthetic_batch(dtype)
-    device = torch.device("cpu")
+    device = pick_device(DEVICE)
     compute_dtype = choose_backend(dtype, device).compute_dtype
     loaded = [
         read_adapter(folder, shape=shape, dtype=compute_dtype, device=device, base=dict)
@@ -58,7 +59,7 @@ def _peft(dtype: str) -> Run:
     from peft import PeftModel
     from transformers import M2M100ForConditionalGeneration
 
-    from benchmarks.synthetic import LANGUAGE_ID, synthetic_adapters, synthetic_checkpoint
+    from benchmarks.synthetic import DEVICE, LANGUAGE_ID, synthetic_adapters, synthetic_checkpoint
 
     torch.set_num_threads(NUM_THREADS)
     weights = getattr(torch, dtype)
@@ -67,11 +68,11 @@ def _peft(dtype: str) -> Run:
     model: Any = PeftModel.from_pretrained(base, first, adapter_name="0", autocast_adapter_dtype=False)
     for name, folder in enumerate(others, start=1):
         model.load_adapter(folder, adapter_name=str(name), autocast_adapter_dtype=False)
-    model = model.to(weights).eval()
+    model = model.to(DEVICE, weights).eval()
 
     def run(sources: list[list[int]], num_beams: int, num_tokens: int, adapters: list[int | None]) -> int:
         longest = max(map(len, sources))
-        ids = torch.tensor([source + [1] * (longest - len(source)) for source in sources])
+        ids = torch.tensor([source + [1] * (longest - len(source)) for source in sources], device=DEVICE)
         arguments = {
             "input_ids": ids,
             "attention_mask": (ids != 1).long(),
@@ -88,6 +89,7 @@ def _peft(dtype: str) -> Run:
             else:
                 with model.disable_adapter():
                     output = model.generate(**arguments)
+        output = output.cpu()
         return int((output.shape[1] - 2) * output.shape[0])
 
     return run
@@ -96,9 +98,11 @@ def _peft(dtype: str) -> Run:
 SYSTEMS: dict[str, Callable[[], Run]] = {
     "ours-int8": lambda: _ours("int8"),
     "ours-bfloat16": lambda: _ours("bfloat16"),
+    "ours-float16": lambda: _ours("float16"),
     "ours-float32": lambda: _ours("float32"),
     "peft-float32": lambda: _peft("float32"),
     "peft-bfloat16": lambda: _peft("bfloat16"),
+    "peft-float16": lambda: _peft("float16"),
 }
 
 

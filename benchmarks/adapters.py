@@ -1,6 +1,6 @@
 """Target tokens per second with many adapters in one batch of 32 rows: against the base alone, and against peft.
 
-    python -m benchmarks.adapters [--quick] [--json] [--plot] [--threads 2] [--systems ours-int8,peft-bfloat16]
+    python -m benchmarks.adapters [--quick] [--json] [--plot] [--device cpu] [--threads 2] [--systems ours-int8,...]
 
 Adapters have rank 16 on all attention projections; a batch's rows take them in turn. peft's way to mix adapters is
 `generate(adapter_names=...)`. The systems and cases take turns within every repeat and medians are reported: read the
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 
 from benchmarks.adapter_workers import NUM_ADAPTERS, SYSTEMS
@@ -20,8 +21,11 @@ from benchmarks.workers import Worker
 
 NUM_ROWS = 32
 CASES = {"base only": 0, "1 adapter": 1, "4 adapters": 4, "16 adapters": NUM_ADAPTERS}
-DEFAULT_SYSTEMS = ("ours-int8", "ours-float32", "peft-bfloat16", "peft-float32")
-QUICK_SYSTEMS = ("ours-int8",)
+DEFAULT_SYSTEMS = {
+    "cpu": ("ours-int8", "ours-float32", "peft-bfloat16", "peft-float32"),
+    "cuda": ("ours-float16", "ours-bfloat16", "peft-float16", "peft-bfloat16"),
+}
+"""By device; ours whose ratios are told comes first."""
 TARGET = 0.85  # of base only, with four adapters
 
 Speeds = dict[str, dict[str, float]]
@@ -31,6 +35,7 @@ Speeds = dict[str, dict[str, float]]
 def main() -> None:
     """Measure, print the table, and with `--json` the ratios as one last line."""
     options = _parse()
+    ours = DEFAULT_SYSTEMS[options.device][0]
     synthetic_adapters(NUM_ADAPTERS)
     print(describe_machine(options.threads, "torch", "transformers", "peft"))
     workers = [Worker(system, options.threads, module="benchmarks.adapter_workers") for system in options.systems]
@@ -39,9 +44,9 @@ def main() -> None:
         worker.close()
     _print_table(speeds)
     if options.plot:
-        print(_plot(speeds))
+        print(_plot("adapters" if options.device == "cpu" else f"adapters-{options.device}", ours, speeds))
     if options.json:
-        print(json.dumps({claim: round(ratio, 3) for claim, ratio in _ratios(speeds).items()}))
+        print(json.dumps({claim: round(ratio, 3) for claim, ratio in _ratios(ours, speeds).items()}))
 
 
 def _parse() -> argparse.Namespace:
@@ -49,10 +54,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="our default system alone, short outputs, three repeats")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object, claim to ratio")
     parser.add_argument("--plot", action="store_true", help="draw the table into docs/benchmarks/adapters.svg")
+    parser.add_argument("--device", choices=DEFAULT_SYSTEMS, default="cpu", help="that the systems run on")
     parser.add_argument("--threads", type=int, default=2, help="of each system")
     parser.add_argument("--systems", help=f"comma-separated, of: {', '.join(SYSTEMS)}")
     options = parser.parse_args()
-    default = QUICK_SYSTEMS if options.quick else DEFAULT_SYSTEMS
+    os.environ["BENCHMARK_DEVICE"] = options.device
+    default = DEFAULT_SYSTEMS[options.device][: 1 if options.quick else None]
     options.systems = options.systems.split(",") if options.systems else list(default)
     unknown = set(options.systems) - set(SYSTEMS)
     if unknown:
@@ -86,30 +93,30 @@ def _print_table(speeds: Speeds) -> None:
         print(f"| {system} |", " | ".join(cells), f"| {speed['4 adapters'] / speed['base only']:.2f} |")
 
 
-def _ratios(speeds: Speeds) -> dict[str, float]:
+def _ratios(ours: str, speeds: Speeds) -> dict[str, float]:
     """Return each system's mixed batches over its base alone, and ours over peft's best with the same adapters."""
     ratios = {}
     peers = [speed for system, speed in speeds.items() if system.startswith("peft")]
     for system, speed in speeds.items():
-        prefix = "" if system == "ours-int8" else f"{system.replace('-', '_')}_"
+        prefix = "" if system == ours else f"{system.replace('-', '_')}_"
         for case, num_adapters in CASES.items():
             if num_adapters:
                 ratios[f"{prefix}mixed{num_adapters}_b{NUM_ROWS}_vs_base"] = speed[case] / speed["base only"]
     for case, num_adapters in CASES.items():
-        if num_adapters and peers and "ours-int8" in speeds:
+        if num_adapters and peers and ours in speeds:
             best = max(peer[case] for peer in peers)
-            ratios[f"mixed{num_adapters}_b{NUM_ROWS}_vs_peft"] = speeds["ours-int8"][case] / best
+            ratios[f"mixed{num_adapters}_b{NUM_ROWS}_vs_peft"] = speeds[ours][case] / best
     return ratios
 
 
-def _plot(speeds: Speeds) -> str:
+def _plot(name: str, ours: str, speeds: Speeds) -> str:
     from benchmarks.plot import plot_bars
 
-    base = speeds.get("ours-int8", {}).get("base only")
+    base = speeds.get(ours, {}).get("base only")
     targets = [TARGET * base if base and case == "4 adapters" else None for case in CASES]
     title = f"Adapters in a batch of {NUM_ROWS}, NLLB-600M shape"
     series = {system: list(speed.values()) for system, speed in speeds.items()}
-    return str(plot_bars("adapters", title, "target tokens/s", list(CASES), series, targets=targets))
+    return str(plot_bars(name, title, "target tokens/s", list(CASES), series, targets=targets))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Latency under steady arrivals, and throughput of a backlog: in-flight against static batches and CTranslate2.
 
-    python -m benchmarks.inflight [--quick] [--json] [--threads 2] [--requests 120] [--plot]
+    python -m benchmarks.inflight [--quick] [--json] [--device cpu] [--threads 2] [--requests 120] [--plot]
 
 Requests of sources of 8 to 64 tokens ask for 5 to 80 output tokens each. They are all there at once (backlog), or
 arrive by chance (Poisson) at 40 % and 80 % of what our engine sustains on the backlog. Each system has its own process:
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import statistics
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from benchmarks.plot import plot_bars
 from benchmarks.queues import LIMIT_ROWS, Arrival, QueueWorker
 from benchmarks.synthetic import converted_checkpoint, sources, synthetic_checkpoint
 
-INFLIGHT, STATIC, CT2 = "ours, in-flight", "ours, static", "CTranslate2 int8"
+INFLIGHT, STATIC, CT2 = "ours, in-flight", "ours, static", "CTranslate2"
 SHORTEST, LONGEST = 5, 80  # tokens of an output
 LOADS = (0.4, 0.8)  # of our capacity
 TARGETS = {"p95_at_40_vs_ct2": 0.3, "p95_at_80_vs_ct2": 0.6}
@@ -70,7 +71,7 @@ def main() -> None:
         target = f", target at most {TARGETS[claim]}" if claim in TARGETS else ""
         print(f"{claim}: {value:.2f}{target}")
     if options.plot:
-        print("plotted", _plot(results))
+        print("plotted", _plot("inflight" if options.device == "cpu" else f"inflight-{options.device}", results))
     if options.json:
         print(json.dumps({claim: round(value, 3) for claim, value in claims.items()}))
 
@@ -80,9 +81,11 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="24 requests instead of 120")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object, claim to ratio")
     parser.add_argument("--plot", action="store_true", help="write docs/benchmarks/inflight.svg")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="int8 on a CPU, float16 on a GPU")
     parser.add_argument("--threads", type=int, default=2, help="of each system")
     parser.add_argument("--requests", type=int, help="of each arrival pattern")
     options = parser.parse_args()
+    os.environ["BENCHMARK_DEVICE"] = options.device
     options.requests = options.requests or (24 if options.quick else 120)
     return options
 
@@ -105,7 +108,7 @@ def _measure(workers: dict[str, QueueWorker], arrivals: list[Arrival], count: in
         tokens = sum(arrival.num_tokens for arrival in arrivals)
         result = Result(tokens / max(done_s), statistics.mean(latencies), latencies[int(0.95 * (count - 1))])
         print(
-            f"  {system}: {result.tokens_per_s:.0f} tokens/s, mean {result.mean_s:.2f} s, p95 {result.p95_s:.2f} s",
+            f"  {system}: {result.tokens_per_s:.0f} tokens/s, mean {result.mean_s:.3f} s, p95 {result.p95_s:.3f} s",
             flush=True,
         )
         results[system] = result
@@ -125,7 +128,7 @@ def _claims(results: dict[str, dict[str, Result]]) -> dict[str, float]:
     return claims
 
 
-def _plot(results: dict[str, dict[str, Result]]) -> object:
+def _plot(name: str, results: dict[str, dict[str, Result]]) -> object:
     groups = [f"{pattern}\n{kind}" for pattern in list(results)[1:] for kind in ("mean", "p95")]
     series = {
         system: [
@@ -135,7 +138,7 @@ def _plot(results: dict[str, dict[str, Result]]) -> object:
         ]
         for system in (INFLIGHT, STATIC, CT2)
     }
-    return plot_bars("inflight", "Latency, 600M shape, outputs of 5 to 80 tokens", "s", groups, series)
+    return plot_bars(name, "Latency, 600M shape, outputs of 5 to 80 tokens", "s", groups, series)
 
 
 if __name__ == "__main__":

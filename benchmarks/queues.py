@@ -106,9 +106,9 @@ Serve = Callable[[list[Arrival]], list[float]]
 
 def _inflight() -> Serve:
     """The engine as a translator runs it."""
-    from benchmarks.synthetic import synthetic_engine, synthetic_row
+    from benchmarks.synthetic import DTYPE, synthetic_engine, synthetic_row
 
-    engine = synthetic_engine("int8", NUM_THREADS)
+    engine = synthetic_engine(DTYPE, NUM_THREADS)
 
     def serve(arrivals: list[Arrival]) -> list[float]:
         started_s = time.perf_counter()
@@ -135,13 +135,13 @@ def _static() -> Serve:
     """The engine's own scheduler and batch, stepped here with all threads to the end of each batch."""
     import torch
 
-    from benchmarks.synthetic import LANGUAGE_ID, synthetic_batch
+    from benchmarks.synthetic import DTYPE, LANGUAGE_ID, synthetic_batch
     from pipelines.engine.batch import Request
     from pipelines.engine.scheduler import Scheduler, Ticket
     from pipelines.types import DecodingOptions
 
     torch.set_num_threads(NUM_THREADS)
-    batch, _ = synthetic_batch("int8")
+    batch, _ = synthetic_batch(DTYPE)
 
     def serve(arrivals: list[Arrival]) -> list[float]:
         queue, scheduler = _Queue(arrivals), Scheduler(LIMIT_ROWS)
@@ -180,11 +180,11 @@ def _ctranslate2() -> Serve:
     """
     import ctranslate2
 
-    from benchmarks.synthetic import LANGUAGE_ID, converted_checkpoint
+    from benchmarks.synthetic import DEVICE, DTYPE, LANGUAGE_ID, converted_checkpoint
 
     converted = converted_checkpoint()
     translator = ctranslate2.Translator(
-        str(converted), device="cpu", compute_type="int8", inter_threads=1, intra_threads=NUM_THREADS
+        str(converted), device=DEVICE, compute_type=DTYPE, inter_threads=1, intra_threads=NUM_THREADS
     )
     tokens = json.loads((Path(converted) / "shared_vocabulary.json").read_text(encoding="utf-8"))
 

@@ -26,6 +26,10 @@ LANGUAGE_ID = 256047
 TARGET = "hin_Deva"
 SHAPE = os.environ.get("BENCHMARK_SHAPE", "600M")
 """`600M` is what is measured; `tiny` tells within a minute whether a benchmark runs at all."""
+DEVICE = os.environ.get("BENCHMARK_DEVICE", "cpu")
+"""`cpu` or `cuda`, of all systems; what `--device` passes on to the processes that run them."""
+DTYPE = "int8" if DEVICE == "cpu" else "float16"
+"""Of weights, in which our engine is compared there."""
 _SHAPES = {
     "600M": {
         "d_model": 1024,
@@ -89,12 +93,13 @@ def converted_checkpoint() -> Path:
 
 
 def synthetic_batch(dtype: str) -> tuple[RunningBatch, ModelShape]:
-    """Return an empty running batch of the engine on that checkpoint, on a CPU, and the model's shape."""
-    import torch
+    """Return an empty running batch of the engine on that checkpoint, and the model's shape."""
     from transformers import M2M100Config
 
     from pipelines.engine.batch import RunningBatch
     from pipelines.engine.checkpoint import locate_checkpoint
+    from pipelines.engine.cuda_graph import step_recorder
+    from pipelines.engine.device import pick_device
     from pipelines.engine.linear import choose_backend
     from pipelines.engine.shape import ModelShape
     from pipelines.engine.state import load_prepared
@@ -102,21 +107,22 @@ def synthetic_batch(dtype: str) -> tuple[RunningBatch, ModelShape]:
 
     checkpoint = locate_checkpoint(str(synthetic_checkpoint()))
     shape = ModelShape.from_config(M2M100Config.from_pretrained(checkpoint.path))
-    backend = choose_backend(dtype, torch.device("cpu"))
+    backend = choose_backend(dtype, pick_device(DEVICE))
     weights = assemble(load_prepared(checkpoint, shape, backend), shape, backend)
-    return RunningBatch(weights, shape, backend.cache_dtype), shape
+    return RunningBatch(weights, shape, backend.cache_dtype, record=step_recorder(backend.device)), shape
 
 
-def synthetic_engine(dtype: str, num_threads: int, vocabulary: Vocabulary | None = None) -> Engine:
-    """Return the in-flight engine on that checkpoint, on a CPU, as a translator loads it."""
+def synthetic_engine(dtype: str, num_threads: int, vocabulary: Vocabulary | None = None, max_rows: int = 32) -> Engine:
+    """Return the in-flight engine on that checkpoint, as a translator loads it."""
     from pipelines.engine.checkpoint import locate_checkpoint
     from pipelines.engine.loading import load_engine
 
     return load_engine(
         locate_checkpoint(str(synthetic_checkpoint())),
         engine="inflight",
-        device="cpu",
+        device=DEVICE,
         dtype=dtype,
+        max_rows=max_rows,
         num_threads=num_threads,
         vocabulary=vocabulary or "full",
     )

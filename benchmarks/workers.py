@@ -74,10 +74,15 @@ class Worker:
 
 
 def _ours(dtype: str, vocabulary: str = "full") -> Run:
-    from benchmarks.synthetic import script_vocabulary, synthetic_engine, synthetic_row
+    from benchmarks.synthetic import DEVICE, script_vocabulary, synthetic_engine, synthetic_row
     from pipelines.types import Translation
 
-    engine = synthetic_engine(dtype, NUM_THREADS, script_vocabulary() if vocabulary == "script" else None)
+    engine = synthetic_engine(
+        dtype,
+        NUM_THREADS,
+        script_vocabulary() if vocabulary == "script" else None,
+        max_rows=32 if DEVICE == "cpu" else 128,
+    )
 
     def run(sources: list[list[int]], num_beams: int, num_tokens: int) -> int:
         outcomes = [
@@ -93,17 +98,18 @@ def _transformers(dtype: str) -> Run:
     import torch
     from transformers import M2M100ForConditionalGeneration
 
-    from benchmarks.synthetic import LANGUAGE_ID, synthetic_checkpoint
+    from benchmarks.synthetic import DEVICE, LANGUAGE_ID, synthetic_checkpoint
 
     torch.set_num_threads(NUM_THREADS)
-    weights = torch.bfloat16 if dtype == "bfloat16" else torch.float32
+    weights = torch.float32 if dtype == "int8" else getattr(torch, dtype)
     model: Any = M2M100ForConditionalGeneration.from_pretrained(synthetic_checkpoint(), dtype=weights).eval()
+    model = model.to(DEVICE)
     if dtype == "int8":
         model = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
 
     def run(sources: list[list[int]], num_beams: int, num_tokens: int) -> int:
         longest = max(map(len, sources))
-        ids = torch.tensor([source + [1] * (longest - len(source)) for source in sources])
+        ids = torch.tensor([source + [1] * (longest - len(source)) for source in sources], device=DEVICE)
         with torch.inference_mode():
             output = model.generate(
                 input_ids=ids,
@@ -113,7 +119,7 @@ def _transformers(dtype: str) -> Run:
                 do_sample=False,
                 min_new_tokens=num_tokens + 1,
                 max_new_tokens=num_tokens + 1,
-            )
+            ).cpu()
         return int((output.shape[1] - 2) * output.shape[0])
 
     return run
@@ -122,13 +128,13 @@ def _transformers(dtype: str) -> Run:
 def _ctranslate2(compute_type: str) -> Run:
     import ctranslate2
 
-    from benchmarks.synthetic import LANGUAGE_ID, VOCAB_SIZE, converted_checkpoint
+    from benchmarks.synthetic import DEVICE, LANGUAGE_ID, VOCAB_SIZE, converted_checkpoint
 
     converted = converted_checkpoint()
     num_workers = NUM_THREADS if _WORKERS in os.environ else 1
     translator = ctranslate2.Translator(
         str(converted),
-        device="cpu",
+        device=DEVICE,
         compute_type=compute_type,
         inter_threads=num_workers,
         intra_threads=NUM_THREADS // num_workers,
@@ -154,12 +160,18 @@ SYSTEMS: dict[str, Callable[[], Run]] = {
     "ours-int8": lambda: _ours("int8"),
     "ours-int8-script": lambda: _ours("int8", "script"),
     "ours-bfloat16": lambda: _ours("bfloat16"),
+    "ours-float16": lambda: _ours("float16"),
+    "ours-float16-script": lambda: _ours("float16", "script"),
     "ours-float32": lambda: _ours("float32"),
     "transformers-float32": lambda: _transformers("float32"),
     "transformers-bfloat16": lambda: _transformers("bfloat16"),
+    "transformers-float16": lambda: _transformers("float16"),
     "transformers-int8": lambda: _transformers("int8"),
     "ctranslate2-int8": lambda: _ctranslate2("int8"),
     "ctranslate2-int8_float32": lambda: _ctranslate2("int8_float32"),
+    "ctranslate2-float16": lambda: _ctranslate2("float16"),
+    "ctranslate2-bfloat16": lambda: _ctranslate2("bfloat16"),
+    "ctranslate2-int8_float16": lambda: _ctranslate2("int8_float16"),
 }
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """What `make serve` and the image start our replicas with; one of CTranslate2's switches, since it may gain as well."""

@@ -1,8 +1,9 @@
-"""Attention of few queries over cached keys and values of many lengths; knows no weights."""
+"""Attention over packed sources, and of few queries over cached keys and values of many lengths; knows no weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,23 +13,39 @@ _MAX_PADDING_RATIO = 2.0  # above it, padding costs more than one call per seque
 _MIN_RAGGED_TOKENS = 4096  # below it, padding is cheap whatever its share
 
 
+@dataclass(frozen=True, slots=True)
 class Lengths:
-    """How many cached tokens each sequence of a batch has, and how its attention is computed best.
+    """How many cached tokens each sequence of a batch has, and how its attention is computed.
 
     Built once per step and used by every layer.
+
+    Attributes:
+        tokens: `[sequences]`, of each, on the device.
+        longest: At least the longest.
+        mask: `[sequences, 1, 1, longest]`, added to scores; None if all are the longest.
+        ragged: Of each sequence, if each is computed by itself.
     """
 
-    def __init__(self, lengths: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
-        self.longest = max(lengths)
-        padded = self.longest * len(lengths)
-        self.ragged: list[int] | None = None
-        self.mask: Tensor | None = None
+    tokens: Tensor
+    longest: int
+    mask: Tensor | None = None
+    ragged: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], dtype: torch.dtype, device: torch.device) -> Lengths:
+        """Choose what is best for these lengths."""
+        tokens, longest = torch.tensor(lengths), max(lengths)
+        padded = longest * len(lengths)
+        if padded == sum(lengths):
+            return cls(tokens.to(device), longest)
         if padded > _MIN_RAGGED_TOKENS and padded > _MAX_PADDING_RATIO * sum(lengths):
-            self.ragged = list(lengths)
-        elif padded > sum(lengths):
-            allowed = torch.arange(self.longest)[None, :] < torch.tensor(lengths)[:, None]
-            mask = torch.zeros(allowed.shape).masked_fill_(~allowed, -torch.inf)
-            self.mask = mask[:, None, None, :].to(device, dtype)
+            return cls(tokens.to(device), longest, ragged=tuple(lengths))
+        return cls(tokens.to(device), longest, _mask(tokens, longest, torch.float32).to(device, dtype))
+
+    @classmethod
+    def within(cls, tokens: Tensor, longest: int, dtype: torch.dtype) -> Lengths:
+        """Compute any lengths up to `longest` by the same operations, without a look at them."""
+        return cls(tokens, longest, _mask(tokens, longest, dtype))
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, lengths: Lengths) -> Tensor:
@@ -55,7 +72,7 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, lengths: Lengths) -> Ten
     return out.transpose(1, 2).flatten(2)
 
 
-def most_attended(query: Tensor, keys: Tensor, lengths: Sequence[int]) -> Tensor:
+def most_attended(query: Tensor, keys: Tensor, lengths: Lengths) -> Tensor:
     """Return which token each query attends to most, on the mean over the heads, `[sequences, queries]`.
 
     A source's first and last token are its language and `</s>`: between them, if there is anything between.
@@ -63,17 +80,53 @@ def most_attended(query: Tensor, keys: Tensor, lengths: Sequence[int]) -> Tensor
     Args:
         query: `[sequences, heads, queries, head_dim]`.
         keys: `[sequences, heads, capacity, head_dim]`.
-        lengths: Tokens of each source.
+        lengths: Of the sources.
     """
-    keys = keys[:, :, : max(lengths)].to(query.dtype)
+    keys = keys[:, :, : lengths.longest].to(query.dtype)
     scores = torch.matmul(query, keys.transpose(-1, -2)).float() * query.shape[-1] ** -0.5
-    positions = torch.arange(max(lengths))[None, :]
-    ends = torch.tensor(lengths)[:, None]
-    beyond = (positions >= ends).to(scores.device)
+    positions = torch.arange(lengths.longest, device=query.device)[None, :]
+    ends = lengths.tokens[:, None]
+    beyond = positions >= ends
     special = ((positions == 0) | (positions == ends - 1)) & (ends > 2)
     shares = scores.masked_fill(beyond[:, None, None, :], -torch.inf).softmax(-1).mean(1)
-    most: Tensor = shares.masked_fill((special.to(scores.device) | beyond)[:, None, :], -1.0).argmax(-1)
+    most: Tensor = shares.masked_fill((special | beyond)[:, None, :], -1.0).argmax(-1)
     return most
+
+
+class PackedSources:
+    """Sources of many lengths, packed one after the other, each of which attends to itself alone.
+
+    On a CPU each is computed by itself. On a GPU that would be as many launches, so they are padded for it.
+    """
+
+    def __init__(self, lengths: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
+        self._lengths = list(lengths)
+        self._longest = max(lengths)
+        self._padded: Tensor | None = None
+        if device.type != "cpu":
+            tokens = torch.tensor(self._lengths, device=device)
+            within = torch.arange(self._longest, device=device)
+            self._mask = _mask(tokens, self._longest, dtype)
+            self._padded = ((tokens.cumsum(0) - tokens)[:, None] + within.minimum(tokens[:, None] - 1)).flatten()
+            self._unpadded = (within < tokens[:, None]).flatten().nonzero().flatten()
+
+    def attend(self, qkv: Tensor) -> Tensor:
+        """Return softmax(q k / sqrt(d)) v, `[total tokens, d_model]`.
+
+        Args:
+            qkv: `[total tokens, 3 (queries, keys, values), heads, head_dim]`.
+        """
+        if self._padded is None:
+            return torch.cat([self._alone(source) for source in torch.split(qkv, self._lengths)])
+        padded = qkv.index_select(0, self._padded).view(-1, self._longest, *qkv.shape[1:])
+        query, key, value = padded.permute(2, 0, 3, 1, 4)
+        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=self._mask)
+        return attended.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, self._unpadded)
+
+    def _alone(self, source: Tensor) -> Tensor:
+        query, key, value = source[None].permute(2, 0, 3, 1, 4)
+        attended = functional.scaled_dot_product_attention(query, key, value)
+        return attended[0].transpose(0, 1).reshape(len(source), -1)
 
 
 def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
@@ -85,3 +138,10 @@ def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) ->
     if mask is not None:
         scores += mask
     return torch.matmul(scores.softmax(-1), values)
+
+
+def _mask(lengths: Tensor, longest: int, dtype: torch.dtype) -> Tensor:
+    """Return zeros, and `-inf` beyond each length: `[sequences, 1, 1, longest]`."""
+    beyond = torch.arange(longest, device=lengths.device) >= lengths[:, None]
+    mask = torch.zeros(beyond.shape, dtype=dtype, device=lengths.device).masked_fill_(beyond, -torch.inf)
+    return mask[:, None, None, :]

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from pipelines.engine.decoder import Decoder
+from pipelines.engine.device import integers
 from pipelines.engine.encoder import Encoder
 from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.lora import Adapter, order_by_adapter
 from pipelines.engine.projection import Columns, Projection
+from pipelines.engine.recorded_decoder import RecordedDecoder, Recorder
 from pipelines.engine.search import BeamSearch, GreedySearch, Output, start_search
 from pipelines.engine.selection import best_continuations, constrain, is_constrained
 from pipelines.engine.shape import ModelShape
@@ -62,14 +64,27 @@ class Finished:
 
 
 class RunningBatch:
-    """Encodes joining requests, steps all live rows, and lets finished ones leave."""
+    """Encodes joining requests, steps all live rows, and lets finished ones leave.
+
+    Args:
+        weights: Of the model.
+        shape: Of the model.
+        dtype: Of keys and values.
+        vocabulary: Of outputs; None is the full one.
+        record: How a step of the decoder is recorded; None runs each as it comes.
+    """
 
     def __init__(
-        self, weights: Weights, shape: ModelShape, dtype: torch.dtype, vocabulary: Vocabulary | None = None
+        self,
+        weights: Weights,
+        shape: ModelShape,
+        dtype: torch.dtype,
+        vocabulary: Vocabulary | None = None,
+        record: Recorder | None = None,
     ) -> None:
         self._shape = shape
         self._encoder = Encoder(weights, shape)
-        self._decoder = Decoder(weights, shape)
+        self._decoder = Decoder(weights, shape) if record is None else RecordedDecoder(weights, shape, record)
         self._projection = Projection(weights, vocabulary or Vocabulary())
         self._new_cache = partial(KeyValueCache, shape, dtype, weights.embedding.device)
         self._cache = self._new_cache()
@@ -104,9 +119,8 @@ class RunningBatch:
         """
         tokens = list(chain.from_iterable(live.next_tokens() for live in self._live))
         adapters = [live.request.adapter for live in self._live for _ in live.search.rows]
-        attended: list[int] = []
         align = any(live.request.options.align for live in self._live)
-        hidden = self._decoder.step(tokens, self._cache, adapters, attended=attended if align else None)
+        hidden, attended = self._decoder.step(tokens, self._cache, adapters, align=align)
         selecting: list[tuple[_Live, int]] = []  # and its first row
         first = 0
         for live in self._live:
@@ -118,7 +132,7 @@ class RunningBatch:
         self._cache.advance()
         for live in self._live:
             live.num_fed += 1
-        return self._take(selecting, totals, chosen, attended)
+        return self._take(selecting, totals, chosen, [] if attended is None else attended.tolist())
 
     @torch.inference_mode()
     def drop(self, keys: set[int]) -> None:
@@ -207,9 +221,15 @@ def _constrain(
     scores: Tensor, columns: Columns, lives: Sequence[_Live], kind: type[GreedySearch | BeamSearch], eos_id: int
 ) -> None:
     """Apply options that change scores: the reference does it on logits in greedy search, else on log-probabilities."""
+    rows: list[int] = []
+    banned: list[int] = []
     row = 0
     for live in lives:
         for tokens in live.search.rows:
             if live.constrained and isinstance(live.search, kind):
-                constrain(scores[row], columns, tokens, len(live.prefix), live.request.options, eos_id)
+                own = constrain(scores[row], columns, tokens, len(live.prefix), live.request.options, eos_id)
+                rows += [row] * len(own)
+                banned += own
             row += 1
+    if banned:
+        scores[integers(rows, scores.device), integers(banned, scores.device)] = -torch.inf

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 import torch
+from torch import Tensor
 
 from pipelines.errors import StartupError
 
@@ -58,6 +60,12 @@ def pin_threads(num_threads: int | None) -> int:
     chosen = num_threads or min(torch.get_num_threads(), _usable_cpus())
     torch.set_num_threads(chosen)
     return chosen
+
+
+def integers(values: Sequence[int], device: torch.device) -> Tensor:
+    """Return `[len(values)]` on a device, without waiting for what it is doing."""
+    tensor = torch.tensor(values, dtype=torch.long)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def decoding_memory_bytes(device: torch.device) -> int:

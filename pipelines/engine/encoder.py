@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipelines.engine.attention import PackedSources
 from pipelines.engine.lora import Adapter, adapt_layers
 from pipelines.engine.shape import ModelShape
-from pipelines.engine.weights import EncoderLayer, Weights
+from pipelines.engine.weights import Weights
 
 _TOKENS_AT_ONCE = 512  # more is not faster, and what lies between the layers no longer fits the processor's cache
+_PADDED_TOKENS_AT_ONCE = 8192  # of a GPU, which pads sources for attention
 
 
 class Encoder:
@@ -32,7 +34,7 @@ class Encoder:
         Returns:
             `[total tokens, d_model]`, the rows one after the other.
         """
-        parts = _parts([len(source) for source in sources], _TOKENS_AT_ONCE)
+        parts = _parts([len(source) for source in sources], padded=self._weights.embedding.device.type != "cpu")
         return torch.cat([self._encode(sources[part], adapters[part]) for part in parts])
 
     def _encode(self, sources: Sequence[Sequence[int]], adapters: Sequence[Adapter | None]) -> Tensor:
@@ -42,32 +44,29 @@ class Encoder:
         ids = torch.tensor([token for source in sources for token in source], device=device)
         positions = torch.cat([torch.arange(length) for length in lengths]).to(device) + shape.pad_id + 1
         hidden = embed(weights, shape, ids, positions)
+        packed = PackedSources(lengths, hidden.dtype, device)
         for layer in adapt_layers(weights.encoder, "encoder", adapters, lengths):
-            hidden = hidden + layer.self_out(self._self_attention(layer, hidden, lengths))
+            qkv = layer.qkv(layer.self_norm(hidden)).view(len(hidden), 3, shape.num_encoder_heads, -1)
+            hidden = hidden + layer.self_out(packed.attend(qkv))
             hidden = hidden + layer.fc2(functional.relu_(layer.fc1(layer.ffn_norm(hidden))))
             hidden = clamp_float16(hidden)
         return weights.encoder_norm(hidden)
 
-    def _self_attention(self, layer: EncoderLayer, hidden: Tensor, lengths: list[int]) -> Tensor:
-        heads = self._shape.num_encoder_heads
-        qkv = layer.qkv(layer.self_norm(hidden))
-        mixed = []
-        for row in torch.split(qkv, lengths):
-            query, key, value = row.view(1, len(row), 3, heads, -1).permute(2, 0, 3, 1, 4)
-            attended = functional.scaled_dot_product_attention(query, key, value)
-            mixed.append(attended[0].transpose(0, 1).reshape(len(row), -1))
-        return torch.cat(mixed)
 
-
-def _parts(lengths: Sequence[int], most_tokens: int) -> list[slice]:
+def _parts(lengths: Sequence[int], *, padded: bool) -> list[slice]:
     """Return slices of sources that have at most so many tokens together; a longer one is alone."""
     parts: list[slice] = []
-    first, num_tokens = 0, 0
+    first, num_tokens, longest = 0, 0, 0
     for index, length in enumerate(lengths):
-        if index > first and num_tokens + length > most_tokens:
+        if padded:
+            size, most = max(longest, length) * (index - first + 1), _PADDED_TOKENS_AT_ONCE
+        else:
+            size, most = num_tokens + length, _TOKENS_AT_ONCE
+        if index > first and size > most:
             parts.append(slice(first, index))
-            first, num_tokens = index, 0
+            first, num_tokens, longest = index, 0, 0
         num_tokens += length
+        longest = max(longest, length)
     return [*parts, slice(first, len(lengths))]
 
 

@@ -19,6 +19,7 @@ from transformers import M2M100Config
 from pipelines.engine.adapter_weights import read_adapter
 from pipelines.engine.batch import RunningBatch
 from pipelines.engine.checkpoint import Checkpoint
+from pipelines.engine.cuda_graph import step_recorder
 from pipelines.engine.device import decoding_memory_bytes
 from pipelines.engine.lane import Lane
 from pipelines.engine.length import LengthBound
@@ -145,7 +146,7 @@ class InflightEngine:
             vocabulary = load_vocabulary(vocabulary, tokenizer, shortlist_file)
         return cls(
             [
-                RunningBatch(weights, shape, backend.cache_dtype, vocabulary)
+                RunningBatch(weights, shape, backend.cache_dtype, vocabulary, step_recorder(device))
                 for _ in range(num_lanes(device, torch.get_num_threads(), max_rows))
             ],
             tokenizer,

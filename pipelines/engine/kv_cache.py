@@ -37,6 +37,11 @@ class KeyValueCache:
         """Live rows of all groups."""
         return sum(self.widths)
 
+    @property
+    def longest(self) -> int:
+        """Positions of the row that has most."""
+        return max([*self.positions, 0])
+
     def join(self, cross_kv: Iterable[Tensor], source_lengths: Sequence[int], widths: Sequence[int]) -> None:
         """Append groups. Nothing has changed if it raises.
 
@@ -49,18 +54,23 @@ class KeyValueCache:
         live = max([*self.source_lengths, 0])
         self.cross_kv = self._grown(self.cross_kv, first, live, first + len(widths), max(live, max(source_lengths)))
         rows = self.num_rows
-        self.self_kv = self._grown(self.self_kv, rows, self._longest(), rows + sum(widths), 1)
-        for memory, keys_values in zip(self.cross_kv, cross_kv, strict=True):
-            for index, source in enumerate(torch.split(keys_values, list(source_lengths)), start=first):
-                memory[:, index, :, : len(source)] = source.permute(1, 2, 0, 3)
+        self.self_kv = self._grown(self.self_kv, rows, self.longest, rows + sum(widths), 1)
+        if self._device.type == "cpu":
+            for memory, keys_values in zip(self.cross_kv, cross_kv, strict=True):
+                for index, source in enumerate(torch.split(keys_values, list(source_lengths)), start=first):
+                    memory[:, index, :, : len(source)] = source.permute(1, 2, 0, 3)
+        else:  # a launch for each source and layer would take longer than what it writes
+            groups, positions = self._places(source_lengths, first)
+            for memory, keys_values in zip(self.cross_kv, cross_kv, strict=True):
+                memory[:, groups, :, positions] = keys_values.to(memory.dtype)
         self.widths += widths
         self.source_lengths += source_lengths
         self.positions += [0] * len(widths)
 
-    def make_space(self) -> None:
-        """Have memory for one more position of every row."""
-        rows, longest = self.num_rows, self._longest()
-        self.self_kv = self._grown(self.self_kv, rows, longest, rows, longest + 1)
+    def make_space(self, num_rows: int = 0) -> None:
+        """Have memory for one more position of every row, and for so many rows, dead ones included."""
+        rows, longest = self.num_rows, self.longest
+        self.self_kv = self._grown(self.self_kv, rows, longest, max(rows, num_rows), longest + 1)
 
     def advance(self) -> None:
         """Count the position that was just written."""
@@ -69,7 +79,7 @@ class KeyValueCache:
     def copy_rows(self, sources: list[int], targets: list[int]) -> None:
         """Overwrite rows by other rows, all at once; a beam that has two heirs lives on in both."""
         if sources:
-            _copy(self.self_kv, sources, targets, self._longest())
+            _copy(self.self_kv, sources, targets, self.longest)
 
     def drop(self, groups: set[int]) -> list[int]:
         """Remove groups and close the holes.
@@ -88,8 +98,11 @@ class KeyValueCache:
         self.source_lengths, self.positions = lengths, survivors
         return order
 
-    def _longest(self) -> int:
-        return max([*self.positions, 0])
+    def _places(self, lengths: Sequence[int], first: int) -> tuple[Tensor, Tensor]:
+        """Return group and position of every token of new groups."""
+        groups = [first + index for index, length in enumerate(lengths) for _ in range(length)]
+        positions = [position for length in lengths for position in range(length)]
+        return torch.tensor(groups, device=self._device), torch.tensor(positions, device=self._device)
 
     def _zeros(self, rows: int, length: int) -> Tensor:
         layers, heads = self._shape.num_decoder_layers, self._shape.num_decoder_heads
@@ -101,8 +114,8 @@ class KeyValueCache:
         """Return memory of at least the needed size with `rows x length` of the old one's content."""
         if memory.shape[2] >= needed_rows and memory.shape[4] >= needed_length:
             return memory
-        new_rows = max(memory.shape[2], _power_of_two(needed_rows))
-        new_length = max(memory.shape[4], _power_of_two(max(needed_length, 16)))
+        new_rows = max(memory.shape[2], power_of_two(needed_rows))
+        new_length = max(memory.shape[4], power_of_two(max(needed_length, 16)))
         grown = self._zeros(new_rows, new_length)
         grown[:, :, :rows, :, :length] = memory[:, :, :rows, :, :length]
         return grown
@@ -134,5 +147,6 @@ def _copy(memory: Tensor, sources: list[int], targets: list[int], length: int) -
     live[:, :, targets] = live[:, :, sources]
 
 
-def _power_of_two(number: int) -> int:
+def power_of_two(number: int) -> int:
+    """Return the least one that is not less."""
     return 1 << max(number - 1, 0).bit_length()

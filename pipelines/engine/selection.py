@@ -56,7 +56,7 @@ def constrain(
     prefix_length: int,
     options: DecodingOptions,
     eos_id: int,
-) -> None:
+) -> list[int]:
     """Change one row's scores in place; rules and their order as in `transformers`' logits processors.
 
     Args:
@@ -66,18 +66,21 @@ def constrain(
         prefix_length: Of the forced prefix.
         options: Of the row.
         eos_id: Banned until `min_new_tokens` are generated.
+
+    Returns:
+        Columns whose scores are to become `-inf`: those of many rows together cost as much as one row's.
     """
     if options.repetition_penalty != 1.0:
         seen = torch.tensor(columns.of(sorted(set(row))), dtype=torch.long, device=scores.device)
         old = scores[seen]
         penalty = options.repetition_penalty
         scores[seen] = torch.where(old < 0, old * penalty, old / penalty)
+    banned: list[int] = []
     if options.no_repeat_ngram_size > 0:
-        banned = columns.of(_ngram_continuations(row, options.no_repeat_ngram_size))
-        if banned:
-            scores[banned] = -torch.inf
+        banned += columns.of(_ngram_continuations(row, options.no_repeat_ngram_size))
     if len(row) - prefix_length < options.min_new_tokens:
-        scores[columns.of([eos_id])] = -torch.inf
+        banned += columns.of([eos_id])
+    return banned
 
 
 def _ngram_continuations(row: Sequence[int], size: int) -> list[int]:

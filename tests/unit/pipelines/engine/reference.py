@@ -9,6 +9,7 @@ from transformers import M2M100ForConditionalGeneration
 
 from pipelines.engine.batch import Request, RunningBatch
 from pipelines.engine.linear import choose_backend
+from pipelines.engine.recorded_decoder import Recorder
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.vocabulary import Vocabulary
 from pipelines.engine.weights import assemble, prepare
@@ -20,14 +21,18 @@ def load_reference(path: Path) -> M2M100ForConditionalGeneration:
 
 
 def running_batch(
-    model: M2M100ForConditionalGeneration, dtype: str = "float32", vocabulary: Vocabulary | None = None
+    model: M2M100ForConditionalGeneration,
+    dtype: str = "float32",
+    vocabulary: Vocabulary | None = None,
+    record: Recorder | None = None,
+    device: str = "cpu",
 ) -> RunningBatch:
     """Build the engine's batch over the weights of a reference model."""
     shape = ModelShape.from_config(model.config)
-    backend = choose_backend(dtype, torch.device("cpu"))
+    backend = choose_backend(dtype, torch.device(device))
     stored = dict(prepare(model.state_dict(), shape, backend))
     weights = assemble(stored, shape, backend, scores_all_tokens=vocabulary is None)
-    return RunningBatch(weights, shape, backend.cache_dtype, vocabulary)
+    return RunningBatch(weights, shape, backend.cache_dtype, vocabulary, record)
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ WAIT_S = 60
 def load(folder: Path, **settings: Any) -> InflightEngine:
     """Load the tiny checkpoint."""
     return InflightEngine.from_checkpoint(
-        locate_checkpoint(str(folder)), device=torch.device("cpu"), **{"max_rows": 8, **settings}
+        locate_checkpoint(str(folder)), **{"device": torch.device("cpu"), "max_rows": 8, **settings}
     )
 
 

@@ -73,10 +73,12 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return Served(running_batch(base), adapters, alone)
 
 
-def read(path: Path, model: M2M100ForConditionalGeneration, dtype: torch.dtype = torch.float32) -> Adapter:
-    """Read an adapter for the CPU."""
+def read(
+    path: Path, model: M2M100ForConditionalGeneration, dtype: torch.dtype = torch.float32, device: str = "cpu"
+) -> Adapter:
+    """Read an adapter."""
     shape = ModelShape.from_config(model.config)
-    return read_adapter(path, shape=shape, dtype=dtype, device=torch.device("cpu"), base=model.state_dict)
+    return read_adapter(path, shape=shape, dtype=dtype, device=torch.device(device), base=model.state_dict)
 
 
 def with_adapters(requests: Sequence[Request], adapters: dict[str | None, Adapter | None]) -> dict[int, str | None]:
