@@ -97,9 +97,7 @@ def test_alignment_equals_the_cpus(model: M2M100ForConditionalGeneration, record
     here = run_in_flight(running_batch(model, device=DEVICE, record=recorder), requests)
     there = run_in_flight(running_batch(model), requests)
     for request in requests:
-        assert [output.attended for output in here[request.key]] == [
-            output.attended for output in there[request.key]
-        ]
+        assert [output.attended for output in here[request.key]] == [output.attended for output in there[request.key]]
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
