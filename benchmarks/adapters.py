@@ -39,6 +39,8 @@ def main() -> None:
     synthetic_adapters(NUM_ADAPTERS)
     print(describe_machine(options.threads, "torch", "transformers", "peft"))
     workers = [Worker(system, options.threads, module="benchmarks.adapter_workers") for system in options.systems]
+    for worker in workers:
+        worker.wait()
     speeds = _measure(workers, repeats=3 if options.quick else 5, num_tokens=16 if options.quick else 32)
     for worker in workers:
         worker.close()

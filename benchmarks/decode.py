@@ -6,8 +6,7 @@
 First CTranslate2's formats, kernels and workers compete; the best two stay, and the best for 32 sources. Then the
 systems take turns within every repeat until the time is up, and medians are reported: a shared machine changes its
 speed from minute to minute, so read the ratios. `transformers`' slow formats are measured once. Load time and memory
-come first, in fresh processes.
-On a GPU the formats are 16-bit ones, and batches go up to 128.
+come first, in fresh processes. On a GPU the formats are 16-bit ones, batches go up to 128, and memory is not compared.
 Needs the `benchmark` extra, 3 GB of disk for the checkpoint it makes, and 12 GB of memory (`--quick`: 5).
 """
 
@@ -102,7 +101,7 @@ def main() -> None:
     contest = CONTESTS[options.device]
     synthetic_checkpoint(), converted_checkpoint()
     print(describe_machine(options.threads, "torch", "transformers", "ctranslate2"), flush=True)
-    claims = _print_load(contest, options.threads)
+    claims = _print_load(contest, options.threads) if options.device == "cpu" else {}
     ct2 = [name for name in options.systems if name.startswith("ctranslate2")]
     if options.systems_by_default:
         ct2 = _best_of_ctranslate2(contest, options.threads, quick=options.quick)
@@ -201,6 +200,10 @@ def _workers(names: Sequence[str], num_threads: int) -> Iterator[list[Worker]]:
     try:
         for name in names:
             workers.append(Worker(name, num_threads))
+            if os.environ["BENCHMARK_DEVICE"] == "cpu":  # the others would share its cores
+                workers[-1].wait()
+        for worker in workers:
+            worker.wait()
         yield workers
     finally:
         for worker in workers:

@@ -56,7 +56,10 @@ def main() -> None:
     }
     try:
         for worker in workers.values():
-            worker.run(_arrivals(4, None))  # the first batches allocate and tune
+            worker.wait()
+        for worker in workers.values():
+            # The first batches allocate and tune, and on a GPU each new size is recorded.
+            worker.run(_arrivals(4 if options.device == "cpu" else options.requests, None))
         results["backlog"] = _measure(workers, _arrivals(options.requests, None), options.requests)
         capacity = results["backlog"][INFLIGHT].tokens_per_s / ((SHORTEST + LONGEST) / 2)
         for load in LOADS:

@@ -50,6 +50,9 @@ class QueueWorker:
             text=True,
             env={**os.environ, **HUGE_PAGES, "OMP_NUM_THREADS": str(num_threads)},
         )
+
+    def wait(self) -> None:
+        """Return when the system is loaded; once."""
         self._read()
 
     def run(self, arrivals: list[Arrival]) -> list[float]:

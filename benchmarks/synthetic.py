@@ -98,7 +98,7 @@ def synthetic_batch(dtype: str) -> tuple[RunningBatch, ModelShape]:
 
     from pipelines.engine.batch import RunningBatch
     from pipelines.engine.checkpoint import locate_checkpoint
-    from pipelines.engine.cuda_graph import step_recorder
+    from pipelines.engine.cuda_graph import recorder_for
     from pipelines.engine.device import pick_device
     from pipelines.engine.linear import choose_backend
     from pipelines.engine.shape import ModelShape
@@ -109,7 +109,7 @@ def synthetic_batch(dtype: str) -> tuple[RunningBatch, ModelShape]:
     shape = ModelShape.from_config(M2M100Config.from_pretrained(checkpoint.path))
     backend = choose_backend(dtype, pick_device(DEVICE))
     weights = assemble(load_prepared(checkpoint, shape, backend), shape, backend)
-    return RunningBatch(weights, shape, backend.cache_dtype, record=step_recorder(backend.device)), shape
+    return RunningBatch(weights, shape, backend.cache_dtype, record=recorder_for(backend.device)), shape
 
 
 def synthetic_engine(dtype: str, num_threads: int, vocabulary: Vocabulary | None = None, max_rows: int = 32) -> Engine:

@@ -33,9 +33,11 @@ class Worker:
 
     def __init__(self, system: str, num_threads: int, module: str = "benchmarks.workers") -> None:
         self.system = system
+        self.load_s = math.nan
+        """From the start of the process until `wait` found it ready."""
         base = next((name for name in sorted(SYSTEMS, key=len, reverse=True) if system.startswith(name)), system)
         environment = HUGE_PAGES if base.startswith("ours") else CTRANSLATE2_SWITCHES[system.removeprefix(base)]
-        started = time.perf_counter()
+        self._started = time.perf_counter()
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, base],
             stdin=subprocess.PIPE,
@@ -43,8 +45,12 @@ class Worker:
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": str(num_threads), **environment},
         )
-        self._read()
-        self.load_s = time.perf_counter() - started
+
+    def wait(self) -> None:
+        """Return when the system is loaded."""
+        if math.isnan(self.load_s):
+            self._read()
+            self.load_s = time.perf_counter() - self._started
 
     def tokens_per_s(self, sources: list[list[int]], num_beams: int, num_tokens: int, **more: Any) -> float:
         """Decode once and return the target tokens per second; `more` is what the system's `Run` takes besides."""

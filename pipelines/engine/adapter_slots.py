@@ -1,4 +1,4 @@
-"""Adapters of live rows side by side in tensors that stay where they are, for steps that are recorded.
+"""Adapters of live rows side by side in tensors that stay where they are, for operations that are recorded.
 
 A layer computes all slots for all rows, and zeros leave each row its own adapter's part: two small products, whichever
 rows have which adapters (`lora` computes each adapter's rows alone, which is less work, and other work in every step).
@@ -15,9 +15,9 @@ from torch import Tensor
 
 from pipelines.engine.kv_cache import power_of_two
 from pipelines.engine.linear import Linear
-from pipelines.engine.lora import Adapter, LayerKey, LowRank
+from pipelines.engine.lora import Adapter, L, LayerKey, LowRank
 from pipelines.engine.shape import ModelShape
-from pipelines.engine.weights import LINEARS, DecoderLayer
+from pipelines.engine.weights import LINEARS, DecoderLayer, EncoderLayer, Weights
 
 _LEAST_SLOTS = 4
 _LEAST_RANK = 8
@@ -41,46 +41,45 @@ class _Layer:
 
 
 class AdapterSlots:
-    """Holds adapters in slots, and gives layers that add to each row what its slot says.
+    """Holds adapters in slots, and gives layers that add to each line what its slot says."""
 
-    Args:
-        layers: Of the decoder.
-        shape: Of the model.
-        dtype: Of activations.
-        device: Of the model.
-    """
-
-    def __init__(
-        self, layers: Sequence[DecoderLayer], shape: ModelShape, dtype: torch.dtype, device: torch.device
-    ) -> None:
-        self._layers = layers
-        self._sizes = {"fc1": (shape.d_model, shape.decoder_ffn), "fc2": (shape.decoder_ffn, shape.d_model)}
-        self._d_model = shape.d_model
-        self._dtype = dtype
-        self._device = device
+    def __init__(self, weights: Weights, shape: ModelShape) -> None:
+        self._weights = weights
+        self._shape = shape
+        self._dtype = weights.positions.dtype
+        self._device = weights.embedding.device
         self._num_slots = _LEAST_SLOTS
         self._rank = _LEAST_RANK
-        self._slot_of: dict[Adapter, int] = {}
+        self._slot_of: dict[Adapter, int] = {}  # the one that was needed last comes last
         self._held: dict[LayerKey, _Layer] = {}
         self.generation = 0
-        """Changes when `layers` would return other operations or read other tensors."""
+        """Changes when `encoder` or `decoder` would return other operations or read other tensors."""
 
     def place(self, adapters: Sequence[Adapter | None]) -> list[int]:
-        """Have the adapters of all rows in slots, and return each row's slot, or the number of slots for none."""
-        needed = {adapter: None for adapter in adapters if adapter is not None}
+        """Have adapters in slots, and return each one's, or the number of slots for None."""
+        needed = list({adapter: None for adapter in adapters if adapter is not None})
         if any(adapter not in self._slot_of for adapter in needed):
-            self._take_in(list(needed))
+            self._take_in(needed)
+        for adapter in needed:
+            self._slot_of[adapter] = self._slot_of.pop(adapter)
         return [self._num_slots if adapter is None else self._slot_of[adapter] for adapter in adapters]
 
-    def layers(self, slots: Tensor) -> list[DecoderLayer]:
-        """Return layers that treat each row by its slot, `slots [rows]`."""
+    def encoder(self, slots: Tensor | None) -> Sequence[EncoderLayer]:
+        """Return layers that treat each line by its slot, `slots [lines]`; None is the layers themselves."""
+        return self._weights.encoder if slots is None else self._adapt(self._weights.encoder, "encoder", slots)
+
+    def decoder(self, slots: Tensor | None) -> Sequence[DecoderLayer]:
+        """See `encoder`."""
+        return self._weights.decoder if slots is None else self._adapt(self._weights.decoder, "decoder", slots)
+
+    def _adapt(self, layers: Sequence[L], side: str, slots: Tensor) -> list[L]:
         others = slots[:, None] != torch.arange(self._num_slots, device=slots.device).repeat_interleave(self._rank)
         of_others = {modules: others.repeat(1, modules) for modules in {len(held.down) for held in self._held.values()}}
         adapted = []
-        for index, layer in enumerate(self._layers):
+        for index, layer in enumerate(layers):
             changed: dict[str, Any] = {}
-            for name in LINEARS["decoder"]:
-                held = self._held.get(("decoder", index, name))
+            for name in LINEARS[side]:
+                held = self._held.get((side, index, name))
                 if held is not None:
                     changed[name] = _SlottedLinear(getattr(layer, name), held, of_others[len(held.down)], slots)
             adapted.append(replace(layer, **changed))
@@ -111,14 +110,13 @@ class AdapterSlots:
             if key not in adapter.layers:
                 _clear(held, slot)
         for key, low_rank in adapter.layers.items():
-            if key[0] == "decoder" and key[2] != "cross_kv":  # the rest runs once per source, not in steps
-                self._write(key, slot, low_rank)
+            self._write(key, slot, low_rank)
         self._slot_of[adapter] = slot
 
     def _write(self, key: LayerKey, slot: int, low_rank: LowRank) -> None:
         held = self._held.get(key)
         if held is None:
-            held = self._held[key] = self._new_layer(key[2])
+            held = self._held[key] = self._new_layer(key)
             self.generation += 1
         _clear(held, slot)
         if held.factor is None and any(up.rescale is not None for up in low_rank.ups):
@@ -135,9 +133,12 @@ class AdapterSlots:
                 held.factor[slot, up.columns] = up.rescale.factor
                 held.shift[slot, up.columns] = up.rescale.shift
 
-    def _new_layer(self, name: str) -> _Layer:
-        modules = len(LINEARS["decoder"][name])
-        in_features, out_features = self._sizes.get(name, (self._d_model, modules * self._d_model))
+    def _new_layer(self, key: LayerKey) -> _Layer:
+        side, _, name = key
+        modules, d_model = len(LINEARS[side][name]), self._shape.d_model
+        ffn = self._shape.encoder_ffn if side == "encoder" else self._shape.decoder_ffn
+        sizes = {"fc1": (d_model, ffn), "fc2": (ffn, d_model)}
+        in_features, out_features = sizes.get(name, (d_model, modules * d_model))
         down, up = (
             torch.zeros(modules, self._num_slots, self._rank, features, dtype=self._dtype, device=self._device)
             for features in (in_features, out_features)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from pipelines.engine.device import integers
 
 _MAX_PADDING_RATIO = 2.0  # above it, padding costs more than one call per sequence
 _MIN_RAGGED_TOKENS = 4096  # below it, padding is cheap whatever its share
@@ -93,35 +96,59 @@ def most_attended(query: Tensor, keys: Tensor, lengths: Lengths) -> Tensor:
     return most
 
 
-class PackedSources:
-    """Sources of many lengths, packed one after the other, each of which attends to itself alone.
+class Sources(Protocol):
+    """Sources of many lengths, each of which attends to itself alone."""
 
-    On a CPU each is computed by itself. On a GPU that would be as many launches, so they are padded for it.
+    def attend(self, qkv: Tensor) -> Tensor:
+        """Return softmax(q k / sqrt(d)) v, `[lines, d_model]`.
+
+        Args:
+            qkv: `[lines, 3 (queries, keys, values), heads, head_dim]`.
+        """
+        ...
+
+
+class PaddedSources(Sources):
+    """Sources as long as the longest, one after the other.
+
+    Args:
+        lengths: `[sources]`, tokens of each, on the device.
+        longest: Lines of each.
+        dtype: Of activations.
+    """
+
+    def __init__(self, lengths: Tensor, longest: int, dtype: torch.dtype) -> None:
+        self._longest = longest
+        self._mask = _mask(lengths, longest, dtype)
+
+    def attend(self, qkv: Tensor) -> Tensor:
+        """See `Sources`."""
+        query, key, value = qkv.view(-1, self._longest, *qkv.shape[1:]).permute(2, 0, 3, 1, 4)
+        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=self._mask)
+        return attended.transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+class PackedSources(Sources):
+    """Sources one after the other, without a line in vain.
+
+    On a CPU each attends by itself. On a GPU that would be as many launches, so they are padded for it.
     """
 
     def __init__(self, lengths: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
         self._lengths = list(lengths)
-        self._longest = max(lengths)
-        self._padded: Tensor | None = None
+        self._padded: PaddedSources | None = None
         if device.type != "cpu":
-            tokens = torch.tensor(self._lengths, device=device)
-            within = torch.arange(self._longest, device=device)
-            self._mask = _mask(tokens, self._longest, dtype)
-            self._padded = ((tokens.cumsum(0) - tokens)[:, None] + within.minimum(tokens[:, None] - 1)).flatten()
-            self._unpadded = (within < tokens[:, None]).flatten().nonzero().flatten()
+            longest, tokens = max(lengths), integers(lengths, device)
+            places = torch.arange(longest, device=device)
+            self._padded = PaddedSources(tokens, longest, dtype)
+            self._lines = ((tokens.cumsum(0) - tokens)[:, None] + places.minimum(tokens[:, None] - 1)).flatten()
+            self._places = (places < tokens[:, None]).flatten().nonzero().flatten()
 
     def attend(self, qkv: Tensor) -> Tensor:
-        """Return softmax(q k / sqrt(d)) v, `[total tokens, d_model]`.
-
-        Args:
-            qkv: `[total tokens, 3 (queries, keys, values), heads, head_dim]`.
-        """
+        """See `Sources`."""
         if self._padded is None:
             return torch.cat([self._alone(source) for source in torch.split(qkv, self._lengths)])
-        padded = qkv.index_select(0, self._padded).view(-1, self._longest, *qkv.shape[1:])
-        query, key, value = padded.permute(2, 0, 3, 1, 4)
-        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=self._mask)
-        return attended.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, self._unpadded)
+        return self._padded.attend(qkv.index_select(0, self._lines)).index_select(0, self._places)
 
     def _alone(self, source: Tensor) -> Tensor:
         query, key, value = source[None].permute(2, 0, 3, 1, 4)

@@ -13,14 +13,13 @@ from itertools import chain, groupby
 import torch
 from torch import Tensor
 
-from pipelines.engine.decoder import Decoder
 from pipelines.engine.device import integers
-from pipelines.engine.encoder import Encoder
 from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.lora import Adapter, order_by_adapter
+from pipelines.engine.network import PlainNetwork
 from pipelines.engine.projection import Columns, Projection
-from pipelines.engine.recorded_decoder import RecordedDecoder, Recorder
-from pipelines.engine.search import BeamSearch, GreedySearch, Output, start_search
+from pipelines.engine.recorded_network import RecordedNetwork, Recorder
+from pipelines.engine.search import GreedySearch, Output, start_search
 from pipelines.engine.selection import best_continuations, constrain, is_constrained
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.vocabulary import Vocabulary
@@ -71,7 +70,7 @@ class RunningBatch:
         shape: Of the model.
         dtype: Of keys and values.
         vocabulary: Of outputs; None is the full one.
-        record: How a step of the decoder is recorded; None runs each as it comes.
+        record: How the network's operations are recorded; None runs them as they come.
     """
 
     def __init__(
@@ -83,8 +82,7 @@ class RunningBatch:
         record: Recorder | None = None,
     ) -> None:
         self._shape = shape
-        self._encoder = Encoder(weights, shape)
-        self._decoder = Decoder(weights, shape) if record is None else RecordedDecoder(weights, shape, record)
+        self._network = PlainNetwork(weights, shape) if record is None else RecordedNetwork(weights, shape, record)
         self._projection = Projection(weights, vocabulary or Vocabulary())
         self._new_cache = partial(KeyValueCache, shape, dtype, weights.embedding.device)
         self._cache = self._new_cache()
@@ -99,14 +97,12 @@ class RunningBatch:
     def join(self, requests: Sequence[Request]) -> None:
         """Encode requests as one batch and add their rows. Nothing has changed if it raises."""
         requests = [requests[index] for index in order_by_adapter([request.adapter for request in requests])]
-        adapters = [request.adapter for request in requests]
-        lengths = [len(request.source) for request in requests]
-        encoded = self._encoder([request.source for request in requests], adapters)
         joining = [_Live(request, self._shape, self._projection) for request in requests]
-        self._cache.join(
-            self._decoder.cross_keys_values(encoded, adapters, lengths),
-            lengths,
+        self._network.join(
+            [request.source for request in requests],
+            [request.adapter for request in requests],
             [live.search.width for live in joining],
+            self._cache,
         )
         self._live += joining
 
@@ -120,7 +116,7 @@ class RunningBatch:
         tokens = list(chain.from_iterable(live.next_tokens() for live in self._live))
         adapters = [live.request.adapter for live in self._live for _ in live.search.rows]
         align = any(live.request.options.align for live in self._live)
-        hidden, attended = self._decoder.step(tokens, self._cache, adapters, align=align)
+        hidden, attended = self._network.step(tokens, self._cache, adapters, align=align)
         selecting: list[tuple[_Live, int]] = []  # and its first row
         first = 0
         for live in self._live:
@@ -160,9 +156,9 @@ class RunningBatch:
             copies = [live.copies for live in lives for _ in live.search.rows]
             part = hidden if rows == list(range(len(hidden))) else hidden[rows]
             scores, columns = self._projection(name, part, copies)
-            _constrain(scores, columns, lives, GreedySearch, self._shape.eos_id)
+            _constrain(scores, columns, lives, self._shape.eos_id, greedy=True)
             log_probs = torch.log_softmax(scores, dim=-1, out=scores)
-            _constrain(log_probs, columns, lives, BeamSearch, self._shape.eos_id)
+            _constrain(log_probs, columns, lives, self._shape.eos_id, greedy=False)
             values, at = best_continuations(log_probs, num_candidates)
             summed = torch.tensor([score for live in lives for score in live.search.scores])
             totals += (values.cpu() + summed[:, None]).tolist()
@@ -204,7 +200,8 @@ class _Live:
         self.prefix = (shape.decoder_start_id, request.target_lang_id, *request.forced)
         self.search = start_search(self.prefix, request.options, request.max_new_tokens, shape.eos_id)
         self.num_fed = 0
-        self.constrained = is_constrained(request.options)
+        self.is_constrained = is_constrained(request.options)
+        self.is_greedy = isinstance(self.search, GreedySearch)
         self.list_name = projection.list_name(request.target_lang_id)
         self.copies = projection.copies(request.source, request.target_lang_id)
 
@@ -217,17 +214,15 @@ class _Live:
         return [row[self.num_fed] for row in self.search.rows]
 
 
-def _constrain(
-    scores: Tensor, columns: Columns, lives: Sequence[_Live], kind: type[GreedySearch | BeamSearch], eos_id: int
-) -> None:
+def _constrain(scores: Tensor, columns: Columns, lives: Sequence[_Live], eos_id: int, *, greedy: bool) -> None:
     """Apply options that change scores: the reference does it on logits in greedy search, else on log-probabilities."""
     rows: list[int] = []
     banned: list[int] = []
     row = 0
     for live in lives:
         for tokens in live.search.rows:
-            if live.constrained and isinstance(live.search, kind):
-                own = constrain(scores[row], columns, tokens, len(live.prefix), live.request.options, eos_id)
+            if live.is_constrained and live.is_greedy == greedy:
+                own = constrain(scores, row, columns, tokens, len(live.prefix), live.request.options, eos_id)
                 rows += [row] * len(own)
                 banned += own
             row += 1

@@ -24,6 +24,8 @@ class GraphRecorder:
         with torch.cuda.device(device):
             self._pool = torch.cuda.graph_pool_handle()
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        # A pool ends with its last recording, so one stays for ever.
+        self._anchor = self(lambda: torch.zeros(1, device=device))
 
     def __call__(self, run: Callable[[], T]) -> Replay[T]:
         """Run it once, and record it.
@@ -53,6 +55,6 @@ class GraphRecorder:
         return replay
 
 
-def step_recorder(device: torch.device) -> GraphRecorder | None:
-    """Return what records the steps of a decoder on that device; None where it would not help, or cannot be done."""
+def recorder_for(device: torch.device) -> GraphRecorder | None:
+    """Return what records on that device; None where it would not help, or cannot be done."""
     return GraphRecorder(device) if device.type == "cuda" else None

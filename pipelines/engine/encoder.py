@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.engine.attention import PackedSources
+from pipelines.engine.attention import PackedSources, Sources
+from pipelines.engine.device import integers
 from pipelines.engine.lora import Adapter, adapt_layers
 from pipelines.engine.shape import ModelShape
-from pipelines.engine.weights import Weights
+from pipelines.engine.weights import EncoderLayer, Weights
 
 _TOKENS_AT_ONCE = 512  # more is not faster, and what lies between the layers no longer fits the processor's cache
 _PADDED_TOKENS_AT_ONCE = 8192  # of a GPU, which pads sources for attention
@@ -38,19 +39,33 @@ class Encoder:
         return torch.cat([self._encode(sources[part], adapters[part]) for part in parts])
 
     def _encode(self, sources: Sequence[Sequence[int]], adapters: Sequence[Adapter | None]) -> Tensor:
-        weights, shape = self._weights, self._shape
-        device = weights.embedding.device
+        device = self._weights.embedding.device
         lengths = [len(source) for source in sources]
-        ids = torch.tensor([token for source in sources for token in source], device=device)
-        positions = torch.cat([torch.arange(length) for length in lengths]).to(device) + shape.pad_id + 1
-        hidden = embed(weights, shape, ids, positions)
-        packed = PackedSources(lengths, hidden.dtype, device)
-        for layer in adapt_layers(weights.encoder, "encoder", adapters, lengths):
-            qkv = layer.qkv(layer.self_norm(hidden)).view(len(hidden), 3, shape.num_encoder_heads, -1)
-            hidden = hidden + layer.self_out(packed.attend(qkv))
+        ids = integers([token for source in sources for token in source], device)
+        positions = integers([position for length in lengths for position in range(length)], device)
+        packed = PackedSources(lengths, self._weights.positions.dtype, device)
+        layers = adapt_layers(self._weights.encoder, "encoder", adapters, lengths)
+        return self.run(ids, positions + self._shape.pad_id + 1, packed, layers)
+
+    def run(self, ids: Tensor, positions: Tensor, sources: Sources, layers: Sequence[EncoderLayer]) -> Tensor:
+        """Run layers, adapted to the lines, on sources that are prepared.
+
+        Args:
+            ids: `[lines]`, of tokens.
+            positions: `[lines]`, of the table of positions.
+            sources: How the lines attend to each other.
+            layers: Of the encoder.
+
+        Returns:
+            `[lines, d_model]`.
+        """
+        hidden = embed(self._weights, self._shape, ids, positions)
+        for layer in layers:
+            qkv = layer.qkv(layer.self_norm(hidden)).view(len(hidden), 3, self._shape.num_encoder_heads, -1)
+            hidden = hidden + layer.self_out(sources.attend(qkv))
             hidden = hidden + layer.fc2(functional.relu_(layer.fc1(layer.ffn_norm(hidden))))
             hidden = clamp_float16(hidden)
-        return weights.encoder_norm(hidden)
+        return self._weights.encoder_norm(hidden)
 
 
 def _parts(lengths: Sequence[int], *, padded: bool) -> list[slice]:

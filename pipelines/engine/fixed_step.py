@@ -10,15 +10,13 @@ import torch
 from torch import Tensor
 
 from pipelines.engine.attention import Lengths
-from pipelines.engine.kv_cache import KeyValueCache, power_of_two
+from pipelines.engine.kv_cache import LEAST_LENGTH, KeyValueCache, power_of_two
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.step import Step, pad_groups, table_rows
 
-_LEAST_LENGTH = 16  # as the cache's
-
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class StepSizes:
     """All that the operations of a `FixedStep` depend on; powers of two, so that many steps have the same.
 
     Attributes:
@@ -42,7 +40,7 @@ class Sizes:
     adapted: bool
 
     @classmethod
-    def of(cls, cache: KeyValueCache, *, align: bool, adapted: bool) -> Sizes:
+    def of(cls, cache: KeyValueCache, *, align: bool, adapted: bool) -> StepSizes:
         """Return those of the next step."""
         width = max(cache.widths)
         even = min(cache.widths) == width
@@ -52,8 +50,8 @@ class Sizes:
             groups=groups,
             width=width,
             even=even,
-            self_length=power_of_two(max(cache.longest + 1, _LEAST_LENGTH)),
-            cross_length=power_of_two(max(*cache.source_lengths, _LEAST_LENGTH)),
+            self_length=power_of_two(max(cache.longest + 1, LEAST_LENGTH)),
+            cross_length=power_of_two(max(*cache.source_lengths, LEAST_LENGTH)),
             align=align,
             adapted=adapted,
         )
@@ -89,7 +87,7 @@ class FixedStep(Step):
     Rows and groups that are not live are computed as well; they write where no live row reads.
 
     Args:
-        inputs: `[sizes.num_inputs]`, what `Sizes.inputs` returned.
+        inputs: `[sizes.num_inputs]`, what `StepSizes.inputs` returned.
         sizes: Of the step.
         cache: With space for the step's rows and one more position.
         shape: Of the model.
@@ -97,7 +95,7 @@ class FixedStep(Step):
     """
 
     def __init__(
-        self, inputs: Tensor, sizes: Sizes, cache: KeyValueCache, shape: ModelShape, dtype: torch.dtype
+        self, inputs: Tensor, sizes: StepSizes, cache: KeyValueCache, shape: ModelShape, dtype: torch.dtype
     ) -> None:
         self._sizes = sizes
         parts = [sizes.rows, sizes.rows, sizes.rows, sizes.groups]

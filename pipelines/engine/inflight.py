@@ -19,7 +19,7 @@ from transformers import M2M100Config
 from pipelines.engine.adapter_weights import read_adapter
 from pipelines.engine.batch import RunningBatch
 from pipelines.engine.checkpoint import Checkpoint
-from pipelines.engine.cuda_graph import step_recorder
+from pipelines.engine.cuda_graph import recorder_for
 from pipelines.engine.device import decoding_memory_bytes
 from pipelines.engine.lane import Lane
 from pipelines.engine.length import LengthBound
@@ -39,6 +39,9 @@ from pipelines.types import Failure, LoadedAdapter, ModelInfo, Outcome, Segment
 
 _PREFIX_LENGTH = 2  # `</s>` and the target language
 _SPARES = 4  # one row waits inside for so many that decode; from outside, a row would come a step too late
+# Rows that decode wait meanwhile: tens of milliseconds on two cores, a few on a GPU.
+_JOIN_TOKENS = 1024
+_JOIN_TOKENS_OF_A_GPU = 8192
 # Per lane: with fewer, a step is mostly the reading of weights, which lanes do for themselves.
 _ROWS_WORTH_A_LANE = 16
 _ROWS_TO_SPREAD = 4
@@ -59,6 +62,7 @@ class InflightEngine:
         max_rows: Of all batches.
         bound: Of the outputs' lengths.
         max_cached_tokens: Bound of memory, in tokens of all rows.
+        max_join_tokens: Source tokens that a lane encodes at once.
         clock: Of the deadlines, in seconds.
     """
 
@@ -72,6 +76,7 @@ class InflightEngine:
         max_rows: int,
         bound: LengthBound,
         max_cached_tokens: float = math.inf,
+        max_join_tokens: int = _JOIN_TOKENS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tokenizer = tokenizer
@@ -85,7 +90,11 @@ class InflightEngine:
         self._lanes = [
             Lane(
                 batch,
-                Scheduler(math.ceil(max_rows / len(batches)), max_cached_tokens=max_cached_tokens / len(batches)),
+                Scheduler(
+                    math.ceil(max_rows / len(batches)),
+                    max_cached_tokens=max_cached_tokens / len(batches),
+                    max_join_tokens=max_join_tokens,
+                ),
                 self._desk,
                 clock,
                 num_threads,
@@ -146,7 +155,7 @@ class InflightEngine:
             vocabulary = load_vocabulary(vocabulary, tokenizer, shortlist_file)
         return cls(
             [
-                RunningBatch(weights, shape, backend.cache_dtype, vocabulary, step_recorder(device))
+                RunningBatch(weights, shape, backend.cache_dtype, vocabulary, recorder_for(device))
                 for _ in range(num_lanes(device, torch.get_num_threads(), max_rows))
             ],
             tokenizer,
@@ -161,6 +170,7 @@ class InflightEngine:
             max_rows=max_rows,
             bound=LengthBound(max_length_ratio, max_length_extra_tokens, shape.max_positions - _PREFIX_LENGTH),
             max_cached_tokens=memory_bytes // shape.cached_token_bytes(backend.cache_dtype),
+            max_join_tokens=_JOIN_TOKENS_OF_A_GPU if device.type == "cuda" else _JOIN_TOKENS,
         )
 
     @property

@@ -11,7 +11,11 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from pipelines.engine.device import integers
 from pipelines.engine.shape import ModelShape
+
+LEAST_LENGTH = 16
+"""Positions that there is memory for, at least; from there on they double."""
 
 
 class KeyValueCache:
@@ -50,19 +54,30 @@ class KeyValueCache:
             source_lengths: Tokens of each source.
             widths: Rows of each group.
         """
+        self.make_room(source_lengths, widths)
         first = len(self.widths)
-        live = max([*self.source_lengths, 0])
-        self.cross_kv = self._grown(self.cross_kv, first, live, first + len(widths), max(live, max(source_lengths)))
-        rows = self.num_rows
-        self.self_kv = self._grown(self.self_kv, rows, self.longest, rows + sum(widths), 1)
         if self._device.type == "cpu":
             for memory, keys_values in zip(self.cross_kv, cross_kv, strict=True):
                 for index, source in enumerate(torch.split(keys_values, list(source_lengths)), start=first):
                     memory[:, index, :, : len(source)] = source.permute(1, 2, 0, 3)
         else:  # a launch for each source and layer would take longer than what it writes
-            groups, positions = self._places(source_lengths, first)
+            groups = [first + index for index, length in enumerate(source_lengths) for _ in range(length)]
+            positions = [position for length in source_lengths for position in range(length)]
+            places = integers(groups, self._device), integers(positions, self._device)
             for memory, keys_values in zip(self.cross_kv, cross_kv, strict=True):
-                memory[:, groups, :, positions] = keys_values.to(memory.dtype)
+                memory[:, places[0], :, places[1]] = keys_values.to(memory.dtype)
+        self.append(source_lengths, widths)
+
+    def make_room(self, source_lengths: Sequence[int], widths: Sequence[int]) -> None:
+        """Have memory for more groups."""
+        num_groups, live = len(self.widths), max([*self.source_lengths, 0])
+        longest = max(live, *source_lengths)
+        self.cross_kv = self._grown(self.cross_kv, num_groups, live, num_groups + len(widths), longest)
+        rows = self.num_rows
+        self.self_kv = self._grown(self.self_kv, rows, self.longest, rows + sum(widths), 1)
+
+    def append(self, source_lengths: Sequence[int], widths: Sequence[int]) -> None:
+        """Count groups whose `cross_kv` has been written behind that of the others."""
         self.widths += widths
         self.source_lengths += source_lengths
         self.positions += [0] * len(widths)
@@ -98,12 +113,6 @@ class KeyValueCache:
         self.source_lengths, self.positions = lengths, survivors
         return order
 
-    def _places(self, lengths: Sequence[int], first: int) -> tuple[Tensor, Tensor]:
-        """Return group and position of every token of new groups."""
-        groups = [first + index for index, length in enumerate(lengths) for _ in range(length)]
-        positions = [position for length in lengths for position in range(length)]
-        return torch.tensor(groups, device=self._device), torch.tensor(positions, device=self._device)
-
     def _zeros(self, rows: int, length: int) -> Tensor:
         layers, heads = self._shape.num_decoder_layers, self._shape.num_decoder_heads
         head_dim = self._shape.d_model // heads
@@ -115,7 +124,7 @@ class KeyValueCache:
         if memory.shape[2] >= needed_rows and memory.shape[4] >= needed_length:
             return memory
         new_rows = max(memory.shape[2], power_of_two(needed_rows))
-        new_length = max(memory.shape[4], power_of_two(max(needed_length, 16)))
+        new_length = max(memory.shape[4], power_of_two(max(needed_length, LEAST_LENGTH)))
         grown = self._zeros(new_rows, new_length)
         grown[:, :, :rows, :, :length] = memory[:, :, :rows, :, :length]
         return grown

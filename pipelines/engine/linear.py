@@ -37,15 +37,17 @@ class Backend(Protocol):
         compute_dtype: Of activations between the layers.
         cache_dtype: Of the keys and values that are kept.
         device: Where the weights live.
+        row_multiple: Of rows that a large weight should have for a fast product.
     """
 
     name: str
     compute_dtype: torch.dtype
     cache_dtype: torch.dtype
     device: torch.device
+    row_multiple: int
 
     def prepare(self, weight: Tensor) -> dict[str, Tensor]:
-        """Return what is stored of `weight [out_features, in_features]`, on the CPU."""
+        """Return what is stored of `weight [out_features, in_features]`."""
         ...
 
     def linear(self, stored: Mapping[str, Tensor], bias: Tensor | None, *, nonnegative_input: bool = False) -> Linear:
@@ -89,14 +91,15 @@ class DenseBackend:
         self.compute_dtype: torch.dtype = getattr(torch, dtype)
         self.cache_dtype = self.compute_dtype
         self.device = device or torch.device("cpu")
+        self.row_multiple = 64 if self.device.type == "cuda" else 1
 
     def prepare(self, weight: Tensor) -> dict[str, Tensor]:
-        """Round to the dtype."""
-        return {"weight": weight.detach().to("cpu", self.compute_dtype).contiguous()}
+        """Round to the dtype, on the device."""
+        return {"weight": weight.detach().to(self.device).to(self.compute_dtype).contiguous()}
 
     def linear(self, stored: Mapping[str, Tensor], bias: Tensor | None, *, nonnegative_input: bool = False) -> Linear:
         """Build `torch.nn.functional.linear` over the weight."""
-        weight = stored["weight"].to(self.device)
+        weight = stored["weight"]
         bias = None if bias is None else bias.to(self.device, self.compute_dtype)
         return lambda x: functional.linear(x, weight, bias)
 
@@ -108,6 +111,7 @@ class PackedBfloat16Backend:
     compute_dtype = torch.bfloat16
     cache_dtype = torch.bfloat16
     device = torch.device("cpu")
+    row_multiple = 1
 
     def prepare(self, weight: Tensor) -> dict[str, Tensor]:
         """Round to bfloat16."""
@@ -131,6 +135,7 @@ class Int8Backend:
     name = "int8"
     compute_dtype = torch.float32
     device = torch.device("cpu")
+    row_multiple = 1
 
     def __init__(self) -> None:
         # float16's 11 bits are finer than the 8 of what keys and values are computed from, and half the memory. Without

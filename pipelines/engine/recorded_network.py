@@ -1,9 +1,9 @@
-"""A decoder whose steps are recorded once for every size and replayed after that, for devices with slow launches."""
+"""A network whose joins and steps are recorded once for each size and replayed, for devices with slow launches."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,69 +11,96 @@ from torch import Tensor
 
 from pipelines.engine.adapter_slots import AdapterSlots
 from pipelines.engine.decoder import Decoder
-from pipelines.engine.device import integers
-from pipelines.engine.fixed_step import FixedStep, Sizes
+from pipelines.engine.device import Inputs
+from pipelines.engine.encoder import Encoder
+from pipelines.engine.fixed_join import FixedJoin, JoinSizes
+from pipelines.engine.fixed_step import FixedStep, StepSizes
 from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.lora import Adapter
+from pipelines.engine.network import Network, PlainNetwork, Stepped
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.weights import Weights
 
 _LOGGER = logging.getLogger(__name__)
 _MOST_RECORDINGS = 256
+_MOST_LINES = 8192  # of a recorded join; a larger one keeps a GPU busy while it is launched, and pads in vain
 
-Stepped = tuple[Tensor, Tensor | None]
-Recorder = Callable[[Callable[[], Stepped]], Callable[[], Stepped]]
+Outputs = tuple[Tensor, ...]
+Recorder = Callable[[Callable[[], Outputs]], Callable[[], Outputs]]
 """Returns what does the same as a function, anew each time, on what the same tensors hold then."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Recording:
-    inputs: Tensor
-    replay: Callable[[], Stepped]
+    inputs: Inputs
+    replay: Callable[[], Outputs]
 
 
-class RecordedDecoder:
-    """Does what a `Decoder` does.
+class RecordedNetwork(Network):
+    """Gives what `PlainNetwork` gives.
 
     Args:
         weights: Of the model.
         shape: Of the model.
-        record: How a step is recorded.
+        record: How operations are recorded.
     """
 
     def __init__(self, weights: Weights, shape: ModelShape, record: Recorder) -> None:
+        self._plain = PlainNetwork(weights, shape)
+        self._encoder = Encoder(weights, shape)
         self._decoder = Decoder(weights, shape)
-        self._weights = weights
         self._shape = shape
         self._record = record
         self._device = weights.embedding.device
         self._dtype = weights.positions.dtype
-        self._slots = AdapterSlots(weights.decoder, shape, self._dtype, self._device)
-        self._recordings: dict[Sizes, _Recording] = {}
+        self._slots = AdapterSlots(weights, shape)
+        self._recordings: dict[JoinSizes | StepSizes, _Recording] = {}
         self._read: tuple[Tensor, Tensor, int] | None = None  # what the recordings read: two memories, and the slots
 
-    def cross_keys_values(
-        self, encoded: Tensor, adapters: Sequence[Adapter | None], source_lengths: Sequence[int]
-    ) -> Iterator[Tensor]:
-        """See `Decoder.cross_keys_values`."""
-        return self._decoder.cross_keys_values(encoded, adapters, source_lengths)
+    def join(
+        self,
+        sources: Sequence[Sequence[int]],
+        adapters: Sequence[Adapter | None],
+        widths: Sequence[int],
+        cache: KeyValueCache,
+    ) -> None:
+        """See `Network`."""
+        sizes = JoinSizes.of(sources, adapted=any(adapters))
+        if sizes.num_lines > _MOST_LINES:
+            self._plain.join(sources, adapters, widths, cache)
+            return
+        lengths = [len(source) for source in sources]
+        cache.make_room(lengths, widths)
+        inputs = sizes.inputs(sources, self._slots.place(adapters), cache, self._shape)
+        self._replay(sizes, inputs, cache, lambda tensor: self._join(tensor, sizes, cache))
+        cache.append(lengths, widths)
 
     def step(
         self, tokens: Sequence[int], cache: KeyValueCache, adapters: Sequence[Adapter | None], *, align: bool = False
     ) -> Stepped:
-        """See `Decoder.step`; what is returned is overwritten by the next step of the same size."""
-        sizes = Sizes.of(cache, align=align, adapted=any(adapters))
+        """See `Network`."""
+        sizes = StepSizes.of(cache, align=align, adapted=any(adapters))
         cache.make_space(sizes.rows)
-        slots = self._slots.place(adapters)
+        inputs = sizes.inputs(tokens, self._slots.place(adapters), cache, self._shape)
+        hidden, *attended = self._replay(sizes, inputs, cache, lambda tensor: self._step(tensor, sizes, cache))
+        return hidden[: len(tokens)], attended[0][: len(tokens)] if align else None
+
+    def _replay(
+        self,
+        sizes: JoinSizes | StepSizes,
+        inputs: Sequence[int],
+        cache: KeyValueCache,
+        run: Callable[[Tensor], Outputs],
+    ) -> Outputs:
+        """Do what `run` does with the inputs."""
         self._forget_what_moved(cache)
         recording = self._recordings.get(sizes)
-        inputs = integers(sizes.inputs(tokens, slots, cache, self._shape), self._device)
         if recording is None:
-            recording = self._recordings[sizes] = self._new_recording(sizes, cache, inputs)
+            first = Inputs(inputs, self._device)
+            recording = self._recordings[sizes] = _Recording(first, self._recorded(lambda: run(first.tensor)))
         else:
-            recording.inputs.copy_(inputs)
-        hidden, attended = recording.replay()
-        return hidden[: len(tokens)], None if attended is None else attended[: len(tokens)]
+            recording.inputs.write(inputs)
+        return recording.replay()
 
     def _forget_what_moved(self, cache: KeyValueCache) -> None:
         """Recordings read addresses."""
@@ -84,21 +111,29 @@ class RecordedDecoder:
             self._recordings.clear()
             self._read = now
 
-    def _new_recording(self, sizes: Sizes, cache: KeyValueCache, inputs: Tensor) -> _Recording:
-        def run() -> Stepped:
-            step = FixedStep(inputs, sizes, cache, self._shape, self._dtype)
-            layers = self._slots.layers(step.slots) if sizes.adapted else self._weights.decoder
-            return self._decoder.run(step, layers)
-
+    def _recorded(self, run: Callable[[], Outputs]) -> Callable[[], Outputs]:
         try:
-            return _Recording(inputs, self._record(run))
+            return self._record(run)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError:
-            _LOGGER.exception("a step cannot be recorded on %s; from now on steps are slower", self._device)
+            _LOGGER.exception("nothing can be recorded on %s; from now on steps are slower", self._device)
             self._record = _as_it_comes
-            return _Recording(inputs, run)
+            return run
+
+    def _join(self, inputs: Tensor, sizes: JoinSizes, cache: KeyValueCache) -> Outputs:
+        join = FixedJoin(inputs, sizes, self._shape, self._dtype)
+        slots = join.slots if sizes.adapted else None
+        encoded = self._encoder.run(join.ids, join.positions, join.sources, self._slots.encoder(slots))
+        for memory, layer in zip(cache.cross_kv, self._slots.decoder(slots), strict=True):
+            join.write(memory, layer.cross_kv(encoded).view(len(encoded), 2, self._shape.num_decoder_heads, -1))
+        return ()
+
+    def _step(self, inputs: Tensor, sizes: StepSizes, cache: KeyValueCache) -> Outputs:
+        step = FixedStep(inputs, sizes, cache, self._shape, self._dtype)
+        hidden, attended = self._decoder.run(step, self._slots.decoder(step.slots if sizes.adapted else None))
+        return (hidden,) if attended is None else (hidden, attended)
 
 
-def _as_it_comes(run: Callable[[], Stepped]) -> Callable[[], Stepped]:
+def _as_it_comes(run: Callable[[], Outputs]) -> Callable[[], Outputs]:
     return run

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipelines.engine.device import integers
 from pipelines.engine.projection import Columns
 from pipelines.types import DecodingOptions
 
@@ -51,8 +52,9 @@ def is_constrained(options: DecodingOptions) -> bool:
 
 def constrain(
     scores: Tensor,
+    row: int,
     columns: Columns,
-    row: Sequence[int],
+    tokens: Sequence[int],
     prefix_length: int,
     options: DecodingOptions,
     eos_id: int,
@@ -60,9 +62,10 @@ def constrain(
     """Change one row's scores in place; rules and their order as in `transformers`' logits processors.
 
     Args:
-        scores: `[vocabulary]`, or of a part of it.
+        scores: `[rows, vocabulary]`, or of a part of the vocabulary.
+        row: Whose scores change.
         columns: Where a token's score is, if it has one.
-        row: Tokens so far, forced prefix included.
+        tokens: Of the row so far, forced prefix included.
         prefix_length: Of the forced prefix.
         options: Of the row.
         eos_id: Banned until `min_new_tokens` are generated.
@@ -71,14 +74,14 @@ def constrain(
         Columns whose scores are to become `-inf`: those of many rows together cost as much as one row's.
     """
     if options.repetition_penalty != 1.0:
-        seen = torch.tensor(columns.of(sorted(set(row))), dtype=torch.long, device=scores.device)
-        old = scores[seen]
+        seen = integers(columns.of(sorted(set(tokens))), scores.device)
+        old = scores[row, seen]
         penalty = options.repetition_penalty
-        scores[seen] = torch.where(old < 0, old * penalty, old / penalty)
+        scores[row, seen] = torch.where(old < 0, old * penalty, old / penalty)
     banned: list[int] = []
     if options.no_repeat_ngram_size > 0:
-        banned += columns.of(_ngram_continuations(row, options.no_repeat_ngram_size))
-    if len(row) - prefix_length < options.min_new_tokens:
+        banned += columns.of(_ngram_continuations(tokens, options.no_repeat_ngram_size))
+    if len(tokens) - prefix_length < options.min_new_tokens:
         banned += columns.of([eos_id])
     return banned
 

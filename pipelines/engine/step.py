@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pipelines.engine.attention import Lengths
+from pipelines.engine.device import integers
 from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.shape import ModelShape
 
@@ -135,7 +136,7 @@ class ExactStep(Step):
         return padded if self._places is None else self._places[padded], self.to_step_order(unpadded)
 
     def _tensor(self, values: Sequence[int]) -> Tensor:
-        return torch.tensor(values, device=self._device)
+        return integers(values, self._device)
 
 
 def pad_groups(widths: Sequence[int]) -> tuple[list[int], list[int]]:

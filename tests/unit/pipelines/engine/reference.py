@@ -9,7 +9,7 @@ from transformers import M2M100ForConditionalGeneration
 
 from pipelines.engine.batch import Request, RunningBatch
 from pipelines.engine.linear import choose_backend
-from pipelines.engine.recorded_decoder import Recorder
+from pipelines.engine.recorded_network import Recorder
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.vocabulary import Vocabulary
 from pipelines.engine.weights import assemble, prepare

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import M2M100ForConditionalGeneration
 
-from pipelines.engine.cuda_graph import GraphRecorder, step_recorder
+from pipelines.engine.cuda_graph import GraphRecorder, recorder_for
 from pipelines.engine.lora import Adapter
 from pipelines.types import DecodingOptions, Translation
 from tests.tiny_adapter import load_alone, make_tiny_adapter
@@ -45,7 +45,7 @@ def model(checkpoint: Path) -> M2M100ForConditionalGeneration:
 @pytest.fixture
 def recorder() -> GraphRecorder:
     """Return what records steps on the GPU."""
-    recorder = step_recorder(torch.device(DEVICE))
+    recorder = recorder_for(torch.device(DEVICE))
     assert recorder is not None
     return recorder
 

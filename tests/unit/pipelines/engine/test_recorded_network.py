@@ -16,7 +16,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from transformers import M2M100ForConditionalGeneration
 
 from pipelines.engine.lora import Adapter
-from pipelines.engine.recorded_decoder import Stepped
+from pipelines.engine.recorded_network import Outputs
 from pipelines.types import DecodingOptions
 from tests.tiny_adapter import load_alone, make_tiny_adapter
 from tests.tiny_model import make_tiny_checkpoint
@@ -34,20 +34,20 @@ class Recorder:
         self.num_recordings = 0
         self.num_replays = 0
 
-    def __call__(self, run: Callable[[], Stepped]) -> Callable[[], Stepped]:
-        """See `pipelines.engine.recorded_decoder.Recorder`."""
+    def __call__(self, run: Callable[[], Outputs]) -> Callable[[], Outputs]:
+        """See `pipelines.engine.recorded_network.Recorder`."""
         self.num_recordings += 1
         operations = make_fx(run)()
 
-        def replay() -> Stepped:
+        def replay() -> Outputs:
             self.num_replays += 1
-            outputs: Stepped = operations()
+            outputs: Outputs = operations()
             return outputs
 
         return replay
 
 
-def cannot_record(run: Callable[[], Stepped]) -> Callable[[], Stepped]:
+def cannot_record(run: Callable[[], Outputs]) -> Callable[[], Outputs]:
     """Fail as a driver does."""
     raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
 
@@ -127,7 +127,7 @@ def test_memory_that_is_short_while_recording_is_not_taken_for_a_device_that_can
 ) -> None:
     """The loop around the batch halves it and tries again."""
 
-    def is_full(run: Callable[[], Stepped]) -> Callable[[], Stepped]:
+    def is_full(run: Callable[[], Outputs]) -> Callable[[], Outputs]:
         raise torch.OutOfMemoryError
 
     with pytest.raises(torch.OutOfMemoryError):
