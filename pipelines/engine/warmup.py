@@ -31,6 +31,7 @@ SAMPLE_DECODING = DecodingOptions(max_new_tokens=32)  # a model that does not st
 FULL_LOAD_DECODING = DecodingOptions(max_new_tokens=16)
 PATIENCE_S = 600.0  # a sample that takes longer than this never comes
 FIRST_SIZE = (4, 32)  # rows and tokens per row of the smallest batch that is measured
+RECORDED_TOKENS = (64, 32, 16)  # of sources and outputs; powers of two, the largest first, for memory to grow once
 GOOD_ENOUGH = 0.95  # of the best throughput
 MAX_REPEATS = 5  # of one size;
 ENOUGH_S = 0.5  # none follows once they took this long
@@ -50,6 +51,7 @@ class WarmupReport:
         warm_request_s: Latency of the same one, alone, at the end.
         tokenize_s: Time to tokenise all samples.
         translate_s: Time to translate all samples, `max_rows` at a time.
+        sizes_s: Time to have the engine record what it does with common sizes of batches, which it does on a GPU.
         budget_s: Time to choose the budget.
         padded_token_budget: Most tokens of one encoder batch, padding included.
         full_load_s: Time to translate as many rows as the engine decodes at once.
@@ -61,6 +63,7 @@ class WarmupReport:
     warm_request_s: float
     tokenize_s: float
     translate_s: float
+    sizes_s: float
     budget_s: float
     padded_token_budget: int
     full_load_s: float
@@ -98,6 +101,9 @@ def warm_up(
     for i in range(0, len(rows), engine.max_rows):
         _translate(engine, rows[i : i + engine.max_rows])
     translated = clock()
+    if engine.info.engine == "inflight" and engine.info.device.startswith("cuda"):
+        _visit_sizes(engine)
+    visited = clock()
     if padded_token_budget is None:
         padded_token_budget = choose_token_budget(
             engine, memory_bound_bytes=memory_bound_bytes or _free_memory_bytes(engine), clock=clock
@@ -115,11 +121,23 @@ def warm_up(
         warm_request_s=clock() - loaded,
         tokenize_s=tokenized - first_done,
         translate_s=translated - tokenized,
-        budget_s=chosen - translated,
+        sizes_s=visited - translated,
+        budget_s=chosen - visited,
         padded_token_budget=padded_token_budget,
         full_load_s=loaded - encoded,
         tokens_per_s=sum(map(weighed_tokens, rows)) / max(loaded - encoded, 1e-9),
     )
+
+
+def _visit_sizes(engine: Engine) -> None:
+    """Translate batches of all rows there can be, and of each power of two below, from and into all lengths."""
+    longest = max(RECORDED_TOKENS) - 2  # the prefix is read as well
+    decoding = DecodingOptions(min_new_tokens=longest, max_new_tokens=longest)
+    powers = {1 << power for power in range(engine.max_rows.bit_length())}
+    for num_rows in sorted({engine.max_rows, *powers}, reverse=True):
+        for num_tokens in RECORDED_TOKENS:
+            rows = _rows_of_size(engine, num_rows, min(num_tokens, engine.info.max_source_tokens), decoding)
+            _translate(engine, rows)
 
 
 def choose_token_budget(
@@ -227,16 +245,18 @@ def _batch_sizes(engine: Engine, memory_bound_bytes: float) -> list[tuple[int, i
 def _shortest_s(
     engine: Engine, num_rows: int, num_tokens: int, num_new_tokens: int, clock: Callable[[], float]
 ) -> float:
-    segment = replace(
-        _built_in_samples(engine.info.languages)[0], decoding=DecodingOptions(max_new_tokens=num_new_tokens)
-    )
-    (row,) = _encode(engine, [segment])
-    language, *tokens, end = row.token_ids
-    padded = (language, *islice(cycle(tokens), num_tokens - 2), end)
-    rows = [replace(row, token_ids=padded)] * num_rows
+    rows = _rows_of_size(engine, num_rows, num_tokens, DecodingOptions(max_new_tokens=num_new_tokens))
     durations_s: list[float] = []
     while len(durations_s) < MAX_REPEATS and sum(durations_s) < ENOUGH_S:
         started = clock()
         _translate(engine, rows)
         durations_s.append(clock() - started)
     return min(durations_s)
+
+
+def _rows_of_size(engine: Engine, num_rows: int, num_tokens: int, decoding: DecodingOptions) -> list[EncodedSegment]:
+    segment = replace(_built_in_samples(engine.info.languages)[0], decoding=decoding)
+    (row,) = _encode(engine, [segment])
+    language, *tokens, end = row.token_ids
+    padded = (language, *islice(cycle(tokens), num_tokens - 2), end)
+    return [replace(row, token_ids=padded)] * num_rows

@@ -79,6 +79,16 @@ def test_report() -> None:
     assert engine.batches[2][-1].segment == custom
 
 
+def test_on_a_gpu_all_common_sizes_are_seen_before_speed_is_measured() -> None:
+    """Such an engine records what it does with a size at its first use: neither callers nor the measure wait for it."""
+    engine = TimedEngine(max_rows=6)
+    engine.info = replace(engine.info, engine="inflight", device="cuda:0")
+    report = warm_up(engine, padded_token_budget=77, clock=engine.clock)
+    sizes = [(len(batch), len(batch[0].token_ids)) for batch in engine.batches[2:-2]]
+    assert sizes == [(rows, tokens) for rows in (6, 4, 2, 1) for tokens in (64, 32, 16)]
+    assert report.sizes_s > 0
+
+
 def test_speed_is_that_of_a_full_batch() -> None:
     """As many rows as the engine decodes at once, of several languages; counted as admission counts them."""
     engine = TimedEngine(fixed_s=2.0, token_s=0.0, max_rows=8)
