@@ -116,8 +116,7 @@ def main() -> None:
     claims = _ratios(contest, speeds, ct2) | claims
     _print_claims(claims, with_targets=options.device == "cpu")
     if options.plot:
-        name = "decode" if options.device == "cpu" else f"decode-{options.device}"
-        print("plotted", plot_bars(name, "600M shape, 32 tokens", "tokens/s", *_columns(names, speeds)))
+        print("plotted", _plot(options.device, names, speeds))
     if options.json:
         print(json.dumps({claim: round(value, 3) for claim, value in claims.items()}))
 
@@ -253,6 +252,19 @@ def _print_speeds(names: Sequence[str], speeds: Speeds) -> None:
     print("|---" * (len(groups) + 1) + "|")
     for name in names:
         print(f"| {name} |", " | ".join("-" if value is None else f"{value:.1f}" for value in series[name]), "|")
+
+
+def _plot(device: str, names: Sequence[str], speeds: Speeds) -> object:
+    title = f"600M shape, {NUM_TOKENS} tokens"
+    if device == "cpu":
+        return plot_bars("decode", title, "tokens/s", *_columns(names, speeds))
+    # A GPU's speeds differ too much from one batch size to another to be seen on one scale.
+    relative: Speeds = {}
+    for case, speed in speeds.items():
+        measured = [value for system, value in speed.items() if system.startswith("ctranslate2")]
+        best = max(measured, default=math.nan)
+        relative[case] = {system: value / best for system, value in speed.items()}
+    return plot_bars(f"decode-{device}", f"{title}, on a GPU", "times CTranslate2", *_columns(names, relative))
 
 
 def _columns(names: Sequence[str], speeds: Speeds) -> tuple[list[str], dict[str, list[float | None]]]:

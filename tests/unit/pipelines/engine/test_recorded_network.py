@@ -70,7 +70,7 @@ def test_rows_that_join_and_leave_equal_the_reference(
     model: M2M100ForConditionalGeneration, options: tuple[DecodingOptions, ...]
 ) -> None:
     """Whichever rows a step was recorded with, it is right for others; and far fewer are recorded than replayed."""
-    requests, record = make_requests(48, options), Recorder()
+    requests, record = make_requests(24, options), Recorder()
     outputs = run_in_flight(running_batch(model, record=record), requests)
     for request in requests:
         expected = generate(model, request)
@@ -89,7 +89,7 @@ def test_mixed_adapters_equal_each_alone(
     for seed, (name, config) in enumerate(KINDS.items()):
         path = make_tiny_adapter(tmp_path / name, checkpoint, seed=seed, **config)
         adapters[name], alone[name] = read(path, model), load_alone(path, checkpoint)
-    requests = make_requests(40, (DecodingOptions(), DecodingOptions(num_beams=3)))
+    requests = make_requests(24, (DecodingOptions(), DecodingOptions(num_beams=3)))
     chosen = with_adapters(requests, adapters)
     outputs = run_in_flight(
         running_batch(model, record=Recorder()),
@@ -102,7 +102,7 @@ def test_mixed_adapters_equal_each_alone(
 
 def test_alignment_is_that_of_steps_that_are_not_recorded(model: M2M100ForConditionalGeneration) -> None:
     """What a row attends to does not depend on how its steps are run."""
-    requests = make_requests(16, ALIGNED)
+    requests = make_requests(8, ALIGNED)
     recorded = run_in_flight(running_batch(model, record=Recorder()), requests)
     plain = run_in_flight(running_batch(model), requests)
     for request in requests:
