@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.engine.device import integers
+from pipelines.engine.transfer import integers
 
 _MAX_PADDING_RATIO = 2.0  # above it, padding costs more than one call per sequence
 _MIN_RAGGED_TOKENS = 4096  # below it, padding is cheap whatever its share

@@ -13,7 +13,6 @@ from itertools import chain, groupby
 import torch
 from torch import Tensor
 
-from pipelines.engine.device import integers
 from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.lora import Adapter, order_by_adapter
 from pipelines.engine.network import PlainNetwork
@@ -22,6 +21,7 @@ from pipelines.engine.recorded_network import RecordedNetwork, Recorder
 from pipelines.engine.search import GreedySearch, Output, start_search
 from pipelines.engine.selection import best_continuations, constrain, is_constrained
 from pipelines.engine.shape import ModelShape
+from pipelines.engine.transfer import integers
 from pipelines.engine.vocabulary import Vocabulary
 from pipelines.engine.weights import Weights
 from pipelines.types import DecodingOptions

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipelines.engine.attention import PackedSources, Sources
-from pipelines.engine.device import integers
 from pipelines.engine.lora import Adapter, adapt_layers
 from pipelines.engine.shape import ModelShape
+from pipelines.engine.transfer import integers
 from pipelines.engine.weights import EncoderLayer, Weights
 
 _TOKENS_AT_ONCE = 512  # more is not faster, and what lies between the layers no longer fits the processor's cache

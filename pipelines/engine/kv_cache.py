@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from pipelines.engine.device import integers
 from pipelines.engine.shape import ModelShape
+from pipelines.engine.transfer import integers
 
 LEAST_LENGTH = 16
 """Positions that there is memory for, at least; from there on they double."""

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from pipelines.engine.adapter_slots import AdapterSlots
 from pipelines.engine.decoder import Decoder
-from pipelines.engine.device import Inputs
 from pipelines.engine.encoder import Encoder
 from pipelines.engine.fixed_join import FixedJoin, JoinSizes
 from pipelines.engine.fixed_step import FixedStep, StepSizes
@@ -19,6 +18,7 @@ from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.lora import Adapter
 from pipelines.engine.network import Network, PlainNetwork, Stepped
 from pipelines.engine.shape import ModelShape
+from pipelines.engine.transfer import Inputs
 from pipelines.engine.weights import Weights
 
 _LOGGER = logging.getLogger(__name__)

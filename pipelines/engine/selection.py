@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.engine.device import integers
 from pipelines.engine.projection import Columns
+from pipelines.engine.transfer import integers
 from pipelines.types import DecodingOptions
 
 _BLOCK = 512

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from pipelines.engine.attention import Lengths
-from pipelines.engine.device import integers
 from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.shape import ModelShape
+from pipelines.engine.transfer import integers
 
 
 class Step(Protocol):
