@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.engine.transfer import integers
-
 _MAX_PADDING_RATIO = 2.0  # above it, padding costs more than one call per sequence
 _MIN_RAGGED_TOKENS = 4096  # below it, padding is cheap whatever its share
 
@@ -131,18 +129,22 @@ class PaddedSources(Sources):
 class PackedSources(Sources):
     """Sources one after the other, without a line in vain.
 
-    On a CPU each attends by itself. On a GPU that would be as many launches, so they are padded for it.
+    Args:
+        lengths: Tokens of each source.
+        dtype: Of activations.
+        device: Of activations.
+        padded: Whether sources are padded for attention. By themselves they cost less, but as many launches as there are.
     """
 
-    def __init__(self, lengths: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, lengths: Sequence[int], dtype: torch.dtype, device: torch.device, *, padded: bool) -> None:
         self._lengths = list(lengths)
         self._padded: PaddedSources | None = None
-        if device.type != "cpu":
-            longest, tokens = max(lengths), integers(lengths, device)
-            places = torch.arange(longest, device=device)
-            self._padded = PaddedSources(tokens, longest, dtype)
-            self._lines = ((tokens.cumsum(0) - tokens)[:, None] + places.minimum(tokens[:, None] - 1)).flatten()
-            self._places = (places < tokens[:, None]).flatten().nonzero().flatten()
+        if padded:
+            longest, tokens = max(lengths), torch.tensor(self._lengths)
+            places, firsts = torch.arange(longest), tokens.cumsum(0) - tokens
+            self._padded = PaddedSources(tokens.to(device), longest, dtype)
+            self._lines = (firsts[:, None] + places.minimum(tokens[:, None] - 1)).flatten().to(device)
+            self._places = (places < tokens[:, None]).flatten().nonzero().flatten().to(device)
 
     def attend(self, qkv: Tensor) -> Tensor:
         """See `Sources`."""

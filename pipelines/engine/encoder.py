@@ -24,6 +24,7 @@ class Encoder:
     def __init__(self, weights: Weights, shape: ModelShape) -> None:
         self._weights = weights
         self._shape = shape
+        self._pads = weights.embedding.device.type != "cpu"
 
     def __call__(self, sources: Sequence[Sequence[int]], adapters: Sequence[Adapter | None]) -> Tensor:
         """Encode token ids.
@@ -35,7 +36,7 @@ class Encoder:
         Returns:
             `[total tokens, d_model]`, the rows one after the other.
         """
-        parts = _parts([len(source) for source in sources], padded=self._weights.embedding.device.type != "cpu")
+        parts = _parts([len(source) for source in sources], padded=self._pads)
         return torch.cat([self._encode(sources[part], adapters[part]) for part in parts])
 
     def _encode(self, sources: Sequence[Sequence[int]], adapters: Sequence[Adapter | None]) -> Tensor:
@@ -43,7 +44,7 @@ class Encoder:
         lengths = [len(source) for source in sources]
         ids = integers([token for source in sources for token in source], device)
         positions = integers([position for length in lengths for position in range(length)], device)
-        packed = PackedSources(lengths, self._weights.positions.dtype, device)
+        packed = PackedSources(lengths, self._weights.positions.dtype, device, padded=self._pads)
         layers = adapt_layers(self._weights.encoder, "encoder", adapters, lengths)
         return self.run(ids, positions + self._shape.pad_id + 1, packed, layers)
 
