@@ -133,7 +133,7 @@ class PackedSources(Sources):
         lengths: Tokens of each source.
         dtype: Of activations.
         device: Of activations.
-        padded: Whether sources are padded for attention. By themselves they cost less, but as many launches as there are.
+        padded: Whether they are padded for attention; else each is computed by itself, which is less work in more calls.
     """
 
     def __init__(self, lengths: Sequence[int], dtype: torch.dtype, device: torch.device, *, padded: bool) -> None:
