@@ -22,7 +22,7 @@ from pipelines.engine.transfer import Inputs
 from pipelines.engine.weights import Weights
 
 _LOGGER = logging.getLogger(__name__)
-_MOST_RECORDINGS = 256
+_MOST_RECORDINGS = 512  # each keeps its launches, and what it computes in between shares one memory
 _MOST_LINES = 8192  # of a recorded join; a larger one keeps a GPU busy while it is launched, and pads in vain
 
 Outputs = tuple[Tensor, ...]
@@ -54,7 +54,7 @@ class RecordedNetwork(Network):
         self._device = weights.embedding.device
         self._dtype = weights.positions.dtype
         self._slots = AdapterSlots(weights, shape)
-        self._recordings: dict[JoinSizes | StepSizes, _Recording] = {}
+        self._recordings: dict[JoinSizes | StepSizes, _Recording] = {}  # the one that was replayed last comes last
         self._read: tuple[Tensor, Tensor, int] | None = None  # what the recordings read: two memories, and the slots
 
     def join(
@@ -94,20 +94,22 @@ class RecordedNetwork(Network):
     ) -> Outputs:
         """Do what `run` does with the inputs."""
         self._forget_what_moved(cache)
-        recording = self._recordings.get(sizes)
+        recording = self._recordings.pop(sizes, None)
         if recording is None:
             first = Inputs(inputs, self._device)
-            recording = self._recordings[sizes] = _Recording(first, self._recorded(lambda: run(first.tensor)))
+            recording = _Recording(first, self._recorded(lambda: run(first.tensor)))
         else:
             recording.inputs.write(inputs)
+        self._recordings[sizes] = recording
+        if len(self._recordings) > _MOST_RECORDINGS:
+            del self._recordings[next(iter(self._recordings))]
         return recording.replay()
 
     def _forget_what_moved(self, cache: KeyValueCache) -> None:
         """Recordings read addresses."""
         now = (cache.self_kv, cache.cross_kv, self._slots.generation)
         then = self._read
-        moved = then is None or then[0] is not now[0] or then[1] is not now[1] or then[2] != now[2]
-        if moved or len(self._recordings) >= _MOST_RECORDINGS:
+        if then is None or then[0] is not now[0] or then[1] is not now[1] or then[2] != now[2]:
             self._recordings.clear()
             self._read = now
 
