@@ -133,7 +133,7 @@ class PackedSources(Sources):
         lengths: Tokens of each source.
         dtype: Of activations.
         device: Of activations.
-        padded: Whether they are padded for attention; else each is computed by itself, which is less work in more calls.
+        padded: Whether they are padded for attention; else each is computed alone, which is less work in more calls.
     """
 
     def __init__(self, lengths: Sequence[int], dtype: torch.dtype, device: torch.device, *, padded: bool) -> None:
