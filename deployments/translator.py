@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import NonNegativeFloat, PositiveInt
@@ -17,6 +17,7 @@ from configs.schema import AdapterSettings, Section, Settings
 from deployments.adapters import AdapterMetrics
 from deployments.autoscaling import BACKLOG_TOKENS, TOKENS_PER_S
 from deployments.engine_metrics import EngineMetrics
+from deployments.portions import Portion, share_of_budget
 from deployments.telemetry import Telemetry
 from deployments.translator_stats import TranslatorStats
 from deployments.watch import Watch
@@ -28,7 +29,7 @@ from pipelines.engine.configured import load_configured_engine, warm_up_configur
 from pipelines.errors import UnavailableError
 from pipelines.probe import probe_segment
 from pipelines.protocols import EncodedSegment, Engine, SegmentTranslator
-from pipelines.station import EngineStation, padded_tokens
+from pipelines.station import EngineStation
 from pipelines.types import Failure, ModelInfo, Outcome, Segment
 
 _LOGGER = logging.getLogger(__name__)
@@ -45,22 +46,6 @@ class TranslatorUserConfig(Section):
 
     padded_token_budget: PositiveInt | None = None
     wait_timeout_s: NonNegativeFloat | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Portion:
-    """A row, and the most padded tokens of an encoder batch that it may be in."""
-
-    row: EncodedSegment
-    budget_tokens: int
-
-
-def _share_of_budget(portions: list[_Portion]) -> float:
-    """Return how full a batch is, 1 being full; never raises, because `@serve.batch` would hang.
-
-    In tokens, its largest batch would be over `max_ongoing_requests`, and Serve, which takes it for requests, warn.
-    """
-    return padded_tokens([portion.row for portion in portions]) / portions[0].budget_tokens if portions else 0.0
 
 
 @serve.deployment(name="Translator")
@@ -178,11 +163,13 @@ class TranslatorDeployment:
         # `@serve.batch` waits forever for a batch that can hold a row over its budget, so such a row goes alone.
         if row.num_tokens > self._budget:
             return self._submit([row])[0]
-        outcome: Future[Outcome] = await self._admit_batch(_Portion(row, self._budget))
+        outcome: Future[Outcome] = await self._admit_batch(
+            Portion(row, self._budget, due_s=time.monotonic() + self._wait_timeout_s)
+        )
         return outcome
 
-    @serve.batch(max_batch_size=1, batch_wait_timeout_s=0.0, max_concurrent_batches=1, batch_size_fn=_share_of_budget)
-    async def _admit_batch(self, portions: list[_Portion]) -> list[Future[Outcome]]:
+    @serve.batch(max_batch_size=1, batch_wait_timeout_s=0.0, max_concurrent_batches=1, batch_size_fn=share_of_budget)
+    async def _admit_batch(self, portions: list[Portion]) -> list[Future[Outcome]]:
         return self._submit([portion.row for portion in portions])
 
     def _submit(self, rows: Sequence[EncodedSegment]) -> list[Future[Outcome]]:
@@ -202,10 +189,9 @@ class TranslatorDeployment:
     def _set_batching(self, padded_token_budget: int | None, wait_timeout_s: float | None) -> None:
         measured = self._warmup.padded_token_budget if self._warmup is not None else _UNMEASURED_BUDGET_TOKENS
         self._budget = padded_token_budget or self._settings.batching.padded_token_budget or measured
+        self._wait_timeout_s = self._settings.batching.wait_timeout_s if wait_timeout_s is None else wait_timeout_s
         batch: Any = self._admit_batch  # the decorator's annotations do not show its setters
-        batch.set_batch_wait_timeout_s(
-            self._settings.batching.wait_timeout_s if wait_timeout_s is None else wait_timeout_s
-        )
+        batch.set_batch_wait_timeout_s(self._wait_timeout_s)
 
 
 def _start_keeper(engine: Engine, settings: AdapterSettings, observer: AdapterMetrics) -> AdapterKeeper | None:
