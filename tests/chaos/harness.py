@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,7 @@ class Report:
     Attributes:
         num_requests: Answered or not.
         first_try_errors: What the first try of a request came to, where that was no translation.
-        failures: Requests that failed at the second proxy as well: what a client behind a load balancer sees.
+        failures: Requests that failed at the second try as well: what a client behind a load balancer sees.
         wrong: Answers that differ from an earlier one to the same text.
         fault_s: When the fault was made.
         disturbed_until_s: When the last request ended that failed at first, or was slow.
@@ -185,16 +185,17 @@ class Load:
 
     async def _once(self, client: httpx.AsyncClient, text: str, adapter: str | None, turn: int) -> None:
         report, started_s = self.report, time.monotonic()
-        ports = list(self.ports)
+        at = turn % len(self.ports)
+        port, *others = self.ports[at:] + self.ports[:at]
         disturbed = False
         answer: dict[str, Any] | None = None
         try:
-            answer = await self._ask(client, ports[turn % len(ports)], text, adapter)
+            answer = await self._ask(client, port, text, adapter)
         except _NoAnswer as error:
             report.first_try_errors.append(str(error))
             disturbed = True
             try:
-                answer = await self._ask(client, ports[(turn + 1) % len(ports)], text, adapter)
+                answer = await self._ask_again(client, others or [port], text, adapter)
             except _NoAnswer as second:
                 report.failures.append(f"{error}, then {second}")
         now_s = time.monotonic()
@@ -205,6 +206,15 @@ class Load:
         if answer is not None:
             self._compare(text, answer["adapter"], answer["translation"])
 
+    async def _ask_again(
+        self, client: httpx.AsyncClient, ports: list[int], text: str, adapter: str | None
+    ) -> dict[str, Any]:
+        """Ask as a load balancer does: past a proxy that breaks the connection, the next one."""
+        for port in ports[:-1]:
+            with suppress(_BrokenConnection):
+                return await self._ask(client, port, text, adapter)
+        return await self._ask(client, ports[-1], text, adapter)
+
     async def _ask(self, client: httpx.AsyncClient, port: int, text: str, adapter: str | None) -> dict[str, Any]:
         body: dict[str, Any] = {"text": text, "source_lang": "eng_Latn", "target_lang": "spa_Latn", "adapter": adapter}
         if adapter is not None:
@@ -212,7 +222,7 @@ class Load:
         try:
             response = await client.post(f"{self._clients.scheme}://127.0.0.1:{port}/api/v1/translate", json=body)
         except httpx.HTTPError as error:
-            raise _NoAnswer(type(error).__name__) from error
+            raise _BrokenConnection(type(error).__name__) from error
         if response.status_code != 200:
             raise _NoAnswer(f"{response.status_code} {response.text[:120]}")
         answer: dict[str, Any] = response.json()
@@ -228,6 +238,10 @@ class Load:
 
 
 class _NoAnswer(Exception):
+    pass
+
+
+class _BrokenConnection(_NoAnswer):
     pass
 
 
