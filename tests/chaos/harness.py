@@ -195,7 +195,7 @@ class Load:
             report.first_try_errors.append(str(error))
             disturbed = True
             try:
-                answer = await self._ask_again(client, others or [port], text, adapter)
+                answer = await self._ask_again(client, [*others, port], text, adapter)
             except _NoAnswer as second:
                 report.failures.append(f"{error}, then {second}")
         now_s = time.monotonic()
