@@ -22,14 +22,14 @@ import ray
 from ray import serve
 from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason
-from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 from ray.exceptions import RayError
+from ray.serve.context import _get_global_client
 from ray.serve.exceptions import RayServeException
+from ray.serve.schema import ServeDeploySchema
 
 from configs.loader import load_settings
 
 _LOGGER = logging.getLogger(__name__)
-_LOCAL_DASHBOARD = "http://127.0.0.1:8265"
 _PAUSE_S = 0.2
 _LONGEST_START_S = 60.0  # of a replica that takes the place of another
 _REFUSE_ALL = {"max_ongoing_requests": 0}
@@ -45,24 +45,28 @@ def main() -> int:
     if is_one_node:
         drain_node(ray.get_runtime_context().get_node_id(), longest_s + _LONGEST_START_S)
     else:
-        drain(_LOCAL_DASHBOARD, longest_s)
+        drain(longest_s)
     return 0
 
 
-def drain(dashboard_url: str, longest_s: float) -> None:
+def drain(longest_s: float) -> None:
     """Finish what is in flight, then delete every application. Needs a connection to Ray.
 
+    It asks Serve's controller, not the dashboard: Ctrl-C in a terminal ends parts of the dashboard as well, and then it
+    does not answer any more.
+
     Args:
-        dashboard_url: Of the cluster.
         longest_s: After which what is still in flight is given up.
     """
     give_up_s = time.monotonic() + longest_s
     try:
-        client = ServeSubmissionClient(dashboard_url)
-        applications = {name: each["deployed_app_config"] for name, each in _applications(client).items()}
+        client: Any = _get_global_client()
+        found = client.get_serve_details()["applications"]
+        applications = {name: each["deployed_app_config"] for name, each in found.items()}
         if not all(applications.values()):
             return  # deployed by other means
-        client.deploy_applications({"applications": [_refusing(each) for each in applications.values()]})
+        refusing = {"applications": [_refusing(each) for each in applications.values()]}
+        client.deploy_apps(ServeDeploySchema.model_validate(refusing))
         _wait(lambda: all(map(_is_idle, applications)), give_up_s)
         for name in applications:
             serve.delete(name, _blocking=False)
@@ -91,11 +95,6 @@ def drain_node(node_id: str, longest_s: float) -> None:
         _wait(lambda: node_id not in serve.status().proxies, give_up_s)
     except (RayError, RayServeException, RuntimeError, OSError) as error:  # Ray is ending by itself
         _LOGGER.warning("what was in flight could not be waited for: %s", error)
-
-
-def _applications(client: ServeSubmissionClient) -> dict[str, Any]:
-    found: dict[str, Any] = client.get_serve_details()["applications"]
-    return found
 
 
 def _refusing(application: dict[str, Any]) -> dict[str, Any]:

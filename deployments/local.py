@@ -73,7 +73,7 @@ def main() -> int:
                 _announce(port, dashboard_url, settings, console)
                 stop.wait()
             console.print("Stopping ...")
-            drain(dashboard_url, settings.limits.request_timeout_s)
+            drain(settings.limits.request_timeout_s)
     except (StartupError, ConfigError) as error:
         console.print(f"[red]Cannot start:[/red] {error}")
         return 1

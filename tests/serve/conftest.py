@@ -88,7 +88,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path) -> 
     dashboard = re.search(r"Ray dashboard: (\S+)", said)
     assert dashboard is not None, said
     yield Service(f"http://127.0.0.1:{port}", dashboard.group(1), port, redis, collector, registry)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # Ctrl-C reaches all processes of a terminal
     process.wait(timeout=60)
     drain.join(timeout=10)
     process.stderr.close()
