@@ -15,8 +15,7 @@ from torch import Tensor
 
 from pipelines.engine.kv_cache import power_of_two
 from pipelines.engine.linear import Linear
-from pipelines.engine.lora import Adapter, L, LayerKey, LowRank
-from pipelines.engine.shape import ModelShape
+from pipelines.engine.lora import Adapter, L, LayerKey, LowRank, Rescale
 from pipelines.engine.weights import LINEARS, DecoderLayer, EncoderLayer, Weights
 
 _LEAST_SLOTS = 4
@@ -30,22 +29,19 @@ class _Layer:
     Attributes:
         down: `[modules, slots, rank, in_features]`.
         up: `[modules, slots, rank, out_features]`.
-        factor: `[slots + 1, out_features]`, DoRA's; None if no adapter has it. The last row is of no adapter.
-        shift: Likewise.
+        rescale: `[slots + 1, out_features]` each, DoRA's; None if no adapter has it. The last row is of no adapter.
     """
 
     down: Tensor
     up: Tensor
-    factor: Tensor | None = None
-    shift: Tensor | None = None
+    rescale: Rescale | None = None
 
 
 class AdapterSlots:
     """Holds adapters in slots, and gives layers that add to each line what its slot says."""
 
-    def __init__(self, weights: Weights, shape: ModelShape) -> None:
+    def __init__(self, weights: Weights) -> None:
         self._weights = weights
-        self._shape = shape
         self._dtype = weights.positions.dtype
         self._device = weights.embedding.device
         self._num_slots = _LEAST_SLOTS
@@ -106,9 +102,8 @@ class AdapterSlots:
         return self._slot_of.pop(idle)
 
     def _fill(self, slot: int, adapter: Adapter) -> None:
-        for key, held in self._held.items():
-            if key not in adapter.layers:
-                _clear(held, slot)
+        for held in self._held.values():
+            _clear(held, slot)
         for key, low_rank in adapter.layers.items():
             self._write(key, slot, low_rank)
         self._slot_of[adapter] = slot
@@ -116,29 +111,25 @@ class AdapterSlots:
     def _write(self, key: LayerKey, slot: int, low_rank: LowRank) -> None:
         held = self._held.get(key)
         if held is None:
-            held = self._held[key] = self._new_layer(key)
+            held = self._held[key] = self._new_layer(key, low_rank)
             self.generation += 1
-        _clear(held, slot)
-        if held.factor is None and any(up.rescale is not None for up in low_rank.ups):
-            size = (self._num_slots + 1, held.up.shape[-1])
-            held.factor = torch.ones(size, dtype=self._dtype, device=self._device)
-            held.shift = torch.zeros(size, dtype=self._dtype, device=self._device)
+        if held.rescale is None and any(up.rescale is not None for up in low_rank.ups):
+            shift = held.up.new_zeros(self._num_slots + 1, held.up.shape[-1])
+            held.rescale = Rescale(factor=torch.ones_like(shift), shift=shift)
             self.generation += 1
         for up in low_rank.ups:
             rank, width = up.weight.shape
             module = up.columns.start // width
             held.down[module, slot, :rank] = low_rank.down[up.ranks]
             held.up[module, slot, :rank, up.columns] = up.weight
-            if up.rescale is not None and held.factor is not None and held.shift is not None:
-                held.factor[slot, up.columns] = up.rescale.factor
-                held.shift[slot, up.columns] = up.rescale.shift
+            if up.rescale is not None and held.rescale is not None:
+                held.rescale.factor[slot, up.columns] = up.rescale.factor
+                held.rescale.shift[slot, up.columns] = up.rescale.shift
 
-    def _new_layer(self, key: LayerKey) -> _Layer:
+    def _new_layer(self, key: LayerKey, low_rank: LowRank) -> _Layer:
         side, _, name = key
-        modules, d_model = len(LINEARS[side][name]), self._shape.d_model
-        ffn = self._shape.encoder_ffn if side == "encoder" else self._shape.decoder_ffn
-        sizes = {"fc1": (d_model, ffn), "fc2": (ffn, d_model)}
-        in_features, out_features = sizes.get(name, (d_model, modules * d_model))
+        modules = len(LINEARS[side][name])
+        in_features, out_features = low_rank.down.shape[1], modules * low_rank.ups[0].weight.shape[1]
         down, up = (
             torch.zeros(modules, self._num_slots, self._rank, features, dtype=self._dtype, device=self._device)
             for features in (in_features, out_features)
@@ -153,7 +144,7 @@ class _SlottedLinear:
         self._base = base
         self._down = held.down.flatten(0, 2).t()
         self._up = held.up.flatten(0, 2)
-        self._rescale = None if held.factor is None or held.shift is None else (held.factor, held.shift)
+        self._rescale = held.rescale
         self._of_others = of_others
         self._slots = slots
 
@@ -161,14 +152,14 @@ class _SlottedLinear:
         """See `Linear`."""
         y = self._base(x)
         if self._rescale is not None:
-            factor, shift = (rows.index_select(0, self._slots) for rows in self._rescale)
-            y = torch.addcmul(shift, y, factor)
+            factor = self._rescale.factor.index_select(0, self._slots)
+            y = torch.addcmul(self._rescale.shift.index_select(0, self._slots), y, factor)
         return y.addmm_(torch.mm(x, self._down).masked_fill_(self._of_others, 0), self._up)
 
 
 def _clear(held: _Layer, slot: int) -> None:
     held.down[:, slot] = 0
     held.up[:, slot] = 0
-    if held.factor is not None and held.shift is not None:
-        held.factor[slot] = 1
-        held.shift[slot] = 0
+    if held.rescale is not None:
+        held.rescale.factor[slot] = 1
+        held.rescale.shift[slot] = 0

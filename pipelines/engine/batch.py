@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.lora import Adapter, order_by_adapter
-from pipelines.engine.network import PlainNetwork
+from pipelines.engine.network import Network
 from pipelines.engine.projection import Columns, Projection
 from pipelines.engine.recorded_network import RecordedNetwork, Recorder
 from pipelines.engine.search import GreedySearch, Output, start_search
@@ -82,7 +82,7 @@ class RunningBatch:
         record: Recorder | None = None,
     ) -> None:
         self._shape = shape
-        self._network = PlainNetwork(weights, shape) if record is None else RecordedNetwork(weights, shape, record)
+        self._network = Network(weights, shape) if record is None else RecordedNetwork(weights, shape, record)
         self._projection = Projection(weights, vocabulary or Vocabulary())
         self._new_cache = partial(KeyValueCache, shape, dtype, weights.embedding.device)
         self._cache = self._new_cache()

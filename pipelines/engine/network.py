@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from torch import Tensor
 
@@ -19,8 +18,12 @@ Stepped = tuple[Tensor, Tensor | None]
 to most, if it was asked for."""
 
 
-class Network(Protocol):
-    """What a running batch runs."""
+class Network:
+    """Runs operations as they come, and only those that the rows need."""
+
+    def __init__(self, weights: Weights, shape: ModelShape) -> None:
+        self._encoder = Encoder(weights, shape)
+        self._decoder = Decoder(weights, shape)
 
     def join(
         self,
@@ -37,39 +40,6 @@ class Network(Protocol):
             widths: Rows of each group.
             cache: The rows' memory.
         """
-        ...
-
-    def step(
-        self, tokens: Sequence[int], cache: KeyValueCache, adapters: Sequence[Adapter | None], *, align: bool = False
-    ) -> Stepped:
-        """Feed one token to every row and write its keys and values; what it returns is read before the next step.
-
-        A step that raised may be repeated: nothing counts until `cache.advance()`.
-
-        Args:
-            tokens: One id per row, in the cache's order.
-            cache: The rows' memory, at least one row.
-            adapters: One per row.
-            align: Whether to say what the rows attend to.
-        """
-        ...
-
-
-class PlainNetwork(Network):
-    """Runs operations as they come, and only those that the rows need."""
-
-    def __init__(self, weights: Weights, shape: ModelShape) -> None:
-        self._encoder = Encoder(weights, shape)
-        self._decoder = Decoder(weights, shape)
-
-    def join(
-        self,
-        sources: Sequence[Sequence[int]],
-        adapters: Sequence[Adapter | None],
-        widths: Sequence[int],
-        cache: KeyValueCache,
-    ) -> None:
-        """See `Network`."""
         lengths = [len(source) for source in sources]
         encoded = self._encoder(sources, adapters)
         cache.join(self._decoder.cross_keys_values(encoded, adapters, lengths), lengths, widths)
@@ -77,5 +47,5 @@ class PlainNetwork(Network):
     def step(
         self, tokens: Sequence[int], cache: KeyValueCache, adapters: Sequence[Adapter | None], *, align: bool = False
     ) -> Stepped:
-        """See `Network`."""
+        """See `Decoder.step`; what it returns is to be read before the next step."""
         return self._decoder.step(tokens, cache, adapters, align=align)

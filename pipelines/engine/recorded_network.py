@@ -10,13 +10,11 @@ import torch
 from torch import Tensor
 
 from pipelines.engine.adapter_slots import AdapterSlots
-from pipelines.engine.decoder import Decoder
-from pipelines.engine.encoder import Encoder
 from pipelines.engine.fixed_join import FixedJoin, JoinSizes
 from pipelines.engine.fixed_step import FixedStep, StepSizes
 from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.lora import Adapter
-from pipelines.engine.network import Network, PlainNetwork, Stepped
+from pipelines.engine.network import Network, Stepped
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.transfer import Inputs
 from pipelines.engine.weights import Weights
@@ -37,7 +35,7 @@ class _Recording:
 
 
 class RecordedNetwork(Network):
-    """Gives what `PlainNetwork` gives.
+    """Gives what `Network` gives.
 
     Args:
         weights: Of the model.
@@ -46,14 +44,12 @@ class RecordedNetwork(Network):
     """
 
     def __init__(self, weights: Weights, shape: ModelShape, record: Recorder) -> None:
-        self._plain = PlainNetwork(weights, shape)
-        self._encoder = Encoder(weights, shape)
-        self._decoder = Decoder(weights, shape)
+        super().__init__(weights, shape)
         self._shape = shape
         self._record = record
         self._device = weights.embedding.device
         self._dtype = weights.positions.dtype
-        self._slots = AdapterSlots(weights, shape)
+        self._slots = AdapterSlots(weights)
         self._recordings: dict[JoinSizes | StepSizes, _Recording] = {}  # the one that was replayed last comes last
         self._read: tuple[Tensor, Tensor, int] | None = None  # what the recordings read: two memories, and the slots
 
@@ -67,7 +63,7 @@ class RecordedNetwork(Network):
         """See `Network`."""
         sizes = JoinSizes.of(sources, adapted=any(adapters))
         if sizes.num_lines > _MOST_LINES:
-            self._plain.join(sources, adapters, widths, cache)
+            super().join(sources, adapters, widths, cache)
             return
         lengths = [len(source) for source in sources]
         cache.make_room(lengths, widths)
