@@ -35,13 +35,13 @@ class Lengths:
     @classmethod
     def of(cls, lengths: Sequence[int], dtype: torch.dtype, device: torch.device) -> Lengths:
         """Choose what is best for these lengths."""
-        tokens, longest = torch.tensor(lengths), max(lengths)
+        tokens, longest = torch.tensor(lengths).to(device), max(lengths)
         padded = longest * len(lengths)
         if padded == sum(lengths):
-            return cls(tokens.to(device), longest)
+            return cls(tokens, longest)
         if padded > _MIN_RAGGED_TOKENS and padded > _MAX_PADDING_RATIO * sum(lengths):
-            return cls(tokens.to(device), longest, ragged=tuple(lengths))
-        return cls(tokens.to(device), longest, _mask(tokens, longest, torch.float32).to(device, dtype))
+            return cls(tokens, longest, ragged=tuple(lengths))
+        return cls.within(tokens, longest, dtype)
 
     @classmethod
     def within(cls, tokens: Tensor, longest: int, dtype: torch.dtype) -> Lengths:

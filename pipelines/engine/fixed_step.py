@@ -56,11 +56,6 @@ class StepSizes:
             adapted=adapted,
         )
 
-    @property
-    def num_inputs(self) -> int:
-        """Of `inputs`."""
-        return 3 * self.rows + self.groups + (0 if self.even else self.groups * self.width + self.rows)
-
     def inputs(self, tokens: Sequence[int], slots: Sequence[int], cache: KeyValueCache, shape: ModelShape) -> list[int]:
         """Return all numbers that differ from step to step; rows and groups that are not live get harmless ones.
 
@@ -87,7 +82,7 @@ class FixedStep(Step):
     Rows and groups that are not live are computed as well; they write where no live row reads.
 
     Args:
-        inputs: `[sizes.num_inputs]`, what `StepSizes.inputs` returned.
+        inputs: What `StepSizes.inputs` returned.
         sizes: Of the step.
         cache: With space for the step's rows and one more position.
         shape: Of the model.
