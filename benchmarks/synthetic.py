@@ -96,11 +96,11 @@ def synthetic_batch(dtype: str) -> tuple[RunningBatch, ModelShape]:
     """Return an empty running batch of the engine on that checkpoint, and the model's shape."""
     from transformers import M2M100Config
 
+    from pipelines.engine.backends import choose_backend
     from pipelines.engine.batch import RunningBatch
     from pipelines.engine.checkpoint import locate_checkpoint
     from pipelines.engine.cuda_graph import recorder_for
     from pipelines.engine.device import pick_device
-    from pipelines.engine.linear import choose_backend
     from pipelines.engine.shape import ModelShape
     from pipelines.engine.state import load_prepared
     from pipelines.engine.weights import assemble

@@ -17,13 +17,13 @@ import torch
 from transformers import M2M100Config
 
 from pipelines.engine.adapter_weights import read_adapter
+from pipelines.engine.backends import choose_backend
 from pipelines.engine.batch import RunningBatch
 from pipelines.engine.checkpoint import Checkpoint
 from pipelines.engine.cuda_graph import recorder_for
 from pipelines.engine.device import decoding_memory_bytes
 from pipelines.engine.lane import Lane
 from pipelines.engine.length import LengthBound
-from pipelines.engine.linear import choose_backend
 from pipelines.engine.lora import Adapter
 from pipelines.engine.residents import ResidentAdapters
 from pipelines.engine.rows import Row, RowDesk

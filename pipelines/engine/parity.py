@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
+from pipelines.engine.backends import accepted_formats
 from pipelines.engine.checkpoint import Checkpoint, locate_checkpoint
 from pipelines.engine.device import pick_device
 from pipelines.engine.inflight import InflightEngine
-from pipelines.engine.linear import accepted_formats
 from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.engine.vocabulary import VocabularyKind
 from pipelines.errors import StartupError, TranslationError

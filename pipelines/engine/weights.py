@@ -139,7 +139,12 @@ def assemble(
 
     def linear(name: str) -> Linear:
         parts = {kind: stored[f"{name}.{kind}"] for kind in ("weight", "scale") if f"{name}.{kind}" in stored}
-        layer = backend.linear(parts, stored.get(f"{name}.bias"), nonnegative_input=name.endswith(".fc2"))
+        layer = backend.linear(
+            parts,
+            stored.get(f"{name}.bias"),
+            nonnegative_input=name.endswith(".fc2"),
+            few_rows=name.startswith("decoder.") and not name.endswith(".cross_kv"),
+        )
         if name == "lm_head" and len(parts["weight"]) > shape.vocab_size:
             return lambda x: layer(x)[:, : shape.vocab_size]
         return layer

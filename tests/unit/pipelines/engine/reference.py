@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from transformers import M2M100ForConditionalGeneration
 
+from pipelines.engine.backends import choose_backend
 from pipelines.engine.batch import Request, RunningBatch
-from pipelines.engine.linear import choose_backend
 from pipelines.engine.recorded_network import Recorder
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.vocabulary import Vocabulary

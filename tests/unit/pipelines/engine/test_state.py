@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import M2M100Config
 
 from pipelines.engine.checkpoint import cache_folder, locate_checkpoint
-from pipelines.engine.linear import Int8Backend
+from pipelines.engine.int8 import Int8Backend
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.state import load_prepared
 
