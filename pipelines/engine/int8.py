@@ -33,10 +33,8 @@ class Int8Backend:
     row_multiple = 1
 
     def __init__(self) -> None:
-        # float16's 11 bits are finer than the 8 of what keys and values are computed from, and half the memory. Without
-        # AVX-512, turning them into float32 in every step takes longer than reading twice as much.
-        self.cache_dtype = torch.float16 if torch.cpu._is_avx512_supported() else torch.float32
         self._has_amx = torch.cpu._is_amx_tile_supported()
+        self.cache_dtype = self._choose_cache_dtype()
 
     def prepare(self, weight: Tensor) -> dict[str, Tensor]:
         """Round to int8, symmetric, one scale per output feature."""
@@ -65,6 +63,13 @@ class Int8Backend:
         if not self._has_amx:
             return pack(FbgemmLinear)
         return _ByRows(pack(FbgemmLinear), pack(OneDnnLinear)) if few_rows else pack(OneDnnLinear)
+
+    def _choose_cache_dtype(self) -> torch.dtype:
+        """The fastest that is no coarser than the 8 bits of what keys and values are computed from."""
+        if self._has_amx:
+            return torch.bfloat16
+        # Without AVX-512, turning them into float32 in every step takes longer than reading twice as much.
+        return torch.float16 if torch.cpu._is_avx512_supported() else torch.float32
 
 
 class FbgemmLinear:
