@@ -24,6 +24,7 @@ from pipelines.engine.cuda_graph import recorder_for
 from pipelines.engine.device import decoding_memory_bytes
 from pipelines.engine.lane import Lane
 from pipelines.engine.length import LengthBound
+from pipelines.engine.linear import ROWS_TO_SPREAD
 from pipelines.engine.lora import Adapter
 from pipelines.engine.residents import ResidentAdapters
 from pipelines.engine.rows import Row, RowDesk
@@ -44,7 +45,6 @@ _JOIN_TOKENS = 1024
 _JOIN_TOKENS_OF_A_GPU = 8192
 # Per lane: with fewer, a step is mostly the reading of weights, which lanes do for themselves.
 _ROWS_WORTH_A_LANE = 16
-_ROWS_TO_SPREAD = 4
 
 
 class InflightEngine:
@@ -63,6 +63,7 @@ class InflightEngine:
         bound: Of the outputs' lengths.
         max_cached_tokens: Bound of memory, in tokens of all rows.
         max_join_tokens: Source tokens that a lane encodes at once.
+        rows_to_spread: For each lane; fewer rows share the first.
         clock: Of the deadlines, in seconds.
     """
 
@@ -77,6 +78,7 @@ class InflightEngine:
         bound: LengthBound,
         max_cached_tokens: float = math.inf,
         max_join_tokens: int = _JOIN_TOKENS,
+        rows_to_spread: int = ROWS_TO_SPREAD,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tokenizer = tokenizer
@@ -86,12 +88,14 @@ class InflightEngine:
         self._max_rows = max_rows
         self._desk = RowDesk(tokenizer, self._adapters, max_rows, bound)
         self._all_threads = torch.get_num_threads()
+        rows_per_lane = math.ceil(max_rows / len(batches))
+        self._rows_to_spread = min(rows_to_spread * len(batches), rows_per_lane)  # the first lane must hold fewer
         threads = [self._threads_of_first, *[lambda: 1] * (len(batches) - 1)]
         self._lanes = [
             Lane(
                 batch,
                 Scheduler(
-                    math.ceil(max_rows / len(batches)),
+                    rows_per_lane,
                     max_cached_tokens=max_cached_tokens / len(batches),
                     max_join_tokens=max_join_tokens,
                 ),
@@ -171,6 +175,7 @@ class InflightEngine:
             bound=LengthBound(max_length_ratio, max_length_extra_tokens, shape.max_positions - _PREFIX_LENGTH),
             max_cached_tokens=memory_bytes // shape.cached_token_bytes(backend.cache_dtype),
             max_join_tokens=_JOIN_TOKENS_OF_A_GPU if device.type == "cuda" else _JOIN_TOKENS,
+            rows_to_spread=backend.rows_to_spread,
         )
 
     @property
@@ -240,7 +245,7 @@ class InflightEngine:
         loads = [lane.num_rows for lane in self._lanes]
         shares: list[list[Row]] = [[] for _ in self._lanes]
         for row in rows:
-            few = sum(loads) < _ROWS_TO_SPREAD * len(loads)
+            few = sum(loads) < self._rows_to_spread
             least = 0 if few else loads.index(min(loads))
             loads[least] += row.num_rows
             shares[least].append(row)

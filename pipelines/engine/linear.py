@@ -14,6 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+ROWS_TO_SPREAD = 4
+"""Where a product takes longer with each row; `docs/decisions/0011-a-lane-for-each-core.md`."""
+
 
 class Linear(Protocol):
     """`x [rows, in_features]` to `x @ weight.T + bias [rows, out_features]`, in the backend's compute dtype."""
@@ -32,6 +35,8 @@ class Backend(Protocol):
         cache_dtype: Of the keys and values that are kept.
         device: Where the weights live.
         row_multiple: Of rows that a large weight should have for a fast product.
+        rows_to_spread: For each core; fewer rows are decoded faster together, since reading weights takes most of the
+            time.
     """
 
     name: str
@@ -39,6 +44,7 @@ class Backend(Protocol):
     cache_dtype: torch.dtype
     device: torch.device
     row_multiple: int
+    rows_to_spread: int
 
     def prepare(self, weight: Tensor) -> dict[str, Tensor]:
         """Return what is stored of `weight [out_features, in_features]`."""
@@ -72,6 +78,7 @@ class DenseBackend:
         self.cache_dtype = self.compute_dtype
         self.device = device or torch.device("cpu")
         self.row_multiple = 64 if self.device.type == "cuda" else 1
+        self.rows_to_spread = ROWS_TO_SPREAD
 
     def prepare(self, weight: Tensor) -> dict[str, Tensor]:
         """Round to the dtype, on the device."""
@@ -99,6 +106,7 @@ class PackedBfloat16Backend:
     cache_dtype = torch.bfloat16
     device = torch.device("cpu")
     row_multiple = 1
+    rows_to_spread = ROWS_TO_SPREAD
 
     def prepare(self, weight: Tensor) -> dict[str, Tensor]:
         """Round to bfloat16."""

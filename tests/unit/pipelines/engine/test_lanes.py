@@ -57,6 +57,18 @@ def test_few_rows_share_a_batch_with_all_threads(checkpoint_path: Path) -> None:
     _end(engine, first, second)
 
 
+def test_where_reading_weights_takes_most_of_the_time_more_rows_stay_together(checkpoint_path: Path) -> None:
+    """How many rows a lane must have is the number format's to say, but no lane is given more than it has room for."""
+    for rows_to_spread, together in ((8, 15), (12, 15), (6, 11)):
+        first, second = CountingBatch(), CountingBatch()
+        engine = _engine([first, second], checkpoint_path, rows_to_spread=rows_to_spread)
+        engine.submit([encode(engine)] * together)
+        assert len(first.steps.get(timeout=WAIT_S)) == together
+        engine.submit([encode(engine)] * 2)  # one more is few, two are many
+        assert second.steps.get(timeout=WAIT_S) == [together + 2]
+        _end(engine, first, second)
+
+
 def test_many_rows_are_spread_with_a_thread_for_each_lane(checkpoint_path: Path) -> None:
     """Rows that are submitted together are split evenly, and each batch is stepped by itself."""
     first, second = CountingBatch(), CountingBatch()
@@ -117,8 +129,8 @@ def test_rows_in_lanes_equal_the_same_rows_alone(checkpoint_path: Path) -> None:
     assert not any(thread.name == "decoding-lane" for thread in threading.enumerate())
 
 
-def _engine(batches: list[Any], checkpoint_path: Path) -> InflightEngine:
-    return InflightEngine(batches, **{**engine_parts(checkpoint_path), "max_rows": 32})
+def _engine(batches: list[Any], checkpoint_path: Path, **settings: Any) -> InflightEngine:
+    return InflightEngine(batches, **{**engine_parts(checkpoint_path), "max_rows": 32, **settings})
 
 
 def _end(engine: InflightEngine, *batches: GatedBatch) -> None:

@@ -1,0 +1,67 @@
+"""Linear layers in int8, by each product that this CPU has."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipelines.engine.int8 import FbgemmLinear, Int8Backend, OneDnnLinear
+
+needs_vnni = pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="oneDNN's sums overflow without VNNI")
+PRODUCTS = [FbgemmLinear, pytest.param(OneDnnLinear, marks=needs_vnni)]
+Product = type[FbgemmLinear | OneDnnLinear]
+# Of the largest output: half a step of 127 (FBGEMM without VNNI: of 63) for each of 256 inputs, added by chance.
+TOLERANCE = 0.02 if torch.cpu._is_vnni_supported() else 0.04
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+@pytest.mark.parametrize("nonnegative", [False, True])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_a_layer_is_its_float_layer_rounded(product: Product, nonnegative: bool, with_bias: bool) -> None:
+    """`x @ weight.T + bias`, as exact as 8 bits are, for rows of any magnitude."""
+    x, weight, bias = _numbers(nonnegative)
+    exact = x @ weight.T + (bias if with_bias else 0)
+    rounded = _layer(product, weight, bias if with_bias else None, nonnegative)(x)
+    assert rounded.dtype == torch.float32
+    scale = (x @ weight.T).abs().amax(1, keepdim=True)
+    assert ((rounded - exact).abs() / scale).max() < TOLERANCE
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_a_row_is_the_same_in_any_batch(product: Product) -> None:
+    """But for the last bit: integer sums are exact, and no row's scale is its neighbours'."""
+    x, weight, bias = _numbers(nonnegative=False)
+    layer = _layer(product, weight, bias, nonnegative=False)
+    together = layer(x)
+    for row in range(len(x)):
+        assert torch.allclose(together[row], layer(x[row : row + 1])[0], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_a_row_of_zeros_is_the_bias(product: Product) -> None:
+    """Nothing is divided by zero."""
+    _, weight, bias = _numbers(nonnegative=False)
+    assert torch.allclose(_layer(product, weight, bias, nonnegative=False)(torch.zeros(2, 256)), bias)
+
+
+@needs_vnni
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_both_products_round_alike(nonnegative: bool) -> None:
+    """So a row may change from one to the other while it is decoded."""
+    x, weight, bias = _numbers(nonnegative)
+    one, other = (_layer(product, weight, bias, nonnegative)(x) for product in (FbgemmLinear, OneDnnLinear))
+    assert torch.allclose(one, other, rtol=1e-6, atol=1e-6)
+
+
+def _numbers(nonnegative: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return 19 rows whose magnitudes are far apart, a weight, and a bias."""
+    draw = torch.Generator().manual_seed(7)
+    x = torch.randn(19, 256, generator=draw) * torch.logspace(-3, 3, 19)[:, None]
+    weight, bias = torch.randn(96, 256, generator=draw) * 0.05, torch.randn(96, generator=draw)
+    return (x.relu() if nonnegative else x), weight, bias
+
+
+def _layer(product: Product, weight: Tensor, bias: Tensor | None, nonnegative: bool) -> FbgemmLinear | OneDnnLinear:
+    stored = Int8Backend().prepare(weight)
+    return product(stored["weight"], stored["scale"], bias, nonnegative_input=nonnegative)
