@@ -135,5 +135,5 @@ def _engine(batches: list[Any], checkpoint_path: Path, **settings: Any) -> Infli
 
 def _end(engine: InflightEngine, *batches: GatedBatch) -> None:
     for batch in batches:
-        batch.gate.release(99)
+        batch.gate.release(10_000)
     engine.close()
