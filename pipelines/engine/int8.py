@@ -12,11 +12,13 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from pipelines.engine.linear import ROWS_TO_SPREAD, Linear
 
 _SMALLEST_SCALE = 1e-12  # keeps a row of zeros from becoming 0 / 0
 _NOT_FEW_ROWS = 8
+_MOST_LEFT_AS_THEY_ARE = 16  # a tile of AMX
 _ROWS_TO_SPREAD_WITH_AMX = 8  # 8 rows take little longer than one: docs/decisions/0013-multiply-with-amx.md
 _ROWS_AT_ONCE = 8192  # of a weight being rounded: the output layer in float32 alone takes a gigabyte
 
@@ -99,7 +101,11 @@ class FbgemmLinear:
 
 
 class OneDnnLinear:
-    """A `Linear` over oneDNN's product, which takes activations that are integers already."""
+    """A `Linear` over oneDNN's product, which takes activations that are integers already.
+
+    For each number of rows oneDNN generates code, which takes milliseconds and half a megabyte and is kept. So rows are
+    filled up to one of four numbers between each two powers of two.
+    """
 
     def __init__(self, weight: Tensor, scale: Tensor, bias: Tensor | None, *, nonnegative_input: bool = False) -> None:
         self._bias = bias
@@ -117,7 +123,8 @@ class OneDnnLinear:
         """Apply the layer."""
         row_scale = _largest_magnitudes(x, nonnegative=self._nonnegative)
         rounded = (x / row_scale).mul_(self._num_levels).round_().to(self._dtype)
-        return _scaled_back(self._product(rounded, *self._arguments), row_scale, self._bias)
+        y: Tensor = self._product(_filled_up(rounded), *self._arguments)
+        return _scaled_back(y[: len(x)], row_scale, self._bias)
 
 
 class _ByRows:
@@ -142,6 +149,13 @@ def _pack_for_fbgemm(weight: Tensor, scale: Tensor) -> object:
 def _largest_magnitudes(x: Tensor, *, nonnegative: bool) -> Tensor:
     """Return the largest magnitude of each row, `[rows, 1]`."""
     return (x if nonnegative else x.abs()).amax(-1, keepdim=True).clamp_min_(_SMALLEST_SCALE)
+
+
+def _filled_up(rows: Tensor) -> Tensor:
+    """Append rows of zeros, at most a quarter of what is there; up to 16 rows stay as they are."""
+    few = len(rows) <= _MOST_LEFT_AS_THEY_ARE
+    missing = 0 if few else -len(rows) % (1 << (len(rows) - 1).bit_length() - 3)
+    return functional.pad(rows, (0, 0, 0, missing)) if missing else rows
 
 
 def _scaled_back(y: Tensor, row_scale: Tensor, bias: Tensor | None) -> Tensor:
