@@ -12,9 +12,8 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from pipelines.engine.linear import ROWS_TO_SPREAD, Linear
+from pipelines.engine.linear import ROWS_TO_SPREAD, InputTraits, Linear, filled_up
 
 _SMALLEST_SCALE = 1e-12  # keeps a row of zeros from becoming 0 / 0
 _NOT_FEW_ROWS = 8
@@ -51,22 +50,15 @@ class Int8Backend:
             rounded[block] = (rows / scale[block, None]).round_()
         return {"weight": rounded, "scale": scale}
 
-    def linear(
-        self,
-        stored: Mapping[str, Tensor],
-        bias: Tensor | None,
-        *,
-        nonnegative_input: bool = False,
-        few_rows: bool = False,
-    ) -> Linear:
+    def linear(self, stored: Mapping[str, Tensor], bias: Tensor | None, inputs: InputTraits) -> Linear:
         """Build the layer over a packed weight; where few rows have a product of their own, over two."""
 
         def pack(layer: type[FbgemmLinear | OneDnnLinear]) -> Linear:
-            return layer(stored["weight"], stored["scale"], bias, nonnegative_input=nonnegative_input)
+            return layer(stored["weight"], stored["scale"], bias, nonnegative_input=inputs.nonnegative)
 
         if not self._has_amx:
             return pack(FbgemmLinear)
-        return _ByRows(pack(FbgemmLinear), pack(OneDnnLinear)) if few_rows else pack(OneDnnLinear)
+        return _ByRows(pack(FbgemmLinear), pack(OneDnnLinear)) if inputs.few_rows else pack(OneDnnLinear)
 
     def _choose_cache_dtype(self) -> torch.dtype:
         """The fastest that is no coarser than the 8 bits of what keys and values are computed from."""
@@ -123,7 +115,7 @@ class OneDnnLinear:
         """Apply the layer."""
         row_scale = _largest_magnitudes(x, nonnegative=self._nonnegative)
         rounded = (x / row_scale).mul_(self._num_levels).round_().to(self._dtype)
-        y: Tensor = self._product(_filled_up(rounded), *self._arguments)
+        y: Tensor = self._product(filled_up(rounded, _multiple(len(x))), *self._arguments)
         return _scaled_back(y[: len(x)], row_scale, self._bias)
 
 
@@ -151,11 +143,9 @@ def _largest_magnitudes(x: Tensor, *, nonnegative: bool) -> Tensor:
     return (x if nonnegative else x.abs()).amax(-1, keepdim=True).clamp_min_(_SMALLEST_SCALE)
 
 
-def _filled_up(rows: Tensor) -> Tensor:
-    """Append rows of zeros, at most a quarter of what is there; up to 16 rows stay as they are."""
-    few = len(rows) <= _MOST_LEFT_AS_THEY_ARE
-    missing = 0 if few else -len(rows) % (1 << (len(rows) - 1).bit_length() - 3)
-    return functional.pad(rows, (0, 0, 0, missing)) if missing else rows
+def _multiple(num_rows: int) -> int:
+    """Return of which number rows are to be a multiple, so that a quarter is added at most."""
+    return 1 if num_rows <= _MOST_LEFT_AS_THEY_ARE else 1 << (num_rows - 1).bit_length() - 3
 
 
 def _scaled_back(y: Tensor, row_scale: Tensor, bias: Tensor | None) -> Tensor:
