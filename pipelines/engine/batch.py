@@ -13,15 +13,16 @@ from itertools import chain, groupby
 import torch
 from torch import Tensor
 
+from pipelines.engine.fused_network import FusedNetwork
+from pipelines.engine.kernels.library import loaded
 from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.lora import Adapter, order_by_adapter
 from pipelines.engine.network import Network
 from pipelines.engine.projection import Columns, Projection
 from pipelines.engine.recorded_network import RecordedNetwork, Recorder
 from pipelines.engine.search import GreedySearch, Output, start_search
-from pipelines.engine.selection import best_continuations, constrain, is_constrained
+from pipelines.engine.selection import Bans, ban, best_continuations, constrain, is_constrained, largest
 from pipelines.engine.shape import ModelShape
-from pipelines.engine.transfer import integers
 from pipelines.engine.vocabulary import Vocabulary
 from pipelines.engine.weights import Weights
 from pipelines.types import DecodingOptions
@@ -82,7 +83,7 @@ class RunningBatch:
         record: Recorder | None = None,
     ) -> None:
         self._shape = shape
-        self._network = Network(weights, shape) if record is None else RecordedNetwork(weights, shape, record)
+        self._network = _network(weights, shape, record)
         self._projection = Projection(weights, vocabulary or Vocabulary())
         self._new_cache = partial(KeyValueCache, shape, dtype, weights.embedding.device)
         self._cache = self._new_cache()
@@ -156,10 +157,7 @@ class RunningBatch:
             copies = [live.copies for live in lives for _ in live.search.rows]
             part = hidden if rows == list(range(len(hidden))) else hidden[rows]
             scores, columns = self._projection(name, part, copies)
-            _constrain(scores, columns, lives, self._shape.eos_id, greedy=True)
-            log_probs = torch.log_softmax(scores, dim=-1, out=scores)
-            _constrain(log_probs, columns, lives, self._shape.eos_id, greedy=False)
-            values, at = best_continuations(log_probs, num_candidates)
+            values, at = _best(scores, columns, lives, self._shape.eos_id, num_candidates)
             summed = torch.tensor([score for live in lives for score in live.search.scores])
             totals += (values.cpu() + summed[:, None]).tolist()
             tokens += columns.tokens(at).tolist()
@@ -192,6 +190,14 @@ class RunningBatch:
         return finished
 
 
+def _network(weights: Weights, shape: ModelShape, record: Recorder | None) -> Network:
+    if record is not None:
+        return RecordedNetwork(weights, shape, record)
+    if (kernels := loaded()) is not None and FusedNetwork.is_possible(weights, shape):
+        return FusedNetwork(weights, shape, kernels)
+    return Network(weights, shape)
+
+
 class _Live:
     """A request in the batch: its search, and how much of its rows the decoder has read."""
 
@@ -202,6 +208,7 @@ class _Live:
         self.num_fed = 0
         self.is_constrained = is_constrained(request.options)
         self.is_greedy = isinstance(self.search, GreedySearch)
+        self.penalises_log_probs = not self.is_greedy and request.options.repetition_penalty != 1.0
         self.list_name = projection.list_name(request.target_lang_id)
         self.copies = projection.copies(request.source, request.target_lang_id)
 
@@ -214,8 +221,23 @@ class _Live:
         return [row[self.num_fed] for row in self.search.rows]
 
 
-def _constrain(scores: Tensor, columns: Columns, lives: Sequence[_Live], eos_id: int, *, greedy: bool) -> None:
-    """Apply options that change scores: the reference does it on logits in greedy search, else on log-probabilities."""
+def _best(
+    scores: Tensor, columns: Columns, lives: Sequence[_Live], eos_id: int, num_candidates: int
+) -> tuple[Tensor, Tensor]:
+    """Return the best continuations under the rows' constraints.
+
+    The reference constrains logits in greedy search, else log-probabilities.
+    """
+    ban(scores, _constrain(scores, columns, lives, eos_id, greedy=True))
+    if not any(live.penalises_log_probs for live in lives):
+        return best_continuations(scores, _constrain(scores, columns, lives, eos_id, greedy=False), num_candidates)
+    log_probs = torch.log_softmax(scores, dim=-1, out=scores)
+    ban(log_probs, _constrain(log_probs, columns, lives, eos_id, greedy=False))
+    return largest(log_probs, num_candidates)
+
+
+def _constrain(scores: Tensor, columns: Columns, lives: Sequence[_Live], eos_id: int, *, greedy: bool) -> Bans:
+    """Apply penalties to the rows of one kind of search, and return what they ban."""
     rows: list[int] = []
     banned: list[int] = []
     row = 0
@@ -226,5 +248,4 @@ def _constrain(scores: Tensor, columns: Columns, lives: Sequence[_Live], eos_id:
                 rows += [row] * len(own)
                 banned += own
             row += 1
-    if banned:
-        scores[integers(rows, scores.device), integers(banned, scores.device)] = -torch.inf
+    return rows, banned

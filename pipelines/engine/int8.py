@@ -13,10 +13,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from pipelines.engine.kernels.library import WIDTH_MULTIPLE, loaded
+from pipelines.engine.kernels.structures import Int8Layer
 from pipelines.engine.linear import ROWS_TO_SPREAD, InputTraits, Linear, filled_up
 
 _SMALLEST_SCALE = 1e-12  # keeps a row of zeros from becoming 0 / 0
-_NOT_FEW_ROWS = 8
 _MOST_LEFT_AS_THEY_ARE = 16  # a tile of AMX
 _ROWS_TO_SPREAD_WITH_AMX = 8  # 8 rows take little longer than one: docs/decisions/0013-multiply-with-amx.md
 _ROWS_AT_ONCE = 8192  # of a weight being rounded: the output layer in float32 alone takes a gigabyte
@@ -25,8 +26,8 @@ _ROWS_AT_ONCE = 8192  # of a weight being rounded: the output layer in float32 a
 class Int8Backend:
     """A `Backend` with the integer products that are fastest on this CPU.
 
-    With AMX that is oneDNN's: a quarter to a half of the time of FBGEMM's for hundreds of rows, and two thirds for the
-    output layer. Below eight rows, where a product is mostly the reading of weights, FBGEMM's is faster all the same.
+    For few rows, as there are in a step of the decoder, that is the project's own, and two to three times as fast. For
+    hundreds it is oneDNN's with AMX, a quarter to a half of the time of FBGEMM's; else FBGEMM's.
     """
 
     name = "int8"
@@ -51,14 +52,11 @@ class Int8Backend:
         return {"weight": rounded, "scale": scale}
 
     def linear(self, stored: Mapping[str, Tensor], bias: Tensor | None, inputs: InputTraits) -> Linear:
-        """Build the layer over a packed weight; where few rows have a product of their own, over two."""
-
-        def pack(layer: type[FbgemmLinear | OneDnnLinear]) -> Linear:
-            return layer(stored["weight"], stored["scale"], bias, nonnegative_input=inputs.nonnegative)
-
-        if not self._has_amx:
-            return pack(FbgemmLinear)
-        return _ByRows(pack(FbgemmLinear), pack(OneDnnLinear)) if inputs.few_rows else pack(OneDnnLinear)
+        """Build the layer over a packed weight."""
+        product: type[OwnLinear | OneDnnLinear | FbgemmLinear] = OneDnnLinear if self._has_amx else FbgemmLinear
+        if inputs.few_rows and loaded() is not None and stored["weight"].shape[1] % WIDTH_MULTIPLE == 0:
+            product = OwnLinear
+        return product(stored["weight"], stored["scale"], bias, nonnegative_input=inputs.nonnegative)
 
     def _choose_cache_dtype(self) -> torch.dtype:
         """The fastest that is no coarser than the 8 bits of what keys and values are computed from."""
@@ -119,13 +117,26 @@ class OneDnnLinear:
         return _scaled_back(y[: len(x)], row_scale, self._bias)
 
 
-class _ByRows:
-    def __init__(self, few: Linear, many: Linear) -> None:
-        self._few = few
-        self._many = many
+class OwnLinear:
+    """A `Linear` over the project's own product for few rows, see `kernels/int8.h`.
+
+    Attributes:
+        layer: What the kernels read; its memory is this object's.
+    """
+
+    def __init__(self, weight: Tensor, scale: Tensor, bias: Tensor | None, *, nonnegative_input: bool = False) -> None:
+        kernels = loaded()
+        assert kernels is not None
+        num_levels, zero = (255, 0) if nonnegative_input else (127, 128)
+        packed, sums = kernels.int8_pack(weight)
+        self._product = kernels.int8_linear
+        self._held = (packed, scale / num_levels, sums * zero, None if bias is None else bias.contiguous())
+        pointers = [None if tensor is None else tensor.data_ptr() for tensor in self._held]
+        self.layer = Int8Layer(*pointers, weight.shape[1], weight.shape[0], num_levels, zero)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return (self._few if len(x) < _NOT_FEW_ROWS else self._many)(x)
+        """Apply the layer."""
+        return self._product(self.layer, x)
 
 
 def _pack_for_fbgemm(weight: Tensor, scale: Tensor) -> object:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipelines.engine.kernels.library import loaded
 from pipelines.engine.projection import Columns
 from pipelines.engine.transfer import integers
 from pipelines.types import DecodingOptions
@@ -15,8 +16,34 @@ from pipelines.types import DecodingOptions
 _BLOCK = 512
 
 
-def best_continuations(scores: Tensor, num_candidates: int) -> tuple[Tensor, Tensor]:
-    """Return the values and ids, `[rows, num_candidates]` each, of the largest scores, best first.
+Bans = tuple[list[int], list[int]]
+"""Rows and columns of scores that are not to be chosen."""
+
+
+def best_continuations(scores: Tensor, bans: Bans, num_candidates: int) -> tuple[Tensor, Tensor]:
+    """Return the log-probabilities and columns, `[rows, num_candidates]` each, of the best, best first.
+
+    Args:
+        scores: `[rows, columns]`, contiguous, in float32; overwritten.
+        bans: Of what is not chosen, though it counts for the others' probabilities.
+        num_candidates: More than there are are made up: of log-probability `-inf`.
+    """
+    if scores.device.type == "cpu" and (kernels := loaded()) is not None:
+        return kernels.best(scores, bans, num_candidates)
+    log_probs = torch.log_softmax(scores, dim=-1, out=scores)
+    ban(log_probs, bans)
+    return largest(log_probs, num_candidates)
+
+
+def ban(scores: Tensor, bans: Bans) -> None:
+    """Make scores `-inf`; those of many rows together cost as much as one row's."""
+    rows, columns = bans
+    if rows:
+        scores[integers(rows, scores.device), integers(columns, scores.device)] = -torch.inf
+
+
+def largest(scores: Tensor, num_candidates: int) -> tuple[Tensor, Tensor]:
+    """Return the values and columns, `[rows, num_candidates]` each, of the largest scores, best first.
 
     `Tensor.topk` and `argmax` visit 256k entries one by one. The k largest lie in the k blocks with the largest
     maxima, and finding those is one vectorised pass.
@@ -71,7 +98,7 @@ def constrain(
         eos_id: Banned until `min_new_tokens` are generated.
 
     Returns:
-        Columns whose scores are to become `-inf`: those of many rows together cost as much as one row's.
+        Columns that are not to be chosen.
     """
     if options.repetition_penalty != 1.0:
         seen = integers(columns.of(sorted(set(tokens))), scores.device)

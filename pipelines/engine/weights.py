@@ -21,12 +21,12 @@ class LayerNorm:
     """Normalisation over the last dimension; every M2M100 norm has a scale and a shift."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self._weight = weight
-        self._bias = bias
+        self.weight = weight
+        self.bias = bias
 
     def __call__(self, x: Tensor) -> Tensor:
         """Normalise `x [..., d_model]`."""
-        return functional.layer_norm(x, self._weight.shape, self._weight, self._bias)
+        return functional.layer_norm(x, self.weight.shape, self.weight, self.bias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def assemble(
         parts = {kind: stored[f"{name}.{kind}"] for kind in ("weight", "scale") if f"{name}.{kind}" in stored}
         inputs = InputTraits(
             nonnegative=name.endswith(".fc2"),
-            few_rows=name.startswith("decoder.") and not name.endswith(".cross_kv"),
+            few_rows=name == "lm_head" or (name.startswith("decoder.") and not name.endswith(".cross_kv")),
         )
         layer = backend.linear(parts, stored.get(f"{name}.bias"), inputs)
         if name == "lm_head" and len(parts["weight"]) > shape.vocab_size:
@@ -151,7 +151,8 @@ def assemble(
 
     def lm_head_rows(token_ids: Tensor) -> Linear:
         kinds = (kind for kind in ("weight", "scale") if f"lm_head.{kind}" in stored)
-        return backend.linear({kind: stored[f"lm_head.{kind}"][token_ids] for kind in kinds}, None, InputTraits())
+        rows = {kind: stored[f"lm_head.{kind}"][token_ids] for kind in kinds}
+        return backend.linear(rows, None, InputTraits(few_rows=True))
 
     def norm(name: str) -> LayerNorm:
         return LayerNorm(stored[f"{name}.weight"].to(backend.device), stored[f"{name}.bias"].to(backend.device))

@@ -6,11 +6,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipelines.engine.int8 import FbgemmLinear, Int8Backend, OneDnnLinear
+from pipelines.engine.int8 import FbgemmLinear, Int8Backend, OneDnnLinear, OwnLinear
+from pipelines.engine.kernels.library import loaded
+from pipelines.engine.linear import Linear
 
+needs_kernels = pytest.mark.skipif(loaded() is None, reason="needs AVX-512 with VNNI, and a compiler")
 needs_vnni = pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="oneDNN's sums overflow without VNNI")
-PRODUCTS = [FbgemmLinear, pytest.param(OneDnnLinear, marks=needs_vnni)]
-Product = type[FbgemmLinear | OneDnnLinear]
+PRODUCTS = [
+    FbgemmLinear,
+    pytest.param(OneDnnLinear, marks=needs_vnni),
+    pytest.param(OwnLinear, marks=needs_kernels),
+]
+Product = type[FbgemmLinear | OneDnnLinear | OwnLinear]
 # Of the largest output: half a step of 127 (FBGEMM without VNNI: of 63) for each of 256 inputs, added by chance.
 TOLERANCE = 0.02 if torch.cpu._is_vnni_supported() else 0.04
 
@@ -46,12 +53,38 @@ def test_a_row_of_zeros_is_the_bias(product: Product) -> None:
 
 
 @needs_vnni
+@pytest.mark.parametrize("product", PRODUCTS[1:])
 @pytest.mark.parametrize("nonnegative", [False, True])
-def test_both_products_round_alike(nonnegative: bool) -> None:
+def test_all_products_round_alike(product: Product, nonnegative: bool) -> None:
     """So a row may change from one to the other while it is decoded."""
     x, weight, bias = _numbers(nonnegative)
-    one, other = (_layer(product, weight, bias, nonnegative)(x) for product in (FbgemmLinear, OneDnnLinear))
+    one, other = (_layer(each, weight, bias, nonnegative)(x) for each in (FbgemmLinear, product))
     assert torch.allclose(one, other, rtol=1e-6, atol=1e-6)
+
+
+@needs_kernels
+@pytest.mark.parametrize("num_inputs", [16, 64, 80, 320])
+@pytest.mark.parametrize("num_outputs", [1, 16, 37])
+@pytest.mark.parametrize("num_rows", [1, 2, 7, 16, 17, 33, 50])
+def test_our_product_has_any_shape(num_inputs: int, num_outputs: int, num_rows: int) -> None:
+    """Blocks of outputs and parts of rows that are not full; inputs that fill the tiles of AMX, and that do not."""
+    draw = torch.Generator().manual_seed(num_rows)
+    weight, x = torch.randn(num_outputs, num_inputs, generator=draw), torch.randn(num_rows, num_inputs, generator=draw)
+    one, other = (_layer(each, weight, None, nonnegative=False)(x) for each in (OneDnnLinear, OwnLinear))
+    assert torch.allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_a_row_that_is_no_number_stays_so_and_spoils_no_other(product: Product) -> None:
+    """Or a broken row would become a translation."""
+    x, weight, bias = _numbers(nonnegative=False)
+    layer = _layer(product, weight, bias, nonnegative=False)
+    broken = x.clone()
+    broken[3, 5] = torch.nan
+    y = layer(broken)
+    assert y[3].isnan().all()
+    others = [row for row in range(len(x)) if row != 3]
+    assert torch.equal(y[others], layer(x)[others])
 
 
 def _numbers(nonnegative: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -62,6 +95,6 @@ def _numbers(nonnegative: bool) -> tuple[Tensor, Tensor, Tensor]:
     return (x.relu() if nonnegative else x), weight, bias
 
 
-def _layer(product: Product, weight: Tensor, bias: Tensor | None, nonnegative: bool) -> FbgemmLinear | OneDnnLinear:
+def _layer(product: Product, weight: Tensor, bias: Tensor | None, nonnegative: bool) -> Linear:
     stored = Int8Backend().prepare(weight)
     return product(stored["weight"], stored["scale"], bias, nonnegative_input=nonnegative)

@@ -1,0 +1,42 @@
+// A linear layer in int8 for few rows: y = (x W') s + b, with weights rounded per output and activations per row.
+//
+// With few rows a product is the reading of weights. So these lie as they are read, one stream for each thread, and
+// each 64 bytes are multiplied by up to 16 rows at once while the next ones are on their way. Integer sums are exact: a
+// row's product is the same in any batch and with any number of threads.
+#pragma once
+
+#include <cstdint>
+
+// As library.py builds it; the number of inputs is a multiple of 16.
+struct Int8Layer {
+  const int8_t* weight;    // [outputs / 16][inputs / 4][16 outputs][4 inputs], filled up with zeros
+  const float* scale;      // of each output: the weights' step times the activations'
+  const int32_t* surplus;  // of each output: what the activations' zero adds to its sums
+  const float* bias;       // may be null
+  int64_t num_inputs, num_outputs;
+  float num_levels;  // that a row's largest magnitude is rounded to
+  int32_t zero;      // added to rounded activations, as the product takes none that are negative
+};
+
+// Rows being multiplied, in parts of equal size, at most 16 rows each: with AMX 64 activations of each row of a part lie
+// side by side, else four. A part that is not full has rows that nobody reads.
+class RoundedRows {
+ public:
+  // In memory of `num_bytes` and of a float for each row.
+  RoundedRows(uint8_t* activations, float* scales, int64_t num_rows);
+
+  static int64_t num_bytes(int64_t num_rows, int64_t num_inputs);
+
+  // Rounds one row, `x [inputs]`, by its own largest magnitude.
+  void set(int64_t row, const float* x, const Int8Layer& layer) const;
+
+  // y [rows, outputs]: a share of it for each thread of the team, who wait for each other before and after it.
+  void multiply(const Int8Layer& layer, float* y) const;
+
+ private:
+  static int64_t rows_together(int64_t num_rows);
+
+  uint8_t* activations_;
+  float* scales_;
+  int64_t num_rows_, together_;
+};

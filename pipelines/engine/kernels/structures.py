@@ -1,0 +1,79 @@
+"""What the kernels are given, as C lays it out; int8.h and decoder.cpp say what the fields are."""
+
+from __future__ import annotations
+
+from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_void_p
+from typing import Any, ClassVar
+
+
+class Int8Layer(Structure):
+    """See int8.h."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [
+        *[(name, c_void_p) for name in ("weight", "scale", "surplus", "bias")],
+        *[(name, c_int64) for name in ("num_inputs", "num_outputs")],
+        ("num_levels", c_float),
+        ("zero", c_int32),
+    ]
+
+
+class Norm(Structure):
+    """See decoder.cpp."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [("weight", c_void_p), ("bias", c_void_p)]
+
+
+class DecoderLayer(Structure):
+    """See decoder.cpp."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [
+        *[("self_norm", Norm), ("qkv", Int8Layer), ("self_out", Int8Layer)],
+        *[("cross_norm", Norm), ("cross_q", Int8Layer), ("cross_out", Int8Layer)],
+        *[("ffn_norm", Norm), ("fc1", Int8Layer), ("fc2", Int8Layer)],
+    ]
+
+
+class Up(Structure):
+    """See decoder.cpp."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [
+        *[(name, c_int64) for name in ("first_output", "num_outputs", "first_rank", "num_ranks")],
+        *[(name, c_void_p) for name in ("weight", "factor", "shift")],
+    ]
+
+
+class LowRank(Structure):
+    """See decoder.cpp."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [
+        *[("num_ranks", c_int64), ("num_ups", c_int64)],
+        *[("down", c_void_p), ("ups", POINTER(Up))],
+    ]
+
+
+class LayerAdditions(Structure):
+    """See decoder.cpp."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [
+        (name, LowRank) for name in ("qkv", "self_out", "cross_q", "cross_out", "fc1", "fc2")
+    ]
+
+
+class Memory(Structure):
+    """See decoder.cpp."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [
+        *[("start", c_void_p), ("num_sequences", c_int64), ("capacity", c_int64)],
+    ]
+
+
+class Step(Structure):
+    """See decoder.cpp."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [
+        *[(name, c_int64) for name in ("num_layers", "num_rows", "num_heads", "width", "inner_width")],
+        *[("layers", POINTER(DecoderLayer)), ("norm", Norm)],
+        *[(name, c_void_p) for name in ("positions", "groups", "source_lengths")],
+        ("adapters", POINTER(c_void_p)),  # each to the `LayerAdditions` of all layers
+        *[("self_kv", Memory), ("cross_kv", Memory), ("format", c_int32), ("hidden", c_void_p)],
+    ]

@@ -1,0 +1,154 @@
+"""The network whose step is one call against the one that runs operations as they come, on the same int8 weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipelines.engine.adapter_weights import read_adapter
+from pipelines.engine.fused_network import FusedNetwork
+from pipelines.engine.int8 import Int8Backend
+from pipelines.engine.kernels.library import loaded
+from pipelines.engine.kv_cache import KeyValueCache
+from pipelines.engine.lora import Adapter
+from pipelines.engine.network import Network
+from pipelines.engine.shape import ModelShape
+from pipelines.engine.weights import Weights, assemble, prepare
+from tests.tiny_adapter import ATTENTION, FEED_FORWARD, make_tiny_adapter
+from tests.tiny_model import make_tiny_checkpoint
+from tests.unit.pipelines.engine.reference import load_reference
+
+pytestmark = pytest.mark.skipif(loaded() is None, reason="needs AVX-512 with VNNI, and a compiler")
+CPU = torch.device("cpu")
+SHAPES = (
+    {"d_model": 32, "heads": 2, "layers": 2, "ffn": 16},
+    {"d_model": 128, "heads": 2, "layers": 3, "ffn": 256},
+    {"d_model": 128, "heads": 1, "layers": 1, "ffn": 64},
+    {"d_model": 96, "heads": 2, "layers": 1, "ffn": 48},
+)
+EVERYWHERE = [*ATTENTION, *FEED_FORWARD]
+ADAPTERS: tuple[dict[str, Any], ...] = (
+    {"r": 4, "lora_alpha": 8},
+    {"r": 3, "lora_alpha": 6, "use_dora": True, "target_modules": EVERYWHERE},
+    {"r": 12, "lora_alpha": 20, "layers_to_transform": [0], "target_modules": ["out_proj", "fc1"]},
+)
+SOURCES = [[210, 7, 8, 9, 2], [211, 5, 2], [212, *range(4, 40), 2], [213, 11, 12, 2]]
+# Numbers that differ in their last bit may be rounded to different integers, of which 127 are the largest magnitude.
+TOLERANCE = 0.03
+
+
+@dataclass
+class Model:
+    """A random network and adapters to it."""
+
+    weights: Weights
+    shape: ModelShape
+    adapters: list[Adapter]
+
+    @classmethod
+    def make(cls, folder: Path, sizes: dict[str, int]) -> Model:
+        """Make one in a folder."""
+        checkpoint = make_tiny_checkpoint(folder / "base", **sizes)
+        model = load_reference(checkpoint)
+        shape, backend = ModelShape.from_config(model.config), Int8Backend()
+        state = model.state_dict()
+        weights = assemble(dict(prepare(state, shape, backend)), shape, backend)
+        adapters = [
+            read_adapter(
+                make_tiny_adapter(folder / str(seed), checkpoint, seed=seed, **config),
+                shape=shape,
+                dtype=torch.float32,
+                device=CPU,
+                base=lambda: state,
+            )
+            for seed, config in enumerate(ADAPTERS)
+        ]
+        return cls(weights, shape, adapters)
+
+    def steps(self, network: Network, widths: list[int], adapters: list[Adapter | None], dtype: torch.dtype) -> Tensor:
+        """Return the outputs of four steps, the second source one step late, `[steps, rows, d_model]`."""
+        cache = KeyValueCache(self.shape, dtype, CPU)
+        of_groups = adapters[: len(widths)]
+        joined = Network(self.weights, self.shape)  # so that both read the same
+        outputs = []
+        for step in range(4):
+            if step == 0:
+                joined.join(SOURCES[:1], of_groups[:1], widths[:1], cache)
+            if step == 1 and len(widths) > 1:
+                joined.join(SOURCES[1 : len(widths)], of_groups[1:], widths[1:], cache)
+            of_rows = [a for a, w in zip(of_groups, cache.widths, strict=False) for _ in range(w)]
+            tokens = [4 + (step * 7 + row) % 90 for row in range(cache.num_rows)]
+            hidden, attended = network.step(tokens, cache, of_rows)
+            assert attended is None
+            cache.advance()
+            outputs.append(hidden.clone())
+        return torch.cat(outputs)
+
+
+@pytest.fixture(scope="module", params=SHAPES, ids=lambda shape: f"d{shape['d_model']}-{shape['heads']}")
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """Return a random network of each shape."""
+    return Model.make(tmp_path_factory.mktemp("fused"), request.param)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("widths", [[1], [1, 1, 1, 1], [4, 1, 2], [9, 9]])
+def test_rows_are_those_of_the_network(model: Model, widths: list[int], dtype: torch.dtype) -> None:
+    """Rows of many positions, sources and widths, keys and values in every format."""
+    _assert_alike(model, widths, [None] * 4, dtype)
+
+
+def test_rows_of_many_adapters_and_of_none(model: Model) -> None:
+    """LoRA of several ranks and targets, and DoRA, row by row."""
+    one, two, three = model.adapters
+    _assert_alike(model, [1, 3, 1, 2], [one, two, None, three], torch.float32)
+    _assert_alike(model, [2, 1, 1, 2], [two, one, two, None], torch.float32)
+
+
+def test_threads_change_nothing(model: Model) -> None:
+    """To the last bit."""
+    network = _fused(model)
+    outputs = []
+    before = torch.get_num_threads()
+    for num_threads in (1, 2, 3):
+        torch.set_num_threads(num_threads)
+        outputs.append(model.steps(network, [4, 1, 2], [None, model.adapters[1], None], torch.bfloat16))
+    torch.set_num_threads(before)
+    assert torch.equal(outputs[0], outputs[1])
+    assert torch.equal(outputs[0], outputs[2])
+
+
+def test_what_the_rows_attend_to_is_told(model: Model) -> None:
+    """By the operations that know it."""
+    cache = KeyValueCache(model.shape, torch.float32, CPU)
+    network = _fused(model)
+    network.join(SOURCES[:1], [None], [1], cache)
+    _, attended = network.step([5], cache, [None], align=True)
+    assert attended is not None
+    assert 0 < int(attended) < len(SOURCES[0]) - 1
+
+
+def test_other_layers_are_not_taken(tmp_path: Path) -> None:
+    """A head of eight numbers, or inputs of eight, are not what the kernels read."""
+    for sizes in ({"d_model": 32, "heads": 4, "ffn": 32}, {"d_model": 32, "heads": 1, "ffn": 40}):
+        model = Model.make(tmp_path / str(sizes["heads"]), sizes)
+        assert not FusedNetwork.is_possible(model.weights, model.shape)
+
+
+def _fused(model: Model) -> FusedNetwork:
+    kernels = loaded()
+    assert kernels is not None
+    assert FusedNetwork.is_possible(model.weights, model.shape)
+    return FusedNetwork(model.weights, model.shape, kernels)
+
+
+def _assert_alike(model: Model, widths: list[int], adapters: list[Adapter | None], dtype: torch.dtype) -> None:
+    expected = model.steps(Network(model.weights, model.shape), widths, adapters, dtype)
+    actual = model.steps(_fused(model), widths, adapters, dtype)
+    # Rows have a length of sqrt(d_model): they are normalised.
+    assert (actual - expected).norm(dim=1).max() < TOLERANCE * expected.norm(dim=1).mean()
