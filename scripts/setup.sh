@@ -15,7 +15,12 @@ readonly NEEDED_GB=${NEEDED_GB:-9} # PyTorch with CUDA takes 6 when installed an
 readonly SEARCHED=(python3.11 python3.12 python3.13 python3.14 python3 python)
 
 main() {
-    if is_current; then return; fi
+    if ! is_current; then install; fi
+    # Without a compiler int8 is slower; everything else is the same.
+    "$VENV/bin/python" -m pipelines.engine.kernels.build || true
+}
+
+install() {
     if ! is_usable; then
         check_disk
         make_venv
@@ -91,7 +96,7 @@ fits() {
     "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
 
-# Wheels only: nothing but this project itself is built, so no compiler is needed.
+# Wheels only: of the dependencies nothing is built, so no compiler is needed.
 pip_install() {
     "$VENV/bin/python" -m pip --log "$LOG" --disable-pip-version-check install \
         --only-binary=:all: --constraint constraints.txt "$@" 2>/dev/null || explain

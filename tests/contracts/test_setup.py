@@ -129,7 +129,7 @@ def test_what_pip_said_becomes_a_sentence(machine: Machine, said: str, code: int
 
 def test_a_second_run_does_nothing_until_something_changes(machine: Machine) -> None:
     """The stamp is for what was installed; another dependency, or a moved checkout, is installed anew."""
-    pip = '#!/bin/bash\n[[ $1 == -c ]] && exit 0\necho "$@" >>pip-calls\n'
+    pip = '#!/bin/bash\n[[ $1 == -c ]] && exit 0\n[[ $2 == pip ]] || exit 1\necho "$@" >>pip-calls\n'
     make_venv = f"mkdir -p .venv/bin; cat >.venv/bin/python <<'EOF'\n{pip}EOF\nchmod +x .venv/bin/python"
     machine.has("python3.11", f'[[ $1 == -c ]] && exec {_PYTHON} "$@"\nPATH=/usr/bin:/bin; {make_venv}')
     calls = machine.checkout / "pip-calls"
@@ -147,3 +147,13 @@ def test_a_second_run_does_nothing_until_something_changes(machine: Machine) -> 
     machine.checkout = machine.checkout.rename(moved)
     machine.set_up()
     assert (moved / "pip-calls").read_text() != second
+
+
+def test_kernels_are_built_each_time_and_are_optional(machine: Machine) -> None:
+    """New sources may have come without new dependencies; without a compiler everything else works."""
+    python = '#!/bin/bash\n[[ $2 == pip || $1 == -c ]] && exit 0\necho "$@" >>built\nexit 1\n'
+    make_venv = f"mkdir -p .venv/bin; cat >.venv/bin/python <<'EOF'\n{python}EOF\nchmod +x .venv/bin/python"
+    machine.has("python3.11", f'[[ $1 == -c ]] && exec {_PYTHON} "$@"\nPATH=/usr/bin:/bin; {make_venv}')
+    for times in (1, 2):
+        assert machine.set_up() == (0, [])
+        assert (machine.checkout / "built").read_text() == "-m pipelines.engine.kernels.build\n" * times
