@@ -19,7 +19,7 @@ from pipelines.engine.linear import ROWS_TO_SPREAD, InputTraits, Linear, filled_
 
 _SMALLEST_SCALE = 1e-12  # keeps a row of zeros from becoming 0 / 0
 _MOST_LEFT_AS_THEY_ARE = 16  # a tile of AMX
-_ROWS_TO_SPREAD_WITH_AMX = 8  # 8 rows take little longer than one: docs/decisions/0013-multiply-with-amx.md
+_ROWS_TO_SPREAD_IF_FAST = 8  # 8 rows take little longer than one: docs/decisions/0013-multiply-with-amx.md
 _ROWS_AT_ONCE = 8192  # of a weight being rounded: the output layer in float32 alone takes a gigabyte
 
 
@@ -38,7 +38,7 @@ class Int8Backend:
     def __init__(self) -> None:
         self._has_amx = torch.cpu._is_amx_tile_supported()
         self.cache_dtype = self._choose_cache_dtype()
-        self.rows_to_spread = _ROWS_TO_SPREAD_WITH_AMX if self._has_amx else ROWS_TO_SPREAD
+        self.rows_to_spread = ROWS_TO_SPREAD if loaded() is None and not self._has_amx else _ROWS_TO_SPREAD_IF_FAST
 
     def prepare(self, weight: Tensor) -> dict[str, Tensor]:
         """Round to int8, symmetric, one scale per output feature."""
