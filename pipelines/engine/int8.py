@@ -15,20 +15,15 @@ from torch import Tensor
 
 from pipelines.engine.kernels.library import WIDTH_MULTIPLE, loaded
 from pipelines.engine.kernels.structures import Int8Layer
-from pipelines.engine.linear import ROWS_TO_SPREAD, InputTraits, Linear, filled_up
+from pipelines.engine.linear import ROWS_TO_SPREAD, Linear
 
 _SMALLEST_SCALE = 1e-12  # keeps a row of zeros from becoming 0 / 0
-_MOST_LEFT_AS_THEY_ARE = 16  # a tile of AMX
-_ROWS_TO_SPREAD_IF_FAST = 8  # 8 rows take little longer than one: docs/decisions/0013-multiply-with-amx.md
+_ROWS_TO_SPREAD_WITH_KERNELS = 8  # 8 rows take little longer than one
 _ROWS_AT_ONCE = 8192  # of a weight being rounded: the output layer in float32 alone takes a gigabyte
 
 
 class Int8Backend:
-    """A `Backend` with the integer products that are fastest on this CPU.
-
-    For few rows, as there are in a step of the decoder, that is the project's own, and two to three times as fast. For
-    hundreds it is oneDNN's with AMX, a quarter to a half of the time of FBGEMM's; else FBGEMM's.
-    """
+    """A `Backend` with the project's own integer product, or FBGEMM's where the kernels are not."""
 
     name = "int8"
     compute_dtype = torch.float32
@@ -36,9 +31,10 @@ class Int8Backend:
     row_multiple = 1
 
     def __init__(self) -> None:
-        self._has_amx = torch.cpu._is_amx_tile_supported()
-        self.cache_dtype = self._choose_cache_dtype()
-        self.rows_to_spread = ROWS_TO_SPREAD if loaded() is None and not self._has_amx else _ROWS_TO_SPREAD_IF_FAST
+        # Without AVX-512, turning keys and values into float32 in every step takes longer than reading twice as much.
+        # The 11 bits of float16 are more than the 8 of what they are computed from.
+        self.cache_dtype = torch.float16 if torch.cpu._is_avx512_supported() else torch.float32
+        self.rows_to_spread = ROWS_TO_SPREAD if loaded() is None else _ROWS_TO_SPREAD_WITH_KERNELS
 
     def prepare(self, weight: Tensor) -> dict[str, Tensor]:
         """Round to int8, symmetric, one scale per output feature."""
@@ -51,19 +47,33 @@ class Int8Backend:
             rounded[block] = (rows / scale[block, None]).round_()
         return {"weight": rounded, "scale": scale}
 
-    def linear(self, stored: Mapping[str, Tensor], bias: Tensor | None, inputs: InputTraits) -> Linear:
+    def linear(self, stored: Mapping[str, Tensor], bias: Tensor | None, *, nonnegative_input: bool = False) -> Linear:
         """Build the layer over a packed weight."""
-        product: type[OwnLinear | OneDnnLinear | FbgemmLinear] = OneDnnLinear if self._has_amx else FbgemmLinear
-        if inputs.few_rows and loaded() is not None and stored["weight"].shape[1] % WIDTH_MULTIPLE == 0:
-            product = OwnLinear
-        return product(stored["weight"], stored["scale"], bias, nonnegative_input=inputs.nonnegative)
+        fits = loaded() is not None and stored["weight"].shape[1] % WIDTH_MULTIPLE == 0
+        product: type[OwnLinear | FbgemmLinear] = OwnLinear if fits else FbgemmLinear
+        return product(stored["weight"], stored["scale"], bias, nonnegative_input=nonnegative_input)
 
-    def _choose_cache_dtype(self) -> torch.dtype:
-        """The fastest that is no coarser than the 8 bits of what keys and values are computed from."""
-        if self._has_amx:
-            return torch.bfloat16
-        # Without AVX-512, turning them into float32 in every step takes longer than reading twice as much.
-        return torch.float16 if torch.cpu._is_avx512_supported() else torch.float32
+
+class OwnLinear:
+    """A `Linear` over the project's own product, see `kernels/int8.h`.
+
+    Attributes:
+        layer: What the kernels read; its memory is this object's.
+    """
+
+    def __init__(self, weight: Tensor, scale: Tensor, bias: Tensor | None, *, nonnegative_input: bool = False) -> None:
+        kernels = loaded()
+        assert kernels is not None
+        num_levels, zero = (255, 0) if nonnegative_input else (127, 128)
+        packed, sums = kernels.int8_pack(weight)
+        self._product = kernels.int8_linear
+        self._held = (packed, scale / num_levels, sums * zero, None if bias is None else bias.contiguous())
+        pointers = [None if tensor is None else tensor.data_ptr() for tensor in self._held]
+        self.layer = Int8Layer(*pointers, weight.shape[1], weight.shape[0], num_levels, zero)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Apply the layer."""
+        return self._product(self.layer, x)
 
 
 class FbgemmLinear:
@@ -85,58 +95,10 @@ class FbgemmLinear:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Apply the layer."""
-        row_scale = _largest_magnitudes(x, nonnegative=self._nonnegative)
+        magnitudes = x if self._nonnegative else x.abs()
+        row_scale = magnitudes.amax(-1, keepdim=True).clamp_min_(_SMALLEST_SCALE)
         y: Tensor = self._product(x / row_scale, self._step, self._zero_point, self._packed)
-        return _scaled_back(y, row_scale, self._bias)
-
-
-class OneDnnLinear:
-    """A `Linear` over oneDNN's product, which takes activations that are integers already.
-
-    For each number of rows oneDNN generates code, which takes milliseconds and half a megabyte and is kept. So rows are
-    filled up to one of four numbers between each two powers of two.
-    """
-
-    def __init__(self, weight: Tensor, scale: Tensor, bias: Tensor | None, *, nonnegative_input: bool = False) -> None:
-        self._bias = bias
-        self._nonnegative = nonnegative_input
-        self._dtype, self._num_levels = (torch.uint8, 255) if nonnegative_input else (torch.int8, 127)
-        of_input = (1 / self._num_levels, 0)  # scale and zero point, as those of the output
-        of_weight = (torch.ops.onednn.qlinear_prepack(weight, None), scale, torch.zeros(len(scale), dtype=torch.int32))
-        of_output = (1.0, 0, torch.float32)
-        no_bias = (None,)
-        no_activation: tuple[object, ...] = ("none", [], "")
-        self._arguments: tuple[object, ...] = (*of_input, *of_weight, *no_bias, *of_output, *no_activation)
-        self._product = torch.ops.onednn.qlinear_pointwise.default
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Apply the layer."""
-        row_scale = _largest_magnitudes(x, nonnegative=self._nonnegative)
-        rounded = (x / row_scale).mul_(self._num_levels).round_().to(self._dtype)
-        y: Tensor = self._product(filled_up(rounded, _multiple(len(x))), *self._arguments)
-        return _scaled_back(y[: len(x)], row_scale, self._bias)
-
-
-class OwnLinear:
-    """A `Linear` over the project's own product for few rows, see `kernels/int8.h`.
-
-    Attributes:
-        layer: What the kernels read; its memory is this object's.
-    """
-
-    def __init__(self, weight: Tensor, scale: Tensor, bias: Tensor | None, *, nonnegative_input: bool = False) -> None:
-        kernels = loaded()
-        assert kernels is not None
-        num_levels, zero = (255, 0) if nonnegative_input else (127, 128)
-        packed, sums = kernels.int8_pack(weight)
-        self._product = kernels.int8_linear
-        self._held = (packed, scale / num_levels, sums * zero, None if bias is None else bias.contiguous())
-        pointers = [None if tensor is None else tensor.data_ptr() for tensor in self._held]
-        self.layer = Int8Layer(*pointers, weight.shape[1], weight.shape[0], num_levels, zero)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Apply the layer."""
-        return self._product(self.layer, x)
+        return y.mul_(row_scale) if self._bias is None else torch.addcmul(self._bias, y, row_scale, out=y)
 
 
 def _pack_for_fbgemm(weight: Tensor, scale: Tensor) -> object:
@@ -147,18 +109,3 @@ def _pack_for_fbgemm(weight: Tensor, scale: Tensor) -> object:
     quantized.set_(weight.untyped_storage(), weight.storage_offset(), weight.shape, weight.stride())  # not a copy
     packed: object = torch.ops.quantized.linear_prepack(quantized, None)
     return packed
-
-
-def _largest_magnitudes(x: Tensor, *, nonnegative: bool) -> Tensor:
-    """Return the largest magnitude of each row, `[rows, 1]`."""
-    return (x if nonnegative else x.abs()).amax(-1, keepdim=True).clamp_min_(_SMALLEST_SCALE)
-
-
-def _multiple(num_rows: int) -> int:
-    """Return of which number rows are to be a multiple, so that a quarter is added at most."""
-    return 1 if num_rows <= _MOST_LEFT_AS_THEY_ARE else 1 << (num_rows - 1).bit_length() - 3
-
-
-def _scaled_back(y: Tensor, row_scale: Tensor, bias: Tensor | None) -> Tensor:
-    """Return `y * row_scale + bias`, in `y`'s memory."""
-    return y.mul_(row_scale) if bias is None else torch.addcmul(bias, y, row_scale, out=y)

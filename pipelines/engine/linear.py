@@ -8,7 +8,6 @@ those tensors into a callable (`linear`, packed for the device at hand). Here ar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -25,19 +24,6 @@ class Linear(Protocol):
     def __call__(self, x: Tensor) -> Tensor:
         """Apply the layer."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class InputTraits:
-    """What is known of a layer's inputs before there are any.
-
-    Attributes:
-        nonnegative: Whether no number is ever negative.
-        few_rows: Whether few rows come more often than many.
-    """
-
-    nonnegative: bool = False
-    few_rows: bool = False
 
 
 class Backend(Protocol):
@@ -64,13 +50,13 @@ class Backend(Protocol):
         """Return what is stored of `weight [out_features, in_features]`."""
         ...
 
-    def linear(self, stored: Mapping[str, Tensor], bias: Tensor | None, inputs: InputTraits) -> Linear:
+    def linear(self, stored: Mapping[str, Tensor], bias: Tensor | None, *, nonnegative_input: bool = False) -> Linear:
         """Build a layer.
 
         Args:
             stored: What `prepare` returned.
             bias: `[out_features]`.
-            inputs: Of the layer.
+            nonnegative_input: Whether no number of its inputs is ever negative.
         """
         ...
 
@@ -91,7 +77,7 @@ class DenseBackend:
         """Round to the dtype, on the device."""
         return {"weight": weight.detach().to(self.device).to(self.compute_dtype).contiguous()}
 
-    def linear(self, stored: Mapping[str, Tensor], bias: Tensor | None, inputs: InputTraits) -> Linear:
+    def linear(self, stored: Mapping[str, Tensor], bias: Tensor | None, *, nonnegative_input: bool = False) -> Linear:
         """Build `torch.nn.functional.linear` over the weight."""
         weight = stored["weight"]
         bias = None if bias is None else bias.to(self.device, self.compute_dtype)
@@ -112,14 +98,8 @@ class PackedBfloat16Backend:
         """Round to bfloat16."""
         return {"weight": weight.detach().to("cpu", torch.bfloat16).contiguous()}
 
-    def linear(self, stored: Mapping[str, Tensor], bias: Tensor | None, inputs: InputTraits) -> Linear:
+    def linear(self, stored: Mapping[str, Tensor], bias: Tensor | None, *, nonnegative_input: bool = False) -> Linear:
         """Build the layer over a reordered weight."""
         packed = torch.ops.mkldnn._reorder_linear_weight(stored["weight"].clone(), None)
         bias = None if bias is None else bias.to(torch.bfloat16)
         return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
-
-
-def filled_up(rows: Tensor, multiple: int) -> Tensor:
-    """Append rows of zeros, to a multiple of so many."""
-    missing = -len(rows) % multiple
-    return functional.pad(rows, (0, 0, 0, missing)) if missing else rows

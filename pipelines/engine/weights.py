@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.engine.linear import Backend, InputTraits, Linear, filled_up
+from pipelines.engine.linear import Backend, Linear
 from pipelines.engine.shape import ModelShape
 
 
@@ -115,7 +115,10 @@ def prepare(state: Mapping[str, Tensor], shape: ModelShape, backend: Backend) ->
         yield from _norm(state, f"model.{side}.layer_norm", f"{side}.norm", backend)
     shared = state["model.shared.weight"]
     # On a GPU, a product with 256,206 rows takes a quarter longer than one with 256,256.
-    lm_head = backend.prepare(filled_up(state.get("lm_head.weight", shared), backend.row_multiple))
+    output = state.get("lm_head.weight", shared)
+    if missing := -len(output) % backend.row_multiple:
+        output = functional.pad(output, (0, 0, 0, missing))
+    lm_head = backend.prepare(output)
     for kind, tensor in lm_head.items():
         yield f"lm_head.{kind}", tensor
     # Rows are looked up, not multiplied: int8 would save nothing but bytes that are read anyway.
@@ -140,11 +143,7 @@ def assemble(
 
     def linear(name: str) -> Linear:
         parts = {kind: stored[f"{name}.{kind}"] for kind in ("weight", "scale") if f"{name}.{kind}" in stored}
-        inputs = InputTraits(
-            nonnegative=name.endswith(".fc2"),
-            few_rows=name == "lm_head" or (name.startswith("decoder.") and not name.endswith(".cross_kv")),
-        )
-        layer = backend.linear(parts, stored.get(f"{name}.bias"), inputs)
+        layer = backend.linear(parts, stored.get(f"{name}.bias"), nonnegative_input=name.endswith(".fc2"))
         if name == "lm_head" and len(parts["weight"]) > shape.vocab_size:
             return lambda x: layer(x)[:, : shape.vocab_size]
         return layer
@@ -152,7 +151,7 @@ def assemble(
     def lm_head_rows(token_ids: Tensor) -> Linear:
         kinds = (kind for kind in ("weight", "scale") if f"lm_head.{kind}" in stored)
         rows = {kind: stored[f"lm_head.{kind}"][token_ids] for kind in kinds}
-        return backend.linear(rows, None, InputTraits(few_rows=True))
+        return backend.linear(rows, None)
 
     def norm(name: str) -> LayerNorm:
         return LayerNorm(stored[f"{name}.weight"].to(backend.device), stored[f"{name}.bias"].to(backend.device))

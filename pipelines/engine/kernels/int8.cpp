@@ -15,6 +15,7 @@ constexpr int64_t kMostRows = 16;           // at once: as many sums as leave re
 constexpr int64_t kTileInputs = 64;         // of a tile of AMX
 constexpr int64_t kAhead = 8192;            // bytes that are asked for before they are needed
 constexpr int64_t kAheadOfTiles = 1024;
+constexpr int64_t kCachedBytes = 1 << 20;   // of activations, half of a second-level cache
 constexpr int64_t kWorthThreads = 1 << 18;  // multiplications
 constexpr float kSmallestScale = 1e-12f;    // keeps a row of zeros from becoming 0 / 0
 
@@ -76,35 +77,63 @@ constexpr std::array<MultiplyBlock, sizeof...(Numbers)> for_each_number(std::int
 
 constexpr auto kMultiplyBlock = for_each_number(std::make_integer_sequence<int, kMostRows>());
 
-// The same with AMX, whose tiles are up to 16 lines of 64 bytes: `activations` [inputs / 64][lines][64].
-void multiply_block_in_tiles(const Int8Layer& layer, int64_t block, int64_t num_rows, int64_t num_lines,
-                             const uint8_t* activations, const float* row_scales, float* y) {
+// Asks for the next tile of a stream of weights, and loads one.
+#define LOAD_WEIGHTS(tile, weights)                                             \
+  if (kFromMemory)                                                              \
+    for (int64_t line = 0; line < kOutputs * kTileInputs; line += 64)           \
+      _mm_prefetch((weights) + kAheadOfTiles + line, _MM_HINT_T0);              \
+  _tile_loadd(tile, weights, 64)
+
+// The same with AMX, whose tiles are up to 16 lines of 64 bytes: two blocks of outputs of one part of the rows, or of two
+// parts, as each tile that is loaded is then multiplied twice. `activations` [parts][inputs / 64][lines][64].
+template <bool kTwoParts, bool kFromMemory>
+void multiply_blocks_in_tiles(const Int8Layer& layer, int64_t block, int64_t num_rows, int64_t num_lines,
+                              const uint8_t* activations, const float* row_scales, float* y) {
   const int64_t first = block * kOutputs;
   fetch_outputs(layer, first, num_rows, y);
-  const int8_t* weight = layer.weight + first * layer.num_inputs;
+  const int8_t* weights = layer.weight + first * layer.num_inputs;
+  const int8_t* more_weights = weights + kOutputs * layer.num_inputs;
+  const uint8_t* more_activations = activations + num_lines * layer.num_inputs;
   _tile_zero(0);
-  for (int64_t tile = 0; tile < layer.num_inputs / kTileInputs; ++tile, weight += kOutputs * kTileInputs) {
-    for (int64_t line = 0; line < kOutputs * kTileInputs; line += 64)
-      _mm_prefetch(weight + kAheadOfTiles + line, _MM_HINT_T0);
-    _tile_loadd(1, activations + tile * num_lines * kTileInputs, kTileInputs);
-    _tile_loadd(2, weight, 64);
-    _tile_dpbusd(0, 1, 2);
+  _tile_zero(1);
+  if (kTwoParts) {
+    _tile_zero(2);
+    _tile_zero(3);
   }
-  alignas(64) int32_t sums[kMostRows * kOutputs];
-  _tile_stored(0, sums, 64);
+  for (int64_t tile = 0; tile < layer.num_inputs / kTileInputs; ++tile) {
+    _tile_loadd(4, activations + tile * num_lines * kTileInputs, kTileInputs);
+    LOAD_WEIGHTS(6, weights + tile * kOutputs * kTileInputs);
+    _tile_dpbusd(0, 4, 6);
+    LOAD_WEIGHTS(7, more_weights + tile * kOutputs * kTileInputs);
+    _tile_dpbusd(1, 4, 7);
+    if (kTwoParts) {
+      _tile_loadd(5, more_activations + tile * num_lines * kTileInputs, kTileInputs);
+      _tile_dpbusd(2, 5, 6);
+      _tile_dpbusd(3, 5, 7);
+    }
+  }
+  alignas(64) int32_t sums[2][2 * kMostRows][kOutputs];  // of each block
+  _tile_stored(0, sums[0], 64);
+  _tile_stored(1, sums[1], 64);
+  if (kTwoParts) {
+    _tile_stored(2, sums[0][num_lines], 64);
+    _tile_stored(3, sums[1][num_lines], 64);
+  }
   for (int64_t row = 0; row < num_rows; ++row)
-    scale_back(layer, first, _mm512_load_si512(sums + row * kOutputs), row_scales[row], y + row * layer.num_outputs);
+    for (int64_t i = 0; i < 2; ++i)
+      scale_back(layer, first + i * kOutputs, _mm512_load_si512(sums[i][row]), row_scales[row],
+                 y + row * layer.num_outputs);
 }
 
-// Tiles 0 and 1, sums and activations, have a line for each row; tile 2, weights, is full.
+// Tiles 0 to 5, sums and activations, have a line for each row; tiles 6 and 7, weights, are full.
 void configure_tiles(int64_t num_lines) {
   struct {
     uint8_t palette = 1, start_row = 0, reserved[14] = {};
-    uint16_t line_bytes[16] = {64, 64, 64};
+    uint16_t line_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
     uint8_t num_lines[16] = {};
   } tiles;
-  tiles.num_lines[0] = tiles.num_lines[1] = num_lines;
-  tiles.num_lines[2] = 16;
+  std::fill(tiles.num_lines, tiles.num_lines + 6, num_lines);
+  std::fill(tiles.num_lines + 6, tiles.num_lines + 8, kOutputs);
   _tile_loadconfig(&tiles);
 }
 
@@ -112,7 +141,8 @@ bool has_tiles = false;
 
 bool takes_tiles(const Int8Layer& layer) { return has_tiles && layer.num_inputs % kTileInputs == 0; }
 
-int64_t num_blocks(int64_t num_outputs) { return (num_outputs + kOutputs - 1) / kOutputs; }
+// Even, as tiles take two.
+int64_t num_blocks(int64_t num_outputs) { return (num_outputs + 2 * kOutputs - 1) / (2 * kOutputs) * 2; }
 
 }  // namespace
 
@@ -120,11 +150,11 @@ RoundedRows::RoundedRows(uint8_t* activations, float* scales, int64_t num_rows)
     : activations_(activations), scales_(scales), num_rows_(num_rows), together_(rows_together(num_rows)) {}
 
 int64_t RoundedRows::rows_together(int64_t num_rows) {
-  const int64_t num_parts = (num_rows + kMostRows - 1) / kMostRows;
+  const int64_t num_parts = num_rows <= kMostRows ? 1 : (num_rows + 2 * kMostRows - 1) / (2 * kMostRows) * 2;
   return (num_rows + num_parts - 1) / num_parts;
 }
 
-int64_t RoundedRows::num_bytes(int64_t num_rows, int64_t num_inputs) { return (num_rows + kMostRows) * num_inputs; }
+int64_t RoundedRows::num_bytes(int64_t num_rows, int64_t num_inputs) { return (num_rows + 2 * kMostRows) * num_inputs; }
 
 void RoundedRows::set(int64_t row, const float* x, const Int8Layer& layer) const {
   scales_[row] = largest_magnitude(x, layer.num_inputs);
@@ -146,22 +176,37 @@ void RoundedRows::set(int64_t row, const float* x, const Int8Layer& layer) const
 }
 
 void RoundedRows::multiply(const Int8Layer& layer, float* y) const {
-  const bool in_tiles = takes_tiles(layer);
-  if (in_tiles) configure_tiles(together_);
 #pragma omp barrier
-#pragma omp for
-  for (int64_t block = 0; block < num_blocks(layer.num_outputs); ++block) {
-    for (int64_t first = 0; first < num_rows_; first += together_) {
-      const int64_t num_rows = std::min(together_, num_rows_ - first);
-      const uint8_t* const activations = activations_ + first * layer.num_inputs;
-      float* const to = y + first * layer.num_outputs;
-      if (in_tiles)
-        multiply_block_in_tiles(layer, block, num_rows, together_, activations, scales_ + first, to);
-      else
-        kMultiplyBlock[together_ - 1](layer, block, num_rows, activations, scales_ + first, to);
-    }
+  if (takes_tiles(layer)) configure_tiles(together_);
+  // So many that what is multiplied by each block stays in the cache.
+  const int64_t at_once = std::max<int64_t>(1, kCachedBytes / (2 * together_ * layer.num_inputs)) * 2 * together_;
+  for (int64_t first = 0; first < num_rows_; first += at_once) {
+    const int64_t end = std::min(num_rows_, first + at_once);
+#pragma omp for nowait
+    for (int64_t block = 0; block < num_blocks(layer.num_outputs); block += 2) multiply_blocks(layer, block, first, end, y);
   }
-  if (in_tiles) _tile_release();
+  if (takes_tiles(layer)) _tile_release();
+#pragma omp barrier
+}
+
+void RoundedRows::multiply_blocks(const Int8Layer& layer, int64_t block, int64_t first, int64_t end, float* y) const {
+  const bool in_tiles = takes_tiles(layer), two_parts = in_tiles && num_rows_ > together_;
+  const int64_t step = two_parts ? 2 * together_ : together_;
+  const int64_t begin = first;
+  for (; first < end; first += step) {
+    const int64_t num_rows = std::min(step, end - first);
+    const uint8_t* const activations = activations_ + first * layer.num_inputs;
+    float* const to = y + first * layer.num_outputs;
+    if (two_parts && first == begin)
+      multiply_blocks_in_tiles<true, true>(layer, block, num_rows, together_, activations, scales_ + first, to);
+    else if (two_parts)
+      multiply_blocks_in_tiles<true, false>(layer, block, num_rows, together_, activations, scales_ + first, to);
+    else if (in_tiles)
+      multiply_blocks_in_tiles<false, true>(layer, block, num_rows, together_, activations, scales_ + first, to);
+    else
+      for (const int64_t one : {block, block + 1})
+        kMultiplyBlock[together_ - 1](layer, one, num_rows, activations, scales_ + first, to);
+  }
 }
 
 extern "C" {

@@ -9,7 +9,7 @@
 
 // As library.py builds it; the number of inputs is a multiple of 16.
 struct Int8Layer {
-  const int8_t* weight;    // [outputs / 16][inputs / 4][16 outputs][4 inputs], filled up with zeros
+  const int8_t* weight;    // [outputs / 16][inputs / 4][16 outputs][4 inputs], an even number of blocks of outputs
   const float* scale;      // of each output: the weights' step times the activations'
   const int32_t* surplus;  // of each output: what the activations' zero adds to its sums
   const float* bias;       // may be null
@@ -18,8 +18,8 @@ struct Int8Layer {
   int32_t zero;      // added to rounded activations, as the product takes none that are negative
 };
 
-// Rows being multiplied, in parts of equal size, at most 16 rows each: with AMX 64 activations of each row of a part lie
-// side by side, else four. A part that is not full has rows that nobody reads.
+// Rows being multiplied, in one part or an even number of parts, of equal size and at most 16 rows: with AMX 64
+// activations of each row of a part lie side by side, else four. Parts that are not full have rows that nobody reads.
 class RoundedRows {
  public:
   // In memory of `num_bytes` and of a float for each row.
@@ -35,6 +35,7 @@ class RoundedRows {
 
  private:
   static int64_t rows_together(int64_t num_rows);
+  void multiply_blocks(const Int8Layer& layer, int64_t block, int64_t first, int64_t end, float* y) const;
 
   uint8_t* activations_;
   float* scales_;

@@ -18,7 +18,7 @@ from pipelines.engine.kernels.build import library_file
 from pipelines.engine.kernels.structures import Int8Layer, Step
 
 _LOGGER = logging.getLogger(__name__)
-_OUTPUTS_TOGETHER = 16
+_OUTPUTS_TOGETHER = 32
 _POINTER, _COUNT = ctypes.c_void_p, ctypes.c_int64
 
 WIDTH_MULTIPLE = 16

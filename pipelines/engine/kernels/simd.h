@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <initializer_list>
 
-// The first so many of 16 lanes; all if there are more.
-static inline __mmask16 lanes(int64_t number) { return number >= 16 ? 0xFFFF : (1u << number) - 1; }
+// The first so many of 16 lanes: all if there are more, none if there are none.
+static inline __mmask16 lanes(int64_t number) { return number >= 16 ? 0xFFFF : number <= 0 ? 0 : (1u << number) - 1; }
 
 // e^x for x <= 0: 2^n e^r with |r| <= ln(2) / 2, and a polynomial of e^r with an error below 2e-7 (Cephes, expf).
 static inline __m512 exponential(__m512 x) {
