@@ -24,7 +24,7 @@ from pipelines.engine.cuda_graph import recorder_for
 from pipelines.engine.device import decoding_memory_bytes
 from pipelines.engine.lane import Lane
 from pipelines.engine.length import LengthBound
-from pipelines.engine.linear import ROWS_TO_SPREAD
+from pipelines.engine.linear import ROWS_TO_SPREAD, Backend
 from pipelines.engine.lora import Adapter
 from pipelines.engine.residents import ResidentAdapters
 from pipelines.engine.rows import Row, RowDesk
@@ -43,7 +43,8 @@ _SPARES = 4  # one row waits inside for so many that decode; from outside, a row
 # Rows that decode wait meanwhile: tens of milliseconds on two cores, a few on a GPU.
 _JOIN_TOKENS = 1024
 _JOIN_TOKENS_OF_A_GPU = 8192
-# Per lane: with fewer, a step is mostly the reading of weights, which lanes do for themselves.
+# Per lane, and at least twice what rows are spread from: with fewer, a step is mostly the reading of weights, which
+# lanes do for themselves.
 _ROWS_WORTH_A_LANE = 16
 
 
@@ -160,7 +161,7 @@ class InflightEngine:
         return cls(
             [
                 RunningBatch(weights, shape, backend.cache_dtype, vocabulary, recorder_for(device))
-                for _ in range(num_lanes(device, torch.get_num_threads(), max_rows))
+                for _ in range(num_lanes(backend, torch.get_num_threads(), max_rows))
             ],
             tokenizer,
             info,
@@ -265,6 +266,7 @@ class InflightEngine:
         return 1 if any(lane.num_rows for lane in self._lanes[1:]) else self._all_threads
 
 
-def num_lanes(device: torch.device, num_threads: int, max_rows: int) -> int:
+def num_lanes(backend: Backend, num_threads: int, max_rows: int) -> int:
     """One for each thread of a CPU, if all can have rows enough; a GPU's operations need no second thread."""
-    return num_threads if device.type == "cpu" and max_rows >= _ROWS_WORTH_A_LANE * num_threads else 1
+    rows_of_lane = max(_ROWS_WORTH_A_LANE, 2 * backend.rows_to_spread)
+    return num_threads if backend.device.type == "cpu" and max_rows >= rows_of_lane * num_threads else 1

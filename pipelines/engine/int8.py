@@ -18,7 +18,9 @@ from pipelines.engine.kernels.structures import Int8Layer
 from pipelines.engine.linear import ROWS_TO_SPREAD, Linear
 
 _SMALLEST_SCALE = 1e-12  # keeps a row of zeros from becoming 0 / 0
-_ROWS_TO_SPREAD_WITH_KERNELS = 8  # 8 rows take little longer than one
+# As many rows take little longer than one: docs/decisions/0014-kernels-of-our-own.md
+_ROWS_TO_SPREAD_WITH_KERNELS = 8
+_ROWS_TO_SPREAD_WITH_TILES = 16
 _ROWS_AT_ONCE = 8192  # of a weight being rounded: the output layer in float32 alone takes a gigabyte
 
 
@@ -34,7 +36,9 @@ class Int8Backend:
         # Without AVX-512, turning keys and values into float32 in every step takes longer than reading twice as much.
         # The 11 bits of float16 are more than the 8 of what they are computed from.
         self.cache_dtype = torch.float16 if torch.cpu._is_avx512_supported() else torch.float32
-        self.rows_to_spread = ROWS_TO_SPREAD if loaded() is None else _ROWS_TO_SPREAD_WITH_KERNELS
+        self.rows_to_spread = ROWS_TO_SPREAD
+        if (kernels := loaded()) is not None:
+            self.rows_to_spread = _ROWS_TO_SPREAD_WITH_TILES if kernels.has_tiles else _ROWS_TO_SPREAD_WITH_KERNELS
 
     def prepare(self, weight: Tensor) -> dict[str, Tensor]:
         """Round to int8, symmetric, one scale per output feature."""

@@ -26,7 +26,11 @@ WIDTH_MULTIPLE = 16
 
 
 class Kernels:
-    """The functions of a library."""
+    """The functions of a library.
+
+    Attributes:
+        has_tiles: Whether products take AMX's.
+    """
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._pack = _function(library, "nllb_int8_pack", _POINTER, _COUNT, _COUNT, _POINTER, _POINTER)
@@ -34,7 +38,8 @@ class Kernels:
         self._step = _function(library, "nllb_decoder_step", ctypes.POINTER(Step))
         scores, excluded, best = [_POINTER, _COUNT, _COUNT], [_POINTER, _POINTER, _COUNT], [_COUNT, _POINTER, _POINTER]
         self._best = _function(library, "nllb_best", *scores, *excluded, *best)
-        if torch.cpu._is_amx_tile_supported() and torch.cpu._init_amx():
+        self.has_tiles = torch.cpu._is_amx_tile_supported() and torch.cpu._init_amx()
+        if self.has_tiles:
             library.nllb_use_tiles()
 
     def int8_pack(self, weight: Tensor) -> tuple[Tensor, Tensor]:

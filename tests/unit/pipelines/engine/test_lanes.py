@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from pipelines.engine.inflight import InflightEngine, num_lanes
+from pipelines.engine.linear import DenseBackend
 from pipelines.types import DecodingOptions, Failure, Translation
 from tests.unit.pipelines.engine.running import WAIT_S, FailingBatch, GatedBatch, encode, engine_parts, load, translate
 
@@ -38,12 +39,25 @@ class CountingBatch(GatedBatch):
 
 
 @pytest.mark.parametrize(
-    ("kind", "num_threads", "max_rows", "expected"),
-    [("cpu", 1, 32, 1), ("cpu", 2, 32, 2), ("cpu", 2, 16, 1), ("cpu", 4, 32, 1), ("cpu", 4, 64, 4), ("cuda", 2, 32, 1)],
+    ("kind", "rows_to_spread", "num_threads", "max_rows", "expected"),
+    [
+        ("cpu", 4, 1, 32, 1),
+        ("cpu", 4, 2, 32, 2),
+        ("cpu", 4, 2, 16, 1),
+        ("cpu", 4, 4, 32, 1),
+        ("cpu", 8, 4, 64, 4),
+        ("cpu", 16, 2, 32, 1),
+        ("cpu", 16, 2, 64, 2),
+        ("cuda", 4, 2, 32, 1),
+    ],
 )
-def test_a_lane_has_a_thread_and_rows_enough(kind: str, num_threads: int, max_rows: int, expected: int) -> None:
+def test_a_lane_has_a_thread_and_rows_enough(
+    kind: str, rows_to_spread: int, num_threads: int, max_rows: int, expected: int
+) -> None:
     """Lanes are for few cores and many rows; otherwise, all threads work on one batch."""
-    assert num_lanes(torch.device(kind), num_threads, max_rows) == expected
+    backend = DenseBackend(device=torch.device(kind))
+    backend.rows_to_spread = rows_to_spread
+    assert num_lanes(backend, num_threads, max_rows) == expected
 
 
 def test_few_rows_share_a_batch_with_all_threads(checkpoint_path: Path) -> None:
