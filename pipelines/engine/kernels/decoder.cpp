@@ -4,9 +4,12 @@
 // What lies between these is done row by row, and a row stays with its thread: what an adapter adds, the residual, the
 // norm, and rounding for the next product.
 
+#include <omp.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "attention.h"
@@ -82,12 +85,6 @@ void relu(float* row, int64_t length) {
     _mm512_storeu_ps(row + i, _mm512_max_ps(_mm512_loadu_ps(row + i), _mm512_setzero_ps()));
 }
 
-float dot(const float* a, const float* b, int64_t length) {
-  __m512 sum = _mm512_setzero_ps();
-  for (int64_t i = 0; i < length; i += 16) sum = _mm512_fmadd_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i), sum);
-  return _mm512_reduce_add_ps(sum);
-}
-
 void normalise(const float* row, int64_t length, const Norm& norm, float* to) {
   __m512 sum = _mm512_setzero_ps(), squares = _mm512_setzero_ps();
   for (int64_t i = 0; i < length; i += 16) sum = _mm512_add_ps(sum, _mm512_loadu_ps(row + i));
@@ -103,20 +100,35 @@ void normalise(const float* row, int64_t length, const Norm& norm, float* to) {
   }
 }
 
-// y [outputs] += what the adapter makes of x [inputs].
-void add_low_rank(const LowRank& low_rank, const float* x, int64_t num_inputs, float* y) {
-  float inner[kMostRanks];
-  for (int64_t rank = 0; rank < low_rank.num_ranks; ++rank)
-    inner[rank] = dot(low_rank.down + rank * num_inputs, x, num_inputs);
+// y [Rows, outputs] += what an adapter makes of x [Rows, inputs]; its matrices are read once for all rows.
+template <int Rows>
+void add_low_rank(const LowRank& low_rank, const float* x, int64_t num_inputs, float* y, int64_t num_outputs) {
+  float inner[kMostRanks][Rows];
+  for (int64_t rank = 0; rank < low_rank.num_ranks; ++rank) {
+    const float* down = low_rank.down + rank * num_inputs;
+    __m512 sums[Rows];
+    for (__m512& sum : sums) sum = _mm512_setzero_ps();
+    for (int64_t i = 0; i < num_inputs; i += 16) {
+      const __m512 weights = _mm512_loadu_ps(down + i);
+      for (int row = 0; row < Rows; ++row)
+        sums[row] = _mm512_fmadd_ps(_mm512_loadu_ps(x + row * num_inputs + i), weights, sums[row]);
+    }
+    for (int row = 0; row < Rows; ++row) inner[rank][row] = _mm512_reduce_add_ps(sums[row]);
+  }
   for (const Up* up = low_rank.ups; up < low_rank.ups + low_rank.num_ups; ++up) {
-    float* to = y + up->first_output;
     for (int64_t i = 0; i < up->num_outputs; i += 16) {
-      __m512 sum = _mm512_loadu_ps(to + i);
-      if (up->factor) sum = _mm512_fmadd_ps(sum, _mm512_loadu_ps(up->factor + i), _mm512_loadu_ps(up->shift + i));
-      for (int64_t rank = 0; rank < up->num_ranks; ++rank)
-        sum = _mm512_fmadd_ps(_mm512_set1_ps(inner[up->first_rank + rank]),
-                              _mm512_loadu_ps(up->weight + rank * up->num_outputs + i), sum);
-      _mm512_storeu_ps(to + i, sum);
+      float* const to = y + up->first_output + i;
+      __m512 sums[Rows];
+      for (int row = 0; row < Rows; ++row) sums[row] = _mm512_loadu_ps(to + row * num_outputs);
+      if (up->factor)
+        for (__m512& sum : sums)
+          sum = _mm512_fmadd_ps(sum, _mm512_loadu_ps(up->factor + i), _mm512_loadu_ps(up->shift + i));
+      for (int64_t rank = 0; rank < up->num_ranks; ++rank) {
+        const __m512 weights = _mm512_loadu_ps(up->weight + rank * up->num_outputs + i);
+        for (int row = 0; row < Rows; ++row)
+          sums[row] = _mm512_fmadd_ps(_mm512_set1_ps(inner[up->first_rank + rank][row]), weights, sums[row]);
+      }
+      for (int row = 0; row < Rows; ++row) _mm512_storeu_ps(to + row * num_outputs, sums[row]);
     }
   }
 }
@@ -195,14 +207,22 @@ class Worker {
     for_each_row([&](int64_t row) { add(product_ + row * step_.width, step_.width, hidden(row)); });
   }
 
+  // Adds what the rows' adapters make of x; those of one adapter lie together, and are taken four or two at a time.
   void adapt(int64_t index, LowRank LayerAdditions::*addition, const Int8Layer& layer, const float* x, float* y) {
     if (!step_.adapters) return;
-    for_each_row([&](int64_t row) {
-      const LayerAdditions* of_row = step_.adapters[row];
-      if (of_row && (of_row[index].*addition).num_ranks)
-        add_low_rank(of_row[index].*addition, x + row * layer.num_inputs, layer.num_inputs,
-                     y + row * layer.num_outputs);
-    });
+    const auto [first, end] = own_rows();
+    for (int64_t row = first; row < end;) {
+      const LayerAdditions* const adapter = step_.adapters[row];
+      int64_t alike = 1;
+      while (row + alike < end && step_.adapters[row + alike] == adapter) ++alike;
+      const int64_t together = alike >= 4 ? 4 : alike >= 2 ? 2 : 1;
+      if (adapter && (adapter[index].*addition).num_ranks) {
+        const auto add = together == 4 ? add_low_rank<4> : together == 2 ? add_low_rank<2> : add_low_rank<1>;
+        add(adapter[index].*addition, x + row * layer.num_inputs, layer.num_inputs, y + row * layer.num_outputs,
+            layer.num_outputs);
+      }
+      row += together;
+    }
 #pragma omp barrier
   }
 
@@ -212,11 +232,16 @@ class Worker {
            input_ + row * step_.width + head * head_dim());
   }
 
-  // With the same share of the rows for a thread each time, and no waiting.
+  // A thread's share of the rows, always the same: nobody waits.
+  std::pair<int64_t, int64_t> own_rows() const {
+    const int64_t thread = omp_get_thread_num(), num_threads = omp_get_num_threads();
+    return {step_.num_rows * thread / num_threads, step_.num_rows * (thread + 1) / num_threads};
+  }
+
   template <typename Do>
   void for_each_row(Do work) {
-#pragma omp for schedule(static) nowait
-    for (int64_t row = 0; row < step_.num_rows; ++row) work(row);
+    const auto [first, end] = own_rows();
+    for (int64_t row = first; row < end; ++row) work(row);
   }
 
   // The team waits for each other at the end.
