@@ -14,7 +14,7 @@ from pipelines.engine.int8 import OwnLinear
 from pipelines.engine.kernels import structures
 from pipelines.engine.kernels.library import WIDTH_MULTIPLE, Kernels
 from pipelines.engine.kv_cache import KeyValueCache
-from pipelines.engine.lora import Adapter, LowRank, Up
+from pipelines.engine.lora import Adapter, LowRank, Up, order_by_adapter
 from pipelines.engine.network import Network, Stepped
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.step import table_rows
@@ -63,6 +63,7 @@ class FusedNetwork(Network):
         if align or not all(map(_is_fused, filter(None, adapters))):
             return super().step(tokens, cache, adapters, align=align)
         cache.make_space()
+        order = torch.tensor(order_by_adapter(adapters) if any(adapters) else range(len(adapters)))
         positions = torch.tensor(list(chain.from_iterable(map(repeat, cache.positions, cache.widths))))
         groups = torch.tensor(list(chain.from_iterable(map(repeat, range(len(cache.widths)), cache.widths))))
         source_lengths = torch.tensor(cache.source_lengths)
@@ -76,6 +77,7 @@ class FusedNetwork(Network):
             inner_width=self._layers[0].fc1.num_outputs,
             layers=self._layers,
             norm=self._norm,
+            order=order.data_ptr(),
             positions=positions.data_ptr(),
             groups=groups.data_ptr(),
             source_lengths=source_lengths.data_ptr(),

@@ -14,6 +14,7 @@
 
 #include "attention.h"
 #include "int8.h"
+#include "low_rank.h"
 #include "simd.h"
 
 extern "C" {
@@ -31,20 +32,6 @@ struct DecoderLayer {
   Int8Layer fc1, fc2;
 };
 
-// The second factor of one module within a fused layer; see lora.Up.
-struct Up {
-  int64_t first_output, num_outputs, first_rank, num_ranks;
-  const float* weight;           // [ranks, outputs]
-  const float *factor, *shift;   // [outputs] each, DoRA's; null without it
-};
-
-// What an adapter adds to one linear layer: nothing if it has no ranks.
-struct LowRank {
-  int64_t num_ranks, num_ups;
-  const float* down;  // [ranks, inputs]
-  const Up* ups;
-};
-
 struct LayerAdditions {
   LowRank qkv, self_out, cross_q, cross_out, fc1, fc2;
 };
@@ -59,6 +46,7 @@ struct Step {
   int64_t num_layers, num_rows, num_heads, width, inner_width;
   const DecoderLayer* layers;
   Norm norm;
+  const int64_t* order;                     // [rows], in which threads share the rows: those of one adapter together
   const int64_t* positions;                 // [rows]
   const int64_t* groups;                    // [rows], whose source each row attends to
   const int64_t* source_lengths;            // [groups]
@@ -73,7 +61,6 @@ namespace {
 
 constexpr float kEpsilon = 1e-5f;
 constexpr int64_t kWorthThreads = 1 << 18;  // multiplications of a layer
-constexpr int64_t kMostRanks = 1024;
 
 void add(const float* other, int64_t length, float* to) {
   for (int64_t i = 0; i < length; i += 16)
@@ -97,39 +84,6 @@ void normalise(const float* row, int64_t length, const Norm& norm, float* to) {
   for (int64_t i = 0; i < length; i += 16) {
     const __m512 scaled = _mm512_mul_ps(_mm512_sub_ps(_mm512_loadu_ps(row + i), mean), factor);
     _mm512_storeu_ps(to + i, _mm512_fmadd_ps(scaled, _mm512_loadu_ps(norm.weight + i), _mm512_loadu_ps(norm.bias + i)));
-  }
-}
-
-// y [Rows, outputs] += what an adapter makes of x [Rows, inputs]; its matrices are read once for all rows.
-template <int Rows>
-void add_low_rank(const LowRank& low_rank, const float* x, int64_t num_inputs, float* y, int64_t num_outputs) {
-  float inner[kMostRanks][Rows];
-  for (int64_t rank = 0; rank < low_rank.num_ranks; ++rank) {
-    const float* down = low_rank.down + rank * num_inputs;
-    __m512 sums[Rows];
-    for (__m512& sum : sums) sum = _mm512_setzero_ps();
-    for (int64_t i = 0; i < num_inputs; i += 16) {
-      const __m512 weights = _mm512_loadu_ps(down + i);
-      for (int row = 0; row < Rows; ++row)
-        sums[row] = _mm512_fmadd_ps(_mm512_loadu_ps(x + row * num_inputs + i), weights, sums[row]);
-    }
-    for (int row = 0; row < Rows; ++row) inner[rank][row] = _mm512_reduce_add_ps(sums[row]);
-  }
-  for (const Up* up = low_rank.ups; up < low_rank.ups + low_rank.num_ups; ++up) {
-    for (int64_t i = 0; i < up->num_outputs; i += 16) {
-      float* const to = y + up->first_output + i;
-      __m512 sums[Rows];
-      for (int row = 0; row < Rows; ++row) sums[row] = _mm512_loadu_ps(to + row * num_outputs);
-      if (up->factor)
-        for (__m512& sum : sums)
-          sum = _mm512_fmadd_ps(sum, _mm512_loadu_ps(up->factor + i), _mm512_loadu_ps(up->shift + i));
-      for (int64_t rank = 0; rank < up->num_ranks; ++rank) {
-        const __m512 weights = _mm512_loadu_ps(up->weight + rank * up->num_outputs + i);
-        for (int row = 0; row < Rows; ++row)
-          sums[row] = _mm512_fmadd_ps(_mm512_set1_ps(inner[up->first_rank + rank][row]), weights, sums[row]);
-      }
-      for (int row = 0; row < Rows; ++row) _mm512_storeu_ps(to + row * num_outputs, sums[row]);
-    }
   }
 }
 
@@ -207,21 +161,17 @@ class Worker {
     for_each_row([&](int64_t row) { add(product_ + row * step_.width, step_.width, hidden(row)); });
   }
 
-  // Adds what the rows' adapters make of x; those of one adapter lie together, and are taken four or two at a time.
+  // Adds what the rows' adapters make of x.
   void adapt(int64_t index, LowRank LayerAdditions::*addition, const Int8Layer& layer, const float* x, float* y) {
     if (!step_.adapters) return;
     const auto [first, end] = own_rows();
-    for (int64_t row = first; row < end;) {
-      const LayerAdditions* const adapter = step_.adapters[row];
+    for (const int64_t* row = first; row < end;) {
+      const LayerAdditions* const adapter = step_.adapters[*row];
       int64_t alike = 1;
-      while (row + alike < end && step_.adapters[row + alike] == adapter) ++alike;
-      const int64_t together = alike >= 4 ? 4 : alike >= 2 ? 2 : 1;
-      if (adapter && (adapter[index].*addition).num_ranks) {
-        const auto add = together == 4 ? add_low_rank<4> : together == 2 ? add_low_rank<2> : add_low_rank<1>;
-        add(adapter[index].*addition, x + row * layer.num_inputs, layer.num_inputs, y + row * layer.num_outputs,
-            layer.num_outputs);
-      }
-      row += together;
+      while (alike < kMostAlike && row + alike < end && step_.adapters[row[alike]] == adapter) ++alike;
+      if (adapter)
+        add_low_rank(adapter[index].*addition, row, alike, x, layer.num_inputs, y, layer.num_outputs);
+      row += alike;
     }
 #pragma omp barrier
   }
@@ -233,15 +183,16 @@ class Worker {
   }
 
   // A thread's share of the rows, always the same: nobody waits.
-  std::pair<int64_t, int64_t> own_rows() const {
+  std::pair<const int64_t*, const int64_t*> own_rows() const {
     const int64_t thread = omp_get_thread_num(), num_threads = omp_get_num_threads();
-    return {step_.num_rows * thread / num_threads, step_.num_rows * (thread + 1) / num_threads};
+    return {step_.order + step_.num_rows * thread / num_threads,
+            step_.order + step_.num_rows * (thread + 1) / num_threads};
   }
 
   template <typename Do>
   void for_each_row(Do work) {
     const auto [first, end] = own_rows();
-    for (int64_t row = first; row < end; ++row) work(row);
+    std::for_each(first, end, work);
   }
 
   // The team waits for each other at the end.

@@ -73,7 +73,7 @@ class Step(Structure):
     _fields_: ClassVar[list[tuple[str, Any]]] = [
         *[(name, c_int64) for name in ("num_layers", "num_rows", "num_heads", "width", "inner_width")],
         *[("layers", POINTER(DecoderLayer)), ("norm", Norm)],
-        *[(name, c_void_p) for name in ("positions", "groups", "source_lengths")],
+        *[(name, c_void_p) for name in ("order", "positions", "groups", "source_lengths")],
         ("adapters", POINTER(c_void_p)),  # each to the `LayerAdditions` of all layers
         *[("self_kv", Memory), ("cross_kv", Memory), ("format", c_int32), ("hidden", c_void_p)],
     ]
