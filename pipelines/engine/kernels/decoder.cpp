@@ -102,10 +102,7 @@ class Worker {
       cross_attention(index, layer);
       feed_forward(index, layer);
     }
-    for_each_row([&](int64_t row) {
-      const float* from = hidden(row);
-      normalise(from, step_.width, step_.norm, step_.hidden + row * step_.width);
-    });
+    for_each_row([&](int64_t row) { normalise(hidden(row), step_.width, step_.norm, hidden(row)); });
   }
 
  private:
@@ -182,7 +179,7 @@ class Worker {
            input_ + row * step_.width + head * head_dim());
   }
 
-  // A thread's share of the rows, always the same: nobody waits.
+  // A thread's share of the rows is always the same: between operations on rows nobody waits.
   std::pair<const int64_t*, const int64_t*> own_rows() const {
     const int64_t thread = omp_get_thread_num(), num_threads = omp_get_num_threads();
     return {step_.order + step_.num_rows * thread / num_threads,

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
 from pipelines.engine.kernels.build import library_file
 from pipelines.engine.kernels.structures import Int8Layer, Step
@@ -56,12 +57,14 @@ class Kernels:
         """Return `[rows, out_features]` of `x [rows, in_features]`, both in float32."""
         x = x.contiguous()
         y = torch.empty(len(x), layer.num_outputs)
-        self._linear(layer, x.data_ptr(), len(x), y.data_ptr())
+        with record_function("nllb::int8_linear"):
+            self._linear(layer, x.data_ptr(), len(x), y.data_ptr())
         return y
 
     def decoder_step(self, step: Step) -> None:
         """Run all layers on `step.hidden`, in its place."""
-        self._step(step)
+        with record_function("nllb::decoder_step"):
+            self._step(step)
 
     def best(self, scores: Tensor, excluded: tuple[list[int], list[int]], number: int) -> tuple[Tensor, Tensor]:
         """Return the log-probabilities and columns, `[rows, number]` each, of each row's best scores, best first.
@@ -74,11 +77,12 @@ class Kernels:
         rows, columns = (torch.tensor(indices, dtype=torch.int64) for indices in excluded)
         log_probs = torch.empty(len(scores), number)
         chosen = torch.empty(len(scores), number, dtype=torch.int64)
-        self._best(
-            *(scores.data_ptr(), *scores.shape),
-            *(rows.data_ptr(), columns.data_ptr(), len(rows)),
-            *(number, log_probs.data_ptr(), chosen.data_ptr()),
-        )
+        with record_function("nllb::best"):
+            self._best(
+                *(scores.data_ptr(), *scores.shape),
+                *(rows.data_ptr(), columns.data_ptr(), len(rows)),
+                *(number, log_probs.data_ptr(), chosen.data_ptr()),
+            )
         return log_probs, chosen
 
 
@@ -88,14 +92,16 @@ def loaded() -> Kernels | None:
     if not (torch.cpu._is_avx512_supported() and torch.cpu._is_vnni_supported()):
         return None
     try:
-        return Kernels(ctypes.CDLL(str(library_file())))
+        kernels = Kernels(ctypes.CDLL(str(library_file())))
     except OSError as error:
         _LOGGER.warning(
-            "int8 is slower than this processor allows: its kernels are not built (%s); "
-            "python -m pipelines.engine.kernels.build does it",
+            "int8 is slower than this processor allows: its kernels cannot be loaded (%s); "
+            "python -m pipelines.engine.kernels.build builds them",
             error,
         )
         return None
+    _LOGGER.info("int8 is computed by kernels with %s", "AMX" if kernels.has_tiles else "AVX-512 VNNI")
+    return kernels
 
 
 def _function(library: ctypes.CDLL, name: str, *arguments: Any) -> Callable[..., None]:

@@ -123,6 +123,14 @@ def test_threads_change_nothing(model: Model) -> None:
     assert torch.equal(outputs[0], outputs[2])
 
 
+def test_a_profile_names_what_it_is(model: Model) -> None:
+    """Or an operator would see nothing where all the time goes."""
+    with torch.profiler.profile() as profile:
+        model.steps(_fused(model), [1], [None], torch.float32)
+    names = {event.key for event in profile.key_averages()}
+    assert {"nllb::decoder_step", "nllb::int8_linear"} <= names
+
+
 def test_what_the_rows_attend_to_is_told(model: Model) -> None:
     """By the operations that know it."""
     cache = KeyValueCache(model.shape, torch.float32, CPU)
