@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pipelines.engine.fused_network import FusedNetwork
-from pipelines.engine.kernels.library import loaded
+from pipelines.engine.kernels.functions import loaded
 from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.lora import Adapter, order_by_adapter
 from pipelines.engine.network import Network

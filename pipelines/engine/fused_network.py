@@ -12,7 +12,7 @@ from torch import Tensor
 from pipelines.engine.encoder import embed
 from pipelines.engine.int8 import OwnLinear
 from pipelines.engine.kernels import structures
-from pipelines.engine.kernels.library import WIDTH_MULTIPLE, Kernels
+from pipelines.engine.kernels.functions import WIDTH_MULTIPLE, Kernels
 from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.lora import Adapter, LowRank, Up, order_by_adapter
 from pipelines.engine.network import Network, Stepped
@@ -22,7 +22,7 @@ from pipelines.engine.weights import DecoderLayer, LayerNorm, Weights
 
 _FORMATS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 _WIDEST_HEAD = 128
-_MOST_RANKS = 1024  # of the modules of one layer together
+_MOST_RANK = 1024 // 3  # of each of the three modules that are fused in a layer
 _FUSED = [name for name, _ in structures.DecoderLayer._fields_]
 _ADAPTED = [name for name, _ in structures.LayerAdditions._fields_]
 
@@ -60,7 +60,7 @@ class FusedNetwork(Network):
         self, tokens: Sequence[int], cache: KeyValueCache, adapters: Sequence[Adapter | None], *, align: bool = False
     ) -> Stepped:
         """See `Network`."""
-        if align or not all(map(_is_fused, filter(None, adapters))):
+        if align or any(adapter.rank > _MOST_RANK for adapter in adapters if adapter is not None):
             return super().step(tokens, cache, adapters, align=align)
         cache.make_space()
         order = torch.tensor(order_by_adapter(adapters) if any(adapters) else range(len(adapters)))
@@ -127,10 +127,6 @@ def _norm(norm: LayerNorm) -> structures.Norm:
 def _memory(memory: Tensor) -> structures.Memory:
     """Of `[layers, 2, sequences, heads, capacity, head_dim]`."""
     return structures.Memory(memory.data_ptr(), memory.shape[2], memory.shape[4])
-
-
-def _is_fused(adapter: Adapter) -> bool:
-    return all(len(low_rank.down) <= _MOST_RANKS for low_rank in adapter.layers.values())
 
 
 def _low_rank(low_rank: LowRank) -> structures.LowRank:

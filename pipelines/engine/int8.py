@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pipelines.engine.kernels.library import WIDTH_MULTIPLE, loaded
+from pipelines.engine.kernels.functions import WIDTH_MULTIPLE, loaded
 from pipelines.engine.kernels.structures import Int8Layer
 from pipelines.engine.linear import ROWS_TO_SPREAD, Linear
 

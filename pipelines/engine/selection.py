@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.engine.kernels.library import loaded
+from pipelines.engine.kernels.functions import loaded
 from pipelines.engine.projection import Columns
 from pipelines.engine.transfer import integers
 from pipelines.types import DecodingOptions

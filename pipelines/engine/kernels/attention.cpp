@@ -1,7 +1,6 @@
 #include "attention.h"
 
 #include <cmath>
-#include <limits>
 
 #include "simd.h"
 
@@ -41,10 +40,7 @@ struct Bfloat16 {  // the upper half of a float32
 
 // Turns scores into e^(score - largest), and returns their sum.
 float exponentials(float* scores, int64_t length) {
-  __m512 most = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
-  for (int64_t i = 0; i < length; i += 16)
-    most = _mm512_mask_max_ps(most, lanes(length - i), most, _mm512_maskz_loadu_ps(lanes(length - i), scores + i));
-  const __m512 largest = _mm512_set1_ps(_mm512_reduce_max_ps(most));
+  const __m512 largest = _mm512_set1_ps(largest_of(scores, length));
   __m512 sum = _mm512_setzero_ps();
   for (int64_t i = 0; i < length; i += 16) {
     const __mmask16 present = lanes(length - i);

@@ -77,12 +77,10 @@ constexpr std::array<MultiplyBlock, sizeof...(Numbers)> for_each_number(std::int
 
 constexpr auto kMultiplyBlock = for_each_number(std::make_integer_sequence<int, kMostRows>());
 
-// Asks for the next tile of a stream of weights, and loads one.
-#define LOAD_WEIGHTS(tile, weights)                                             \
-  if (kFromMemory)                                                              \
-    for (int64_t line = 0; line < kOutputs * kTileInputs; line += 64)           \
-      _mm_prefetch((weights) + kAheadOfTiles + line, _MM_HINT_T0);              \
-  _tile_loadd(tile, weights, 64)
+// Asks for a tile of weights that will be loaded soon.
+void fetch_tile(const int8_t* weights) {
+  for (int64_t line = 0; line < kOutputs * kTileInputs; line += 64) _mm_prefetch(weights + line, _MM_HINT_T0);
+}
 
 // The same with AMX, whose tiles are up to 16 lines of 64 bytes: two blocks of outputs of one part of the rows, or of two
 // parts, as each tile that is loaded is then multiplied twice. `activations` [parts][inputs / 64][lines][64].
@@ -101,13 +99,18 @@ void multiply_blocks_in_tiles(const Int8Layer& layer, int64_t block, int64_t num
     _tile_zero(3);
   }
   for (int64_t tile = 0; tile < layer.num_inputs / kTileInputs; ++tile) {
-    _tile_loadd(4, activations + tile * num_lines * kTileInputs, kTileInputs);
-    LOAD_WEIGHTS(6, weights + tile * kOutputs * kTileInputs);
+    const int64_t of_weights = tile * kOutputs * kTileInputs, of_activations = tile * num_lines * kTileInputs;
+    if (kFromMemory) {
+      fetch_tile(weights + of_weights + kAheadOfTiles);
+      fetch_tile(more_weights + of_weights + kAheadOfTiles);
+    }
+    _tile_loadd(4, activations + of_activations, kTileInputs);
+    _tile_loadd(6, weights + of_weights, 64);
     _tile_dpbusd(0, 4, 6);
-    LOAD_WEIGHTS(7, more_weights + tile * kOutputs * kTileInputs);
+    _tile_loadd(7, more_weights + of_weights, 64);
     _tile_dpbusd(1, 4, 7);
     if (kTwoParts) {
-      _tile_loadd(5, more_activations + tile * num_lines * kTileInputs, kTileInputs);
+      _tile_loadd(5, more_activations + of_activations, kTileInputs);
       _tile_dpbusd(2, 5, 6);
       _tile_dpbusd(3, 5, 7);
     }

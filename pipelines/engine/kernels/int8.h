@@ -1,4 +1,4 @@
-// A linear layer in int8 for few rows: y = (x W') s + b, with weights rounded per output and activations per row.
+// A linear layer in int8: y = (x W') s + b, with weights rounded per output and activations per row.
 //
 // With few rows a product is the reading of weights. So these lie as they are read, one stream for each thread, and
 // each 64 bytes are multiplied by up to 16 rows at once while the next ones are on their way. Integer sums are exact: a
@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-// As library.py builds it; the number of inputs is a multiple of 16.
+// As int8.py builds it; the number of inputs is a multiple of 16.
 struct Int8Layer {
   const int8_t* weight;    // [outputs / 16][inputs / 4][16 outputs][4 inputs], an even number of blocks of outputs
   const float* scale;      // of each output: the weights' step times the activations'

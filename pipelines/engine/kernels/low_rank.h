@@ -17,7 +17,7 @@ struct LowRank {
   const Up* ups;
 };
 
-constexpr int64_t kMostRanks = 1024;
+constexpr int64_t kMostRanks = 1024;  // of all modules that are fused in a layer
 constexpr int64_t kMostAlike = 4;  // rows for which an adapter's matrices are read once
 
 // y [rows, outputs] += what an adapter makes of x [rows, inputs], in some of the rows, at most `kMostAlike`.

@@ -26,13 +26,6 @@ struct Sum {
   }
 };
 
-float largest_of(const float* scores, int64_t length) {
-  __m512 most = _mm512_set1_ps(kNothing);
-  for (int64_t i = 0; i < length; i += 16)
-    most = _mm512_mask_max_ps(most, lanes(length - i), most, _mm512_maskz_loadu_ps(lanes(length - i), scores + i));
-  return _mm512_reduce_max_ps(most);
-}
-
 Sum sum_of(const float* scores, int64_t length, float largest) {
   const __m512 most = _mm512_set1_ps(largest);
   __m512 sum = _mm512_setzero_ps();

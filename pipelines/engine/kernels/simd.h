@@ -1,4 +1,4 @@
-// What the kernels share. They use AVX-512 with VNNI: see library.py.
+// What the kernels share. They use AVX-512 with VNNI: see functions.py.
 #pragma once
 
 #include <immintrin.h>
@@ -6,9 +6,18 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 
 // The first so many of 16 lanes: all if there are more, none if there are none.
 static inline __mmask16 lanes(int64_t number) { return number >= 16 ? 0xFFFF : number <= 0 ? 0 : (1u << number) - 1; }
+
+// -inf if there is none.
+static inline float largest_of(const float* numbers, int64_t length) {
+  __m512 most = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
+  for (int64_t i = 0; i < length; i += 16)
+    most = _mm512_mask_max_ps(most, lanes(length - i), most, _mm512_maskz_loadu_ps(lanes(length - i), numbers + i));
+  return _mm512_reduce_max_ps(most);
+}
 
 // e^x for x <= 0: 2^n e^r with |r| <= ln(2) / 2, and a polynomial of e^r with an error below 2e-7 (Cephes, expf).
 static inline __m512 exponential(__m512 x) {

@@ -13,7 +13,7 @@ from torch import Tensor
 from pipelines.engine.adapter_weights import read_adapter
 from pipelines.engine.fused_network import FusedNetwork
 from pipelines.engine.int8 import Int8Backend
-from pipelines.engine.kernels.library import loaded
+from pipelines.engine.kernels.functions import loaded
 from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.lora import Adapter
 from pipelines.engine.network import Network
@@ -21,9 +21,10 @@ from pipelines.engine.shape import ModelShape
 from pipelines.engine.weights import Weights, assemble, prepare
 from tests.tiny_adapter import ATTENTION, FEED_FORWARD, make_tiny_adapter
 from tests.tiny_model import make_tiny_checkpoint
+from tests.unit.pipelines.engine.needs import needs_kernels
 from tests.unit.pipelines.engine.reference import load_reference
 
-pytestmark = pytest.mark.skipif(loaded() is None, reason="needs AVX-512 with VNNI, and a compiler")
+pytestmark = needs_kernels
 CPU = torch.device("cpu")
 SHAPES = (
     {"d_model": 32, "heads": 2, "layers": 2, "ffn": 16},

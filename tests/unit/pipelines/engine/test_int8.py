@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from pipelines.engine.int8 import FbgemmLinear, Int8Backend, OwnLinear
-from pipelines.engine.kernels.library import loaded
 from pipelines.engine.linear import Linear
+from tests.unit.pipelines.engine.needs import needs_kernels
 
-needs_kernels = pytest.mark.skipif(loaded() is None, reason="needs AVX-512 with VNNI, and a compiler")
 PRODUCTS = [FbgemmLinear, pytest.param(OwnLinear, marks=needs_kernels)]
 Product = type[FbgemmLinear | OwnLinear]
 # Of the largest output: half a step of 127 (FBGEMM without VNNI: of 63) for each of 256 inputs, added by chance.

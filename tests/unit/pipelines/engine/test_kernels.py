@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.engine.kernels import build
-from pipelines.engine.kernels.library import Kernels, loaded
+from pipelines.engine.kernels.functions import Kernels, loaded
 from pipelines.engine.selection import ban, largest
+from tests.unit.pipelines.engine.needs import needs_kernels
 
-needs_kernels = pytest.mark.skipif(loaded() is None, reason="needs AVX-512 with VNNI, and a compiler")
 needs_compiler = pytest.mark.skipif(
     build.build_is_of_no_use() or shutil.which("c++") is None, reason="needs x86-64 Linux, and a compiler"
 )
