@@ -40,13 +40,18 @@ class Encoder:
         return torch.cat([self._encode(sources[part], adapters[part]) for part in parts])
 
     def _encode(self, sources: Sequence[Sequence[int]], adapters: Sequence[Adapter | None]) -> Tensor:
-        device = self._weights.embedding.device
         lengths = [len(source) for source in sources]
-        ids = integers([token for source in sources for token in source], device)
-        positions = integers([position for length in lengths for position in range(length)], device)
-        packed = PackedSources(lengths, self._weights.positions.dtype, device, padded=self._pads)
+        dtype, device = self._weights.positions.dtype, self._weights.embedding.device
+        packed = PackedSources(lengths, dtype, device, padded=self._pads)
         layers = adapt_layers(self._weights.encoder, "encoder", adapters, lengths)
-        return self.run(ids, positions + self._shape.pad_id + 1, packed, layers)
+        return self.run(*self._lines(sources), packed, layers)
+
+    def _lines(self, sources: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Return the ids of all tokens, and their rows in the table of positions."""
+        device = self._weights.embedding.device
+        ids = integers([token for source in sources for token in source], device)
+        positions = integers([position for source in sources for position in range(len(source))], device)
+        return ids, positions + self._shape.pad_id + 1
 
     def run(self, ids: Tensor, positions: Tensor, sources: Sources, layers: Sequence[EncoderLayer]) -> Tensor:
         """Run layers, adapted to the lines, on sources that are prepared.

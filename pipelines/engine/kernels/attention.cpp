@@ -1,6 +1,8 @@
 #include "attention.h"
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "simd.h"
 
@@ -38,6 +40,13 @@ struct Bfloat16 {  // the upper half of a float32
   }
 };
 
+// Memory of the calling thread, until it asks for it again.
+float* numbers(int64_t number) {
+  static thread_local std::vector<float> memory;
+  if (static_cast<int64_t>(memory.size()) < number) memory.resize(number);
+  return memory.data();
+}
+
 // Turns scores into e^(score - largest), and returns their sum.
 float exponentials(float* scores, int64_t length) {
   const __m512 largest = _mm512_set1_ps(largest_of(scores, length));
@@ -54,8 +63,9 @@ float exponentials(float* scores, int64_t length) {
 // `Width` registers hold a head.
 template <typename Kept, int Width>
 void attend_over(const float* query, const typename Kept::Stored* keys, const typename Kept::Stored* values,
-                 int64_t length, float* scores, float* out) {
+                 int64_t length, float* out) {
   constexpr int64_t kHeadDim = Width * 16;
+  float* const scores = numbers(length);
   __m512 parts[Width];
   for (int i = 0; i < Width; ++i) parts[i] = _mm512_loadu_ps(query + i * 16);
   const float scale = 1.0f / std::sqrt(static_cast<float>(kHeadDim));
@@ -75,13 +85,72 @@ void attend_over(const float* query, const typename Kept::Stored* keys, const ty
 
 template <typename Kept, int Width = 1>
 void attend_in(const float* query, const void* keys, const void* values, int64_t length, int64_t head_dim,
-               float* scores, float* out) {
+               float* out) {
   using Stored = typename Kept::Stored;
   if (head_dim == Width * 16)
-    attend_over<Kept, Width>(query, static_cast<const Stored*>(keys), static_cast<const Stored*>(values), length,
-                             scores, out);
+    attend_over<Kept, Width>(query, static_cast<const Stored*>(keys), static_cast<const Stored*>(values), length, out);
   else if constexpr (Width < kMostRegisters)
-    attend_in<Kept, Width + 1>(query, keys, values, length, head_dim, scores, out);
+    attend_in<Kept, Width + 1>(query, keys, values, length, head_dim, out);
+}
+
+constexpr int kQueries = 4;  // at once: as many as leave registers for a head of each
+
+// The same for neighbouring queries, over keys [head_dim][capacity], of which 16 have their scores at once, and values
+// [length][head_dim]. Rows of queries and of results are so far apart.
+template <int Width>
+void attend_together(const float* queries, int64_t queries_apart, int64_t num_queries, const float* keys,
+                     int64_t capacity, const float* values, int64_t length, float* scores, float* out,
+                     int64_t out_apart) {
+  constexpr int64_t kHeadDim = Width * 16;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(kHeadDim));
+  float own[kQueries][kHeadDim] = {};
+  for (int64_t query = 0; query < num_queries; ++query)
+    for (int64_t i = 0; i < kHeadDim; ++i) own[query][i] = queries[query * queries_apart + i] * scale;
+  for (int64_t position = 0; position < length; position += 16) {
+    __m512 sums[kQueries];
+    for (__m512& sum : sums) sum = _mm512_setzero_ps();
+    for (int64_t i = 0; i < kHeadDim; ++i) {
+      const __m512 key = _mm512_loadu_ps(keys + i * capacity + position);
+      for (int query = 0; query < kQueries; ++query)
+        sums[query] = _mm512_fmadd_ps(_mm512_set1_ps(own[query][i]), key, sums[query]);
+    }
+    for (int query = 0; query < kQueries; ++query) _mm512_storeu_ps(scores + query * capacity + position, sums[query]);
+  }
+  __m512 all[kQueries], parts[kQueries][Width];
+  for (int query = 0; query < kQueries; ++query) {
+    all[query] = _mm512_set1_ps(exponentials(scores + query * capacity, length));
+    for (__m512& part : parts[query]) part = _mm512_setzero_ps();
+  }
+  for (int64_t position = 0; position < length; ++position, values += kHeadDim) {
+    for (int query = 0; query < kQueries; ++query) {
+      const __m512 share = _mm512_set1_ps(scores[query * capacity + position]);
+      for (int i = 0; i < Width; ++i)
+        parts[query][i] = _mm512_fmadd_ps(share, _mm512_loadu_ps(values + i * 16), parts[query][i]);
+    }
+  }
+  for (int64_t query = 0; query < num_queries; ++query)
+    for (int i = 0; i < Width; ++i)
+      _mm512_storeu_ps(out + query * out_apart + i * 16, _mm512_div_ps(parts[query][i], all[query]));
+}
+
+template <int Width = 1>
+void attend_within(const float* qkv, int64_t width, int64_t length, int64_t head_dim, float* out) {
+  if (head_dim != Width * 16) {
+    if constexpr (Width < kMostRegisters) attend_within<Width + 1>(qkv, width, length, head_dim, out);
+    return;
+  }
+  const int64_t capacity = (length + 15) / 16 * 16;
+  float* const keys = numbers((head_dim + kQueries) * capacity + head_dim * length);
+  float* const scores = keys + head_dim * capacity;
+  float* const values = scores + kQueries * capacity;
+  for (int64_t position = 0; position < length; ++position) {
+    const float* const key = qkv + position * 3 * width + width;
+    for (int64_t i = 0; i < head_dim; ++i) keys[i * capacity + position] = key[i];
+    std::copy_n(key + width, head_dim, values + position * head_dim);
+  }
+  for (int64_t query = 0; query < length; query += kQueries)
+    attend_together<Width>(qkv + query * 3 * width, 3 * width, std::min<int64_t>(kQueries, length - query), keys,
+                           capacity, values, length, scores, out + query * width, width);
 }
 
 template <typename Kept>
@@ -93,11 +162,11 @@ void keep_in(const float* numbers, int64_t number, void* to) {
 }  // namespace
 
 void attend(Format format, const float* query, const void* keys, const void* values, int64_t length, int64_t head_dim,
-            float* scores, float* out) {
+            float* out) {
   switch (format) {
-    case Format::kFloat32: return attend_in<Float32>(query, keys, values, length, head_dim, scores, out);
-    case Format::kFloat16: return attend_in<Float16>(query, keys, values, length, head_dim, scores, out);
-    case Format::kBfloat16: return attend_in<Bfloat16>(query, keys, values, length, head_dim, scores, out);
+    case Format::kFloat32: return attend_in<Float32>(query, keys, values, length, head_dim, out);
+    case Format::kFloat16: return attend_in<Float16>(query, keys, values, length, head_dim, out);
+    case Format::kBfloat16: return attend_in<Bfloat16>(query, keys, values, length, head_dim, out);
   }
 }
 
@@ -107,4 +176,8 @@ void keep(Format format, const float* numbers, int64_t number, void* to) {
     case Format::kFloat16: return keep_in<Float16>(numbers, number, to);
     case Format::kBfloat16: return keep_in<Bfloat16>(numbers, number, to);
   }
+}
+
+void attend_to_each_other(const float* qkv, int64_t width, int64_t length, int64_t head_dim, float* out) {
+  attend_within(qkv, width, length, head_dim, out);
 }

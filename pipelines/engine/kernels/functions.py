@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from pipelines.engine.kernels.build import library_file
-from pipelines.engine.kernels.structures import Int8Layer, Step
+from pipelines.engine.kernels.structures import Int8Layer, Sources, Step
 
 _LOGGER = logging.getLogger(__name__)
 _OUTPUTS_TOGETHER = 32
@@ -36,6 +36,7 @@ class Kernels:
     def __init__(self, library: ctypes.CDLL) -> None:
         self._pack = _function(library, "nllb_int8_pack", _POINTER, _COUNT, _COUNT, _POINTER, _POINTER)
         self._linear = _function(library, "nllb_int8_linear", ctypes.POINTER(Int8Layer), _POINTER, _COUNT, _POINTER)
+        self._encode = _function(library, "nllb_encode", ctypes.POINTER(Sources))
         self._step = _function(library, "nllb_decoder_step", ctypes.POINTER(Step))
         scores, excluded, best = [_POINTER, _COUNT, _COUNT], [_POINTER, _POINTER, _COUNT], [_COUNT, _POINTER, _POINTER]
         self._best = _function(library, "nllb_best", *scores, *excluded, *best)
@@ -61,8 +62,13 @@ class Kernels:
             self._linear(layer, x.data_ptr(), len(x), y.data_ptr())
         return y
 
+    def encode(self, sources: Sources) -> None:
+        """Run the encoder's layers on `sources.rows.hidden`, in its place."""
+        with record_function("nllb::encode"):
+            self._encode(sources)
+
     def decoder_step(self, step: Step) -> None:
-        """Run all layers on `step.hidden`, in its place."""
+        """Run the decoder's layers on `step.rows.hidden`, in its place."""
         with record_function("nllb::decoder_step"):
             self._step(step)
 

@@ -16,6 +16,7 @@ constexpr int64_t kTileInputs = 64;         // of a tile of AMX
 constexpr int64_t kAhead = 8192;            // bytes that are asked for before they are needed
 constexpr int64_t kAheadOfTiles = 1024;
 constexpr int64_t kCachedBytes = 1 << 20;   // of activations, half of a second-level cache
+constexpr int64_t kShareBytes = 1 << 17;
 constexpr int64_t kWorthThreads = 1 << 18;  // multiplications
 constexpr float kSmallestScale = 1e-12f;    // keeps a row of zeros from becoming 0 / 0
 
@@ -183,9 +184,10 @@ void RoundedRows::multiply(const Int8Layer& layer, float* y) const {
   if (takes_tiles(layer)) configure_tiles(together_);
   // So many that what is multiplied by each block stays in the cache.
   const int64_t at_once = std::max<int64_t>(1, kCachedBytes / (2 * together_ * layer.num_inputs)) * 2 * together_;
+  const int64_t share = std::max<int64_t>(1, kShareBytes / (2 * kOutputs * layer.num_inputs));
   for (int64_t first = 0; first < num_rows_; first += at_once) {
     const int64_t end = std::min(num_rows_, first + at_once);
-#pragma omp for nowait
+#pragma omp for schedule(dynamic, share) nowait
     for (int64_t block = 0; block < num_blocks(layer.num_outputs); block += 2) multiply_blocks(layer, block, first, end, y);
   }
   if (takes_tiles(layer)) _tile_release();

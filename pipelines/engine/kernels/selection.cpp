@@ -85,7 +85,7 @@ extern "C" void nllb_best(float* scores, int64_t num_rows, int64_t num_columns, 
   const auto length_of = [=](int64_t block) { return std::min(kBlock, num_columns - block * kBlock); };
 #pragma omp parallel if (num_rows * num_segments > 1)
   {
-#pragma omp for collapse(2)
+#pragma omp for collapse(2) schedule(dynamic)
     for (int64_t row = 0; row < num_rows; ++row) {
       for (int64_t segment = 0; segment < num_segments; ++segment) {
         Sum sum;
@@ -98,7 +98,7 @@ extern "C" void nllb_best(float* scores, int64_t num_rows, int64_t num_columns, 
         sums[row * num_segments + segment] = sum;
       }
     }
-#pragma omp for
+#pragma omp for schedule(dynamic)
     for (int64_t row = 0; row < num_rows; ++row) {
       float* const of_row = scores + row * num_columns;
       for (int64_t i = 0; i < num_excluded; ++i) {

@@ -1,4 +1,4 @@
-"""What the kernels are given, as C lays it out; int8.h and decoder.cpp say what the fields are."""
+"""What the kernels are given, as C lays it out; their sources say what the fields are."""
 
 from __future__ import annotations
 
@@ -18,9 +18,18 @@ class Int8Layer(Structure):
 
 
 class Norm(Structure):
-    """See decoder.cpp."""
+    """See layers.h."""
 
     _fields_: ClassVar[list[tuple[str, Any]]] = [("weight", c_void_p), ("bias", c_void_p)]
+
+
+class EncoderLayer(Structure):
+    """See encoder.cpp."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [
+        *[("self_norm", Norm), ("qkv", Int8Layer), ("self_out", Int8Layer)],
+        *[("ffn_norm", Norm), ("fc1", Int8Layer), ("fc2", Int8Layer)],
+    ]
 
 
 class DecoderLayer(Structure):
@@ -34,7 +43,7 @@ class DecoderLayer(Structure):
 
 
 class Up(Structure):
-    """See decoder.cpp."""
+    """See low_rank.h."""
 
     _fields_: ClassVar[list[tuple[str, Any]]] = [
         *[(name, c_int64) for name in ("first_output", "num_outputs", "first_rank", "num_ranks")],
@@ -43,7 +52,7 @@ class Up(Structure):
 
 
 class LowRank(Structure):
-    """See decoder.cpp."""
+    """See low_rank.h."""
 
     _fields_: ClassVar[list[tuple[str, Any]]] = [
         *[("num_ranks", c_int64), ("num_ups", c_int64)],
@@ -51,11 +60,36 @@ class LowRank(Structure):
     ]
 
 
-class LayerAdditions(Structure):
+class EncoderAdditions(Structure):
+    """See encoder.cpp."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [(name, LowRank) for name in ("qkv", "self_out", "fc1", "fc2")]
+
+
+class DecoderAdditions(Structure):
     """See decoder.cpp."""
 
     _fields_: ClassVar[list[tuple[str, Any]]] = [
         (name, LowRank) for name in ("qkv", "self_out", "cross_q", "cross_out", "fc1", "fc2")
+    ]
+
+
+class Rows(Structure):
+    """See layers.h."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [
+        *[(name, c_int64) for name in ("num_rows", "width", "inner_width")],
+        *[("order", POINTER(c_int64)), ("adapters", POINTER(c_void_p)), ("hidden", c_void_p)],
+    ]
+
+
+class Sources(Structure):
+    """See encoder.cpp."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [
+        *[("rows", Rows), ("num_layers", c_int64), ("num_heads", c_int64)],
+        *[("layers", POINTER(EncoderLayer)), ("norm", Norm)],
+        *[("num_sources", c_int64), ("ends", c_void_p)],
     ]
 
 
@@ -71,9 +105,8 @@ class Step(Structure):
     """See decoder.cpp."""
 
     _fields_: ClassVar[list[tuple[str, Any]]] = [
-        *[(name, c_int64) for name in ("num_layers", "num_rows", "num_heads", "width", "inner_width")],
+        *[("rows", Rows), ("num_layers", c_int64), ("num_heads", c_int64)],
         *[("layers", POINTER(DecoderLayer)), ("norm", Norm)],
-        *[(name, c_void_p) for name in ("order", "positions", "groups", "source_lengths")],
-        ("adapters", POINTER(c_void_p)),  # each to the `LayerAdditions` of all layers
-        *[("self_kv", Memory), ("cross_kv", Memory), ("format", c_int32), ("hidden", c_void_p)],
+        *[(name, c_void_p) for name in ("positions", "groups", "source_lengths")],
+        *[("self_kv", Memory), ("cross_kv", Memory), ("format", c_int32)],
     ]

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from pipelines.engine.adapter_weights import read_adapter
+from pipelines.engine.encoder import Encoder
+from pipelines.engine.fused_encoder import FusedEncoder
 from pipelines.engine.fused_network import FusedNetwork
 from pipelines.engine.int8 import Int8Backend
 from pipelines.engine.kernels.functions import loaded
@@ -111,6 +113,31 @@ def test_rows_of_many_adapters_and_of_none(model: Model) -> None:
     _assert_alike(model, [2, 1, 1, 2], [two, one, two, None], torch.float32)
 
 
+@pytest.mark.parametrize("lengths", [[3], [1, 2, 40, 17], [60, 16, 4, 15]])
+def test_sources_are_those_of_the_encoder(model: Model, lengths: list[int]) -> None:
+    """Of all lengths, one in a batch or many, with adapters and without."""
+    sources = [[4 + (5 * index + place) % 200 for place in range(length)] for index, length in enumerate(lengths)]
+    one, two, three = model.adapters
+    for adapters in ([None] * 4, [one, two, None, three]):
+        of_sources = adapters[: len(sources)]
+        expected = Encoder(model.weights, model.shape)(sources, of_sources)
+        actual = _fused_encoder(model)(sources, of_sources)
+        assert (actual - expected).norm(dim=1).max() < TOLERANCE * expected.norm(dim=1).mean()
+
+
+def test_a_source_is_the_same_in_any_company(model: Model) -> None:
+    """To the last bit, and with any number of threads."""
+    sources = [[*range(4, 60)], [7], [*range(30, 47)]]
+    encoder = _fused_encoder(model)
+    before = torch.get_num_threads()
+    outputs = []
+    for num_threads in (1, 3):
+        torch.set_num_threads(num_threads)
+        outputs += [encoder(sources, [None] * 3), torch.cat([encoder([source], [None]) for source in sources])]
+    torch.set_num_threads(before)
+    assert all(torch.equal(output, outputs[0]) for output in outputs)
+
+
 def test_threads_change_nothing(model: Model) -> None:
     """To the last bit."""
     network = _fused(model)
@@ -130,6 +157,9 @@ def test_a_profile_names_what_it_is(model: Model) -> None:
         model.steps(_fused(model), [1], [None], torch.float32)
     names = {event.key for event in profile.key_averages()}
     assert {"nllb::decoder_step", "nllb::int8_linear"} <= names
+    with torch.profiler.profile() as profile:
+        _fused_encoder(model)(SOURCES, [None] * 4)
+    assert "nllb::encode" in {event.key for event in profile.key_averages()}
 
 
 def test_what_the_rows_attend_to_is_told(model: Model) -> None:
@@ -154,6 +184,12 @@ def _fused(model: Model) -> FusedNetwork:
     assert kernels is not None
     assert FusedNetwork.is_possible(model.weights, model.shape)
     return FusedNetwork(model.weights, model.shape, kernels)
+
+
+def _fused_encoder(model: Model) -> FusedEncoder:
+    kernels = loaded()
+    assert kernels is not None
+    return FusedEncoder(model.weights, model.shape, kernels)
 
 
 def _assert_alike(model: Model, widths: list[int], adapters: list[Adapter | None], dtype: torch.dtype) -> None:

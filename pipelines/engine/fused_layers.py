@@ -1,0 +1,112 @@
+"""Layers and adapters as the kernels read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ctypes import Array, Structure, addressof, c_int64, c_void_p
+from typing import Any
+
+from torch import Tensor
+
+from pipelines.engine.int8 import OwnLinear
+from pipelines.engine.kernels import structures
+from pipelines.engine.kernels.functions import WIDTH_MULTIPLE
+from pipelines.engine.lora import Adapter, LowRank, Up, order_by_adapter
+from pipelines.engine.weights import LINEARS, DecoderLayer, EncoderLayer, LayerNorm
+
+_WIDEST_HEAD = 128
+_MOST_RANK = 1024 // 3  # of each of the three modules that are fused in a layer
+_STRUCTURES: dict[str, tuple[type[Structure], type[Structure]]] = {
+    "encoder": (structures.EncoderLayer, structures.EncoderAdditions),
+    "decoder": (structures.DecoderLayer, structures.DecoderAdditions),
+}
+
+Layer = EncoderLayer | DecoderLayer
+
+
+class FusedLayers:
+    """The layers of one side.
+
+    Args:
+        side: `encoder` or `decoder`.
+        layers: Such that `are_possible`.
+        norm: Behind the last.
+
+    Attributes:
+        layers: As the kernels read them; their memory is that of `layers`.
+        norm: Likewise.
+    """
+
+    def __init__(self, side: str, layers: Sequence[Layer], norm: LayerNorm) -> None:
+        structure, self._additions = _STRUCTURES[side]
+        self._side = side
+        self._inner_width = _part(layers[0].fc1).num_outputs
+        self.layers = (structure * len(layers))(*[_layer(layer, structure) for layer in layers])
+        self.norm = _part(norm)
+        self._of_adapters: dict[Adapter, Array[Any]] = {}  # of the last rows
+
+    @staticmethod
+    def are_possible(side: str, layers: Sequence[Layer], head_dim: int) -> bool:
+        """Whether the kernels can run them."""
+        linears = [getattr(layer, name) for layer in layers for name in LINEARS[side]]
+        return (
+            all(isinstance(linear, OwnLinear) for linear in linears)
+            and head_dim % WIDTH_MULTIPLE == 0
+            and head_dim <= _WIDEST_HEAD
+        )
+
+    @staticmethod
+    def take(adapters: Sequence[Adapter | None]) -> bool:
+        """Whether the kernels can apply these."""
+        return not any(adapter.rank > _MOST_RANK for adapter in adapters if adapter is not None)
+
+    def rows(self, hidden: Tensor, adapters: Sequence[Adapter | None]) -> structures.Rows:
+        """Return rows that are to pass through the layers.
+
+        Args:
+            hidden: `[rows, d_model]`, contiguous, in float32; the layers' output takes its place.
+            adapters: Of each row.
+        """
+        num_rows, width = hidden.shape
+        present = {adapter for adapter in adapters if adapter is not None}
+        self._of_adapters = {adapter: self._of_adapters.get(adapter) or self._added_by(adapter) for adapter in present}
+        addresses = [None if adapter is None else addressof(self._of_adapters[adapter]) for adapter in adapters]
+        return structures.Rows(
+            num_rows=num_rows,
+            width=width,
+            inner_width=self._inner_width,
+            order=(c_int64 * num_rows)(*(order_by_adapter(adapters) if present else range(num_rows))),
+            adapters=(c_void_p * num_rows)(*addresses) if present else None,
+            hidden=hidden.data_ptr(),
+        )
+
+    def _added_by(self, adapter: Adapter) -> Array[Any]:
+        def addition(index: int, name: str) -> structures.LowRank:
+            low_rank = adapter.layers.get((self._side, index, name))
+            return structures.LowRank() if low_rank is None else _low_rank(low_rank)
+
+        names = [name for name, *_ in self._additions._fields_]
+        return (self._additions * len(self.layers))(
+            *[self._additions(*[addition(index, name) for name in names]) for index in range(len(self.layers))]
+        )
+
+
+def _layer(layer: Layer, structure: type[Structure]) -> Structure:
+    return structure(*[_part(getattr(layer, name)) for name, *_ in structure._fields_])
+
+
+def _part(part: Any) -> Any:
+    if isinstance(part, LayerNorm):
+        return structures.Norm(part.weight.data_ptr(), part.bias.data_ptr())
+    return part.layer
+
+
+def _low_rank(low_rank: LowRank) -> structures.LowRank:
+    ups = (structures.Up * len(low_rank.ups))(*map(_up, low_rank.ups))
+    return structures.LowRank(len(low_rank.down), len(ups), low_rank.down.data_ptr(), ups)
+
+
+def _up(up: Up) -> structures.Up:
+    num_ranks, num_outputs = up.weight.shape
+    rescale = () if up.rescale is None else (up.rescale.factor.data_ptr(), up.rescale.shift.data_ptr())
+    return structures.Up(up.columns.start, num_outputs, up.ranks.start, num_ranks, up.weight.data_ptr(), *rescale)

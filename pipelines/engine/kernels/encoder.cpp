@@ -1,0 +1,70 @@
+// The encoder's layers for the tokens of many sources, none padded: a row is a token, and attends to those of its source.
+
+#include "attention.h"
+#include "layers.h"
+
+extern "C" {
+
+struct EncoderLayer {
+  Norm self_norm;
+  Int8Layer qkv, self_out;
+  Norm ffn_norm;
+  Int8Layer fc1, fc2;
+};
+
+struct EncoderAdditions {
+  LowRank qkv, self_out, fc1, fc2;
+};
+
+struct Sources {
+  Rows rows;
+  int64_t num_layers, num_heads;
+  const EncoderLayer* layers;
+  Norm norm;
+  int64_t num_sources;
+  const int64_t* ends;  // [sources], the row behind the last of each
+};
+}
+
+namespace {
+
+class Encoder : Layers<EncoderAdditions> {
+ public:
+  explicit Encoder(const Sources& sources) : Layers(sources.rows), sources_(sources) {}
+
+  void run() const {
+    for (int64_t index = 0; index < sources_.num_layers; ++index) {
+      const EncoderLayer& layer = sources_.layers[index];
+      self_attention(index, layer);
+      feed_forward(index, layer.ffn_norm, layer.fc1, layer.fc2);
+    }
+    end(sources_.norm);
+  }
+
+ private:
+  void self_attention(int64_t index, const EncoderLayer& layer) const {
+    start(layer.self_norm, layer.qkv);
+    multiply(index, &EncoderAdditions::qkv, layer.qkv, input_, product_);
+    const int64_t head_dim = rows_.width / sources_.num_heads;
+#pragma omp for collapse(2) schedule(dynamic)
+    for (int64_t source = 0; source < sources_.num_sources; ++source) {
+      for (int64_t head = 0; head < sources_.num_heads; ++head) {
+        const int64_t first = source == 0 ? 0 : sources_.ends[source - 1];
+        const float* qkv = product_ + first * 3 * rows_.width + head * head_dim;
+        attend_to_each_other(qkv, rows_.width, sources_.ends[source] - first, head_dim,
+                             input_ + first * rows_.width + head * head_dim);
+      }
+    }
+    finish(index, &EncoderAdditions::self_out, layer.self_out, input_);
+  }
+
+  const Sources& sources_;
+};
+
+}  // namespace
+
+extern "C" void nllb_encode(const Sources* sources) {
+  const Encoder encoder(*sources);
+#pragma omp parallel if (sources->rows.are_many())
+  encoder.run();
+}
