@@ -48,18 +48,22 @@ class Decoder : Layers<DecoderAdditions> {
         position_bytes_(head_dim_ * num_bytes(step.format)) {}
 
   void run() const {
+    for_each_row([&](int64_t row) { start(row, step_.layers->self_norm, step_.layers->qkv); });
     for (int64_t index = 0; index < step_.num_layers; ++index) {
       const DecoderLayer& layer = step_.layers[index];
       self_attention(index, layer);
       cross_attention(index, layer);
-      feed_forward(index, layer.ffn_norm, layer.fc1, layer.fc2);
+      feed_forward(index, layer.fc1, layer.fc2, [&](int64_t row) {
+        if (index + 1 == step_.num_layers)
+          end(row, step_.norm);
+        else
+          start(row, (&layer)[1].self_norm, (&layer)[1].qkv);
+      });
     }
-    end(step_.norm);
   }
 
  private:
   void self_attention(int64_t index, const DecoderLayer& layer) const {
-    start(layer.self_norm, layer.qkv);
     multiply(index, &DecoderAdditions::qkv, layer.qkv, input_, product_);
     for_each_head([&](int64_t row, int64_t head) {
       const float* qkv = product_ + row * 3 * rows_.width + head * head_dim_;
@@ -70,11 +74,11 @@ class Decoder : Layers<DecoderAdditions> {
       keep(step_.format, qkv + 2 * rows_.width, head_dim_, values + position * position_bytes_);
       attend(step_.format, qkv, keys, values, position + 1, head_dim_, attended(row, head));
     });
-    finish(index, &DecoderAdditions::self_out, layer.self_out, input_);
+    finish(index, &DecoderAdditions::self_out, layer.self_out, input_,
+           [&](int64_t row) { start(row, layer.cross_norm, layer.cross_q); });
   }
 
   void cross_attention(int64_t index, const DecoderLayer& layer) const {
-    start(layer.cross_norm, layer.cross_q);
     multiply(index, &DecoderAdditions::cross_q, layer.cross_q, input_, product_);
     for_each_head([&](int64_t row, int64_t head) {
       const int64_t group = step_.groups[row];
@@ -82,7 +86,8 @@ class Decoder : Layers<DecoderAdditions> {
              memory(step_.cross_kv, index, 0, group, head), memory(step_.cross_kv, index, 1, group, head),
              step_.source_lengths[group], head_dim_, attended(row, head));
     });
-    finish(index, &DecoderAdditions::cross_out, layer.cross_out, input_);
+    finish(index, &DecoderAdditions::cross_out, layer.cross_out, input_,
+           [&](int64_t row) { start(row, layer.ffn_norm, layer.fc1); });
   }
 
   // The team waits for each other at the end.

@@ -33,17 +33,21 @@ class Encoder : Layers<EncoderAdditions> {
   explicit Encoder(const Sources& sources) : Layers(sources.rows), sources_(sources) {}
 
   void run() const {
+    for_each_row([&](int64_t row) { start(row, sources_.layers->self_norm, sources_.layers->qkv); });
     for (int64_t index = 0; index < sources_.num_layers; ++index) {
       const EncoderLayer& layer = sources_.layers[index];
       self_attention(index, layer);
-      feed_forward(index, layer.ffn_norm, layer.fc1, layer.fc2);
+      feed_forward(index, layer.fc1, layer.fc2, [&](int64_t row) {
+        if (index + 1 == sources_.num_layers)
+          end(row, sources_.norm);
+        else
+          start(row, (&layer)[1].self_norm, (&layer)[1].qkv);
+      });
     }
-    end(sources_.norm);
   }
 
  private:
   void self_attention(int64_t index, const EncoderLayer& layer) const {
-    start(layer.self_norm, layer.qkv);
     multiply(index, &EncoderAdditions::qkv, layer.qkv, input_, product_);
     const int64_t head_dim = rows_.width / sources_.num_heads;
 #pragma omp for collapse(2) schedule(dynamic)
@@ -55,7 +59,8 @@ class Encoder : Layers<EncoderAdditions> {
                              input_ + first * rows_.width + head * head_dim);
       }
     }
-    finish(index, &EncoderAdditions::self_out, layer.self_out, input_);
+    finish(index, &EncoderAdditions::self_out, layer.self_out, input_,
+           [&](int64_t row) { start(row, layer.ffn_norm, layer.fc1); });
   }
 
   const Sources& sources_;

@@ -162,12 +162,12 @@ int64_t RoundedRows::num_bytes(int64_t num_rows, int64_t num_inputs) { return (n
 
 void RoundedRows::set(int64_t row, const float* x, const Int8Layer& layer) const {
   scales_[row] = largest_magnitude(x, layer.num_inputs);
-  const __m512 scale = _mm512_set1_ps(scales_[row]), levels = _mm512_set1_ps(layer.num_levels);
+  const __m512 factor = _mm512_set1_ps(layer.num_levels / scales_[row]);
   const __m512i zero = _mm512_set1_epi32(layer.zero);
   const int64_t width = takes_tiles(layer) ? kTileInputs : 4;  // bytes of a row that lie side by side
   uint8_t* const to = activations_ + row / together_ * together_ * layer.num_inputs + row % together_ * width;
   for (int64_t i = 0; i < layer.num_inputs; i += 16) {
-    const __m512 scaled = _mm512_mul_ps(_mm512_div_ps(_mm512_loadu_ps(x + i), scale), levels);
+    const __m512 scaled = _mm512_mul_ps(_mm512_loadu_ps(x + i), factor);
     alignas(16) uint8_t bytes[16];
     _mm_store_si128(reinterpret_cast<__m128i*>(bytes),
                     _mm512_cvtepi32_epi8(_mm512_add_epi32(_mm512_cvtps_epi32(scaled), zero)));

@@ -65,38 +65,46 @@ class Layers {
  protected:
   explicit Layers(const Rows& rows) : rows_(rows), rounded_(memory(rows)) {}
 
-  // Normalise rows, and round them for the product with a layer.
-  void start(const Norm& norm, const Int8Layer& layer) const {
-    for_each_row([&](int64_t row) {
-      float* const input = input_ + row * rows_.width;
-      normalise(hidden(row), rows_.width, norm, input);
-      rounded_.set(row, input, layer);
-    });
+  // Do something with each row of this thread's, and nothing with those of others.
+  template <typename Do>
+  void for_each_row(Do work) const {
+    const auto [first, end] = own_rows();
+    std::for_each(first, end, work);
   }
 
-  // y = layer(what was rounded)
+  // Normalise a row, and round it for the product with a layer.
+  void start(int64_t row, const Norm& norm, const Int8Layer& layer) const {
+    float* const input = input_ + row * rows_.width;
+    normalise(hidden(row), rows_.width, norm, input);
+    rounded_.set(row, input, layer);
+  }
+
+  // y = layer(what was rounded of x)
   void multiply(int64_t index, LowRank Additions::*addition, const Int8Layer& layer, const float* x, float* y) const {
     rounded_.multiply(layer, y);
     adapt(index, addition, layer, x, y);
   }
 
-  // hidden += layer(x)
-  void finish(int64_t index, LowRank Additions::*addition, const Int8Layer& layer, const float* x) const {
+  // hidden += layer(x), and what is next for each row, which is still at hand then.
+  template <typename Next>
+  void finish(int64_t index, LowRank Additions::*addition, const Int8Layer& layer, const float* x, Next next) const {
     for_each_row([&](int64_t row) { rounded_.set(row, x + row * layer.num_inputs, layer); });
-    multiply(index, addition, layer, x, product_);
-    for_each_row([&](int64_t row) { add(product_ + row * rows_.width, rows_.width, hidden(row)); });
+    add_product(index, addition, layer, x, next);
   }
 
-  void feed_forward(int64_t index, const Norm& norm, const Int8Layer& fc1, const Int8Layer& fc2) const {
-    start(norm, fc1);
+  // What `start` began for fc1.
+  template <typename Next>
+  void feed_forward(int64_t index, const Int8Layer& fc1, const Int8Layer& fc2, Next next) const {
     multiply(index, &Additions::fc1, fc1, input_, inner_);
-    for_each_row([&](int64_t row) { relu(inner_ + row * rows_.inner_width, rows_.inner_width); });
-    finish(index, &Additions::fc2, fc2, inner_);
+    for_each_row([&](int64_t row) {
+      float* const inner = inner_ + row * rows_.inner_width;
+      relu(inner, rows_.inner_width);
+      rounded_.set(row, inner, fc2);
+    });
+    add_product(index, &Additions::fc2, fc2, inner_, next);
   }
 
-  void end(const Norm& norm) const {
-    for_each_row([&](int64_t row) { normalise(hidden(row), rows_.width, norm, hidden(row)); });
-  }
+  void end(int64_t row, const Norm& norm) const { normalise(hidden(row), rows_.width, norm, hidden(row)); }
 
   const Rows& rows_;
   float *input_, *product_, *inner_;  // [rows, width], [rows, 3 width] and [rows, inner_width]
@@ -114,6 +122,16 @@ class Layers {
     product_ = input_ + rows.num_rows * rows.width;
     inner_ = product_ + rows.num_rows * 3 * rows.width;
     return RoundedRows(activations.data(), inner_ + rows.num_rows * rows.inner_width, rows.num_rows);
+  }
+
+  template <typename Next>
+  void add_product(int64_t index, LowRank Additions::*addition, const Int8Layer& layer, const float* x,
+                   Next next) const {
+    multiply(index, addition, layer, x, product_);
+    for_each_row([&](int64_t row) {
+      add(product_ + row * rows_.width, rows_.width, hidden(row));
+      next(row);
+    });
   }
 
   // Adds what the rows' adapters make of x.
@@ -135,12 +153,6 @@ class Layers {
     const int64_t thread = omp_get_thread_num(), num_threads = omp_get_num_threads();
     return {rows_.order + rows_.num_rows * thread / num_threads,
             rows_.order + rows_.num_rows * (thread + 1) / num_threads};
-  }
-
-  template <typename Do>
-  void for_each_row(Do work) const {
-    const auto [first, end] = own_rows();
-    std::for_each(first, end, work);
   }
 
   float* hidden(int64_t row) const { return rows_.hidden + row * rows_.width; }
