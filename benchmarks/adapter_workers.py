@@ -18,8 +18,8 @@ def _ours(dtype: str) -> Run:
     from benchmarks.synthetic import DEVICE, LANGUAGE_ID, synthetic_adapters, synthetic_batch
     from pipelines.engine.adapter_weights import read_adapter
     from pipelines.engine.backends import choose_backend
-    from pipelines.engine.batch import Request
     from pipelines.engine.device import pick_device
+    from pipelines.engine.live import Request
     from pipelines.types import DecodingOptions
 
     torch.set_num_threads(NUM_THREADS)

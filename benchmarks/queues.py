@@ -139,7 +139,7 @@ def _static() -> Serve:
     import torch
 
     from benchmarks.synthetic import DTYPE, LANGUAGE_ID, synthetic_batch
-    from pipelines.engine.batch import Request
+    from pipelines.engine.live import Request
     from pipelines.engine.scheduler import Scheduler, Ticket
     from pipelines.types import DecodingOptions
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pipelines.engine.kernels.functions import WIDTH_MULTIPLE, loaded
+from pipelines.engine.kernels.functions import WIDTH_MULTIPLE, Places, loaded
 from pipelines.engine.kernels.structures import Int8Layer
 from pipelines.engine.linear import ROWS_TO_SPREAD, Linear
 
@@ -70,14 +70,18 @@ class OwnLinear:
         assert kernels is not None
         num_levels, zero = (255, 0) if nonnegative_input else (127, 128)
         packed, sums = kernels.int8_pack(weight)
-        self._product = kernels.int8_linear
+        self._kernels = kernels
         self._held = (packed, scale / num_levels, sums * zero, None if bias is None else bias.contiguous())
         pointers = [None if tensor is None else tensor.data_ptr() for tensor in self._held]
         self.layer = Int8Layer(*pointers, weight.shape[1], weight.shape[0], num_levels, zero)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Apply the layer."""
-        return self._product(self.layer, x)
+        return self._kernels.int8_linear(self.layer, x)
+
+    def best(self, x: Tensor, forbidden: Places, excluded: Places, number: int) -> tuple[Tensor, Tensor]:
+        """Return the best outputs, which never are in memory all at once; see `Kernels.best_of_product`."""
+        return self._kernels.best_of_product(self.layer, x, forbidden, excluded, number)
 
 
 class FbgemmLinear:

@@ -12,7 +12,8 @@ from functools import partial
 
 import torch
 
-from pipelines.engine.batch import Request, RunningBatch
+from pipelines.engine.batch import RunningBatch
+from pipelines.engine.live import Request
 from pipelines.engine.rows import Row, RowDesk
 from pipelines.engine.scheduler import Scheduler
 from pipelines.errors import DeadlineExceededError, EngineError, UnavailableError

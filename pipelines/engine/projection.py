@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from pipelines.engine.int8 import OwnLinear
 from pipelines.engine.linear import Linear
 from pipelines.engine.vocabulary import Vocabulary
 from pipelines.engine.weights import Weights
@@ -87,6 +88,12 @@ class Projection:
         if name is None:
             return self._weights.lm_head(hidden).float(), self._all
         return self._list(name)(hidden, copies)
+
+    @property
+    def whole(self) -> tuple[OwnLinear, Columns] | None:
+        """The layer that scores all tokens, where it is one that chooses the best by itself."""
+        linear = self._weights.lm_head
+        return (linear, self._all) if isinstance(linear, OwnLinear) else None
 
     def _list(self, name: str) -> _List:
         if name not in self._lists:

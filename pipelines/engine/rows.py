@@ -9,8 +9,9 @@ import math
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
-from pipelines.engine.batch import Finished, Request
+from pipelines.engine.batch import Finished
 from pipelines.engine.length import LengthBound, least_new_tokens
+from pipelines.engine.live import Request
 from pipelines.engine.lora import Adapter
 from pipelines.engine.residents import ResidentAdapters
 from pipelines.engine.scheduler import Ticket

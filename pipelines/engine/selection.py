@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.engine.kernels.functions import loaded
+from pipelines.engine.kernels.functions import Places, loaded
 from pipelines.engine.projection import Columns
 from pipelines.engine.transfer import integers
 from pipelines.types import DecodingOptions
@@ -16,11 +16,7 @@ from pipelines.types import DecodingOptions
 _BLOCK = 512
 
 
-Bans = tuple[list[int], list[int]]
-"""Rows and columns of scores that are not to be chosen."""
-
-
-def best_continuations(scores: Tensor, bans: Bans, num_candidates: int) -> tuple[Tensor, Tensor]:
+def best_continuations(scores: Tensor, bans: Places, num_candidates: int) -> tuple[Tensor, Tensor]:
     """Return the log-probabilities and columns, `[rows, num_candidates]` each, of the best, best first.
 
     Args:
@@ -35,7 +31,7 @@ def best_continuations(scores: Tensor, bans: Bans, num_candidates: int) -> tuple
     return largest(log_probs, num_candidates)
 
 
-def ban(scores: Tensor, bans: Bans) -> None:
+def ban(scores: Tensor, bans: Places) -> None:
     """Make scores `-inf`; those of many rows together cost as much as one row's."""
     rows, columns = bans
     if rows:
@@ -72,45 +68,31 @@ def largest(scores: Tensor, num_candidates: int) -> tuple[Tensor, Tensor]:
     return values, ids.gather(1, at)
 
 
-def is_constrained(options: DecodingOptions) -> bool:
-    """Whether `constrain` may change a row with these options."""
-    return bool(options.min_new_tokens > 0 or options.no_repeat_ngram_size > 0 or options.repetition_penalty != 1.0)
+def penalise(scores: Tensor, row: int, columns: Columns, tokens: Sequence[int], penalty: float) -> None:
+    """Change one row's scores of the tokens that it has, as `transformers`' logits processor does."""
+    seen = integers(columns.of(sorted(set(tokens))), scores.device)
+    old = scores[row, seen]
+    scores[row, seen] = torch.where(old < 0, old * penalty, old / penalty)
 
 
-def constrain(
-    scores: Tensor,
-    row: int,
-    columns: Columns,
-    tokens: Sequence[int],
-    prefix_length: int,
-    options: DecodingOptions,
-    eos_id: int,
+def banned(
+    columns: Columns, tokens: Sequence[int], prefix_length: int, options: DecodingOptions, eos_id: int
 ) -> list[int]:
-    """Change one row's scores in place; rules and their order as in `transformers`' logits processors.
+    """Return the columns that a row must not choose now; rules as in `transformers`' logits processors.
 
     Args:
-        scores: `[rows, vocabulary]`, or of a part of the vocabulary.
-        row: Whose scores change.
         columns: Where a token's score is, if it has one.
         tokens: Of the row so far, forced prefix included.
         prefix_length: Of the forced prefix.
         options: Of the row.
         eos_id: Banned until `min_new_tokens` are generated.
-
-    Returns:
-        Columns that are not to be chosen.
     """
-    if options.repetition_penalty != 1.0:
-        seen = integers(columns.of(sorted(set(tokens))), scores.device)
-        old = scores[row, seen]
-        penalty = options.repetition_penalty
-        scores[row, seen] = torch.where(old < 0, old * penalty, old / penalty)
-    banned: list[int] = []
+    found: list[int] = []
     if options.no_repeat_ngram_size > 0:
-        banned += columns.of(_ngram_continuations(tokens, options.no_repeat_ngram_size))
+        found += columns.of(_ngram_continuations(tokens, options.no_repeat_ngram_size))
     if len(tokens) - prefix_length < options.min_new_tokens:
-        banned += columns.of([eos_id])
-    return banned
+        found += columns.of([eos_id])
+    return found
 
 
 def _ngram_continuations(row: Sequence[int], size: int) -> list[int]:

@@ -16,11 +16,14 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from pipelines.engine.kernels.build import library_file
-from pipelines.engine.kernels.structures import Int8Layer, Sources, Step
+from pipelines.engine.kernels.structures import Chosen, Excluded, Int8Layer, Sources, Step
 
 _LOGGER = logging.getLogger(__name__)
 _OUTPUTS_TOGETHER = 32
 _POINTER, _COUNT = ctypes.c_void_p, ctypes.c_int64
+
+Places = tuple[list[int], list[int]]
+"""Rows and columns."""
 
 WIDTH_MULTIPLE = 16
 """What the kernels read at once, and what a layer's inputs must be a multiple of."""
@@ -38,8 +41,10 @@ class Kernels:
         self._linear = _function(library, "nllb_int8_linear", ctypes.POINTER(Int8Layer), _POINTER, _COUNT, _POINTER)
         self._encode = _function(library, "nllb_encode", ctypes.POINTER(Sources))
         self._step = _function(library, "nllb_decoder_step", ctypes.POINTER(Step))
-        scores, excluded, best = [_POINTER, _COUNT, _COUNT], [_POINTER, _POINTER, _COUNT], [_COUNT, _POINTER, _POINTER]
-        self._best = _function(library, "nllb_best", *scores, *excluded, *best)
+        excluded, chosen = ctypes.POINTER(Excluded), ctypes.POINTER(Chosen)
+        self._best = _function(library, "nllb_best", _POINTER, _COUNT, _COUNT, excluded, chosen)
+        product = [ctypes.POINTER(Int8Layer), _POINTER, _COUNT]
+        self._best_of_product = _function(library, "nllb_best_of_product", *product, excluded, excluded, chosen)
         self.has_tiles = torch.cpu._is_amx_tile_supported() and torch.cpu._init_amx()
         if self.has_tiles:
             library.nllb_use_tiles()
@@ -72,24 +77,55 @@ class Kernels:
         with record_function("nllb::decoder_step"):
             self._step(step)
 
-    def best(self, scores: Tensor, excluded: tuple[list[int], list[int]], number: int) -> tuple[Tensor, Tensor]:
+    def best(self, scores: Tensor, excluded: Places, number: int) -> tuple[Tensor, Tensor]:
         """Return the log-probabilities and columns, `[rows, number]` each, of each row's best scores, best first.
 
         Args:
             scores: `[rows, columns]`, contiguous, in float32; what is excluded is overwritten.
-            excluded: Rows and columns of scores that count and are not chosen.
+            excluded: Scores that count and are not chosen.
             number: At least 1; what there is not is `-inf`.
         """
-        rows, columns = (torch.tensor(indices, dtype=torch.int64) for indices in excluded)
-        log_probs = torch.empty(len(scores), number)
-        chosen = torch.empty(len(scores), number, dtype=torch.int64)
+        left_out, chosen = _Excluded(excluded), _Chosen(len(scores), number)
         with record_function("nllb::best"):
-            self._best(
-                *(scores.data_ptr(), *scores.shape),
-                *(rows.data_ptr(), columns.data_ptr(), len(rows)),
-                *(number, log_probs.data_ptr(), chosen.data_ptr()),
+            self._best(scores.data_ptr(), *scores.shape, left_out.structure, chosen.structure)
+        return chosen.log_probs, chosen.columns
+
+    def best_of_product(
+        self, layer: Int8Layer, x: Tensor, forbidden: Places, excluded: Places, number: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `best` returns of the scores that a layer gives to `x [rows, in_features]`.
+
+        Args:
+            layer: Whose outputs are the columns.
+            x: In float32.
+            forbidden: Scores that do not even count.
+            excluded: As of `best`.
+            number: As of `best`.
+        """
+        x = x.contiguous()
+        uncounted, left_out, chosen = _Excluded(forbidden), _Excluded(excluded), _Chosen(len(x), number)
+        with record_function("nllb::best_of_product"):
+            self._best_of_product(
+                layer, x.data_ptr(), len(x), uncounted.structure, left_out.structure, chosen.structure
             )
-        return log_probs, chosen
+        return chosen.log_probs, chosen.columns
+
+
+class _Excluded:
+    """Places, and the memory they lie in."""
+
+    def __init__(self, places: Places) -> None:
+        self._rows, self._columns = (torch.tensor(indices, dtype=torch.int64) for indices in places)
+        self.structure = Excluded(self._rows.data_ptr(), self._columns.data_ptr(), len(self._rows))
+
+
+class _Chosen:
+    """Memory for what is chosen."""
+
+    def __init__(self, num_rows: int, number: int) -> None:
+        self.log_probs = torch.empty(num_rows, number)
+        self.columns = torch.empty(num_rows, number, dtype=torch.int64)
+        self.structure = Chosen(number, self.log_probs.data_ptr(), self.columns.data_ptr())
 
 
 @cache

@@ -31,27 +31,27 @@ float largest_magnitude(const float* row, int64_t length) {
   return magnitude;
 }
 
-// Turns sums of one row into a block of its outputs.
-void scale_back(const Int8Layer& layer, int64_t first, __m512i sums, float row_scale, float* y) {
+// Turns sums of one row into a block of its outputs, at `to`.
+void scale_back(const Int8Layer& layer, int64_t first, __m512i sums, float row_scale, float* to) {
   const __mmask16 present = lanes(layer.num_outputs - first);
   const __m512i surplus = _mm512_maskz_loadu_epi32(present, layer.surplus + first);
   const __m512 bias = layer.bias ? _mm512_maskz_loadu_ps(present, layer.bias + first) : _mm512_setzero_ps();
   const __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(sums, surplus)),
                                        _mm512_maskz_loadu_ps(present, layer.scale + first));
-  _mm512_mask_storeu_ps(y + first, present, _mm512_fmadd_ps(product, _mm512_set1_ps(row_scale), bias));
+  _mm512_mask_storeu_ps(to, present, _mm512_fmadd_ps(product, _mm512_set1_ps(row_scale), bias));
 }
 
 // Where results will be written is fetched meanwhile: loads would wait for stores that wait for memory.
-void fetch_outputs(const Int8Layer& layer, int64_t first, int64_t num_rows, const float* y) {
-  for (int64_t row = 0; row < num_rows; ++row) __builtin_prefetch(y + row * layer.num_outputs + first, 1);
+void fetch_outputs(const Outputs& y, int64_t first_row, int64_t num_rows, int64_t first) {
+  for (int64_t row = first_row; row < first_row + num_rows; ++row) __builtin_prefetch(y.at(row, first), 1);
 }
 
-// One block of outputs of `num_rows` rows, `activations` [inputs / 4][Rows][4].
+// One block of outputs of some rows, `activations` [inputs / 4][Rows][4].
 template <int Rows>
-void multiply_block(const Int8Layer& layer, int64_t block, int64_t num_rows, const uint8_t* activations,
-                    const float* row_scales, float* y) {
+void multiply_block(const Int8Layer& layer, int64_t block, int64_t first_row, int64_t num_rows,
+                    const uint8_t* activations, const float* row_scales, const Outputs& y) {
   const int64_t first = block * kOutputs;
-  fetch_outputs(layer, first, num_rows, y);
+  fetch_outputs(y, first_row, num_rows, first);
   const int8_t* weight = layer.weight + first * layer.num_inputs;
   __m512i sums[Rows];
   for (__m512i& sum : sums) sum = _mm512_setzero_si512();
@@ -66,10 +66,11 @@ void multiply_block(const Int8Layer& layer, int64_t block, int64_t num_rows, con
     }
   }
   for (int64_t row = 0; row < num_rows; ++row)
-    scale_back(layer, first, sums[row], row_scales[row], y + row * layer.num_outputs);
+    scale_back(layer, first, sums[row], row_scales[row], y.at(first_row + row, first));
 }
 
-using MultiplyBlock = void (*)(const Int8Layer&, int64_t, int64_t, const uint8_t*, const float*, float*);
+using MultiplyBlock = void (*)(const Int8Layer&, int64_t, int64_t, int64_t, const uint8_t*, const float*,
+                               const Outputs&);
 
 template <int... Numbers>
 constexpr std::array<MultiplyBlock, sizeof...(Numbers)> for_each_number(std::integer_sequence<int, Numbers...>) {
@@ -86,10 +87,11 @@ void fetch_tile(const int8_t* weights) {
 // The same with AMX, whose tiles are up to 16 lines of 64 bytes: two blocks of outputs of one part of the rows, or of two
 // parts, as each tile that is loaded is then multiplied twice. `activations` [parts][inputs / 64][lines][64].
 template <bool kTwoParts, bool kFromMemory>
-void multiply_blocks_in_tiles(const Int8Layer& layer, int64_t block, int64_t num_rows, int64_t num_lines,
-                              const uint8_t* activations, const float* row_scales, float* y) {
+void multiply_blocks_in_tiles(const Int8Layer& layer, int64_t block, int64_t first_row, int64_t num_rows,
+                              int64_t num_lines, const uint8_t* activations, const float* row_scales,
+                              const Outputs& y) {
   const int64_t first = block * kOutputs;
-  fetch_outputs(layer, first, num_rows, y);
+  fetch_outputs(y, first_row, num_rows, first);
   const int8_t* weights = layer.weight + first * layer.num_inputs;
   const int8_t* more_weights = weights + kOutputs * layer.num_inputs;
   const uint8_t* more_activations = activations + num_lines * layer.num_inputs;
@@ -126,7 +128,7 @@ void multiply_blocks_in_tiles(const Int8Layer& layer, int64_t block, int64_t num
   for (int64_t row = 0; row < num_rows; ++row)
     for (int64_t i = 0; i < 2; ++i)
       scale_back(layer, first + i * kOutputs, _mm512_load_si512(sums[i][row]), row_scales[row],
-                 y + row * layer.num_outputs);
+                 y.at(first_row + row, first + i * kOutputs));
 }
 
 // Tiles 0 to 5, sums and activations, have a line for each row; tiles 6 and 7, weights, are full.
@@ -182,35 +184,50 @@ void RoundedRows::set(int64_t row, const float* x, const Int8Layer& layer) const
 void RoundedRows::multiply(const Int8Layer& layer, float* y) const {
 #pragma omp barrier
   if (takes_tiles(layer)) configure_tiles(together_);
-  // So many that what is multiplied by each block stays in the cache.
-  const int64_t at_once = std::max<int64_t>(1, kCachedBytes / (2 * together_ * layer.num_inputs)) * 2 * together_;
+  const int64_t at_once = rows_at_once(layer);
   const int64_t share = std::max<int64_t>(1, kShareBytes / (2 * kOutputs * layer.num_inputs));
   for (int64_t first = 0; first < num_rows_; first += at_once) {
     const int64_t end = std::min(num_rows_, first + at_once);
 #pragma omp for schedule(dynamic, share) nowait
-    for (int64_t block = 0; block < num_blocks(layer.num_outputs); block += 2) multiply_blocks(layer, block, first, end, y);
+    for (int64_t block = 0; block < num_blocks(layer.num_outputs); block += 2)
+      multiply_blocks(layer, block, first, end, {y, 0, layer.num_outputs});
   }
   if (takes_tiles(layer)) _tile_release();
 #pragma omp barrier
 }
 
-void RoundedRows::multiply_blocks(const Int8Layer& layer, int64_t block, int64_t first, int64_t end, float* y) const {
+void RoundedRows::multiply_some(const Int8Layer& layer, int64_t first, int64_t end, float* y) const {
+  if (takes_tiles(layer)) configure_tiles(together_);
+  const int64_t at_once = rows_at_once(layer);
+  for (int64_t row = 0; row < num_rows_; row += at_once)
+    for (int64_t block = first / kOutputs; block < num_blocks(end); block += 2)
+      multiply_blocks(layer, block, row, std::min(num_rows_, row + at_once), {y, first, end - first});
+  if (takes_tiles(layer)) _tile_release();
+}
+
+// So many that what is multiplied by each block stays in the cache.
+int64_t RoundedRows::rows_at_once(const Int8Layer& layer) const {
+  return std::max<int64_t>(1, kCachedBytes / (2 * together_ * layer.num_inputs)) * 2 * together_;
+}
+
+void RoundedRows::multiply_blocks(const Int8Layer& layer, int64_t block, int64_t first, int64_t end,
+                                  const Outputs& y) const {
   const bool in_tiles = takes_tiles(layer), two_parts = in_tiles && num_rows_ > together_;
   const int64_t step = two_parts ? 2 * together_ : together_;
   const int64_t begin = first;
   for (; first < end; first += step) {
     const int64_t num_rows = std::min(step, end - first);
     const uint8_t* const activations = activations_ + first * layer.num_inputs;
-    float* const to = y + first * layer.num_outputs;
+    const float* const scales = scales_ + first;
     if (two_parts && first == begin)
-      multiply_blocks_in_tiles<true, true>(layer, block, num_rows, together_, activations, scales_ + first, to);
+      multiply_blocks_in_tiles<true, true>(layer, block, first, num_rows, together_, activations, scales, y);
     else if (two_parts)
-      multiply_blocks_in_tiles<true, false>(layer, block, num_rows, together_, activations, scales_ + first, to);
+      multiply_blocks_in_tiles<true, false>(layer, block, first, num_rows, together_, activations, scales, y);
     else if (in_tiles)
-      multiply_blocks_in_tiles<false, true>(layer, block, num_rows, together_, activations, scales_ + first, to);
+      multiply_blocks_in_tiles<false, true>(layer, block, first, num_rows, together_, activations, scales, y);
     else
       for (const int64_t one : {block, block + 1})
-        kMultiplyBlock[together_ - 1](layer, one, num_rows, activations, scales_ + first, to);
+        kMultiplyBlock[together_ - 1](layer, one, first, num_rows, activations, scales, y);
   }
 }
 

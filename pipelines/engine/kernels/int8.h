@@ -18,6 +18,14 @@ struct Int8Layer {
   int32_t zero;      // added to rounded activations, as the product takes none that are negative
 };
 
+// Where a product goes: a row of outputs, from `first` on, every `apart` floats.
+struct Outputs {
+  float* start;
+  int64_t first, apart;
+
+  float* at(int64_t row, int64_t output) const { return start + row * apart + output - first; }
+};
+
 // Rows being multiplied, in one part or an even number of parts, of equal size and at most 16 rows: with AMX 64
 // activations of each row of a part lie side by side, else four. Parts that are not full have rows that nobody reads.
 class RoundedRows {
@@ -33,9 +41,13 @@ class RoundedRows {
   // y [rows, outputs]: a share of it for each thread of the team, who wait for each other before and after it.
   void multiply(const Int8Layer& layer, float* y) const;
 
+  // y [rows, end - first]: some outputs, by the calling thread alone. `first` is a multiple of 32.
+  void multiply_some(const Int8Layer& layer, int64_t first, int64_t end, float* y) const;
+
  private:
   static int64_t rows_together(int64_t num_rows);
-  void multiply_blocks(const Int8Layer& layer, int64_t block, int64_t first, int64_t end, float* y) const;
+  int64_t rows_at_once(const Int8Layer& layer) const;
+  void multiply_blocks(const Int8Layer& layer, int64_t block, int64_t first, int64_t end, const Outputs& y) const;
 
   uint8_t* activations_;
   float* scales_;

@@ -1,4 +1,5 @@
-// From the scores of all tokens to the log-probabilities of each row's best ones, reading every score once.
+// From the scores of all tokens to the log-probabilities of each row's best ones, reading every score once: from memory,
+// or from the output layer's product, piece by piece, so that they are never all in memory.
 
 #include <algorithm>
 #include <cmath>
@@ -7,12 +8,14 @@
 #include <utility>
 #include <vector>
 
+#include "int8.h"
 #include "simd.h"
 
 namespace {
 
-constexpr int64_t kBlock = 512;     // scores that are looked through again if their largest is among the best
-constexpr int64_t kSegment = 64;    // blocks that a thread takes at once
+constexpr int64_t kBlock = 512;    // scores that are looked through again if their largest is among the best
+constexpr int64_t kSegment = 64;   // blocks that a thread takes at once
+constexpr int64_t kPiece = 128;    // the same as a block, of a product
 constexpr float kNothing = -std::numeric_limits<float>::infinity();
 
 struct Sum {
@@ -55,66 +58,146 @@ class Best {
   std::vector<std::pair<float, int64_t>> scored_;
 };
 
-// What lies in blocks whose largest score is among the `number` largest of all blocks'.
-Best best_of(const float* scores, int64_t length, const float* largest, int64_t num_blocks, int64_t number) {
-  Best blocks(std::min(number, num_blocks)), best(number);
-  for (int64_t block = 0; block < num_blocks; ++block) blocks.offer(largest[block], block);
-  std::vector<int64_t> chosen;
-  for (const auto& [score, block] : blocks.scored())
-    if (score > kNothing) chosen.push_back(block);
-  std::sort(chosen.begin(), chosen.end());
-  for (const int64_t block : chosen)
-    for (int64_t id = block * kBlock; id < std::min(length, (block + 1) * kBlock); ++id) best.offer(scores[id], id);
-  return best;
+// Scores that count, and become -inf then.
+struct Excluded {
+  const int64_t *rows, *columns;
+  int64_t number;
+
+  // Calls `work(column)` for those of a row.
+  template <typename Do>
+  void of_row(int64_t row, Do work) const {
+    for (int64_t i = 0; i < number; ++i)
+      if (rows[i] == row) work(columns[i]);
+  }
+};
+
+// What a row's log-probabilities are less than its scores, and the largest score of each block.
+struct Normaliser {
+  Normaliser(const Sum* sums, int64_t num_blocks) : largest(num_blocks) {
+    Sum sum;
+    for (int64_t block = 0; block < num_blocks; ++block) {
+      sum.add(sums[block]);
+      largest[block] = sums[block].largest;
+    }
+    value = sum.largest + std::log(sum.of_exponentials);
+  }
+
+  std::vector<float> largest;
+  float value;
+};
+
+// The log-probabilities and columns of the best, [rows, number] each, best first. What there is not is -inf; a row with a
+// NaN is NaN.
+struct Chosen {
+  int64_t number;
+  float* log_probs;
+  int64_t* columns;
+
+  // Chooses for a row what lies in blocks whose largest score is among the `number` largest of all blocks'.
+  // `scores_of(block)` returns the block's scores, -inf where they are excluded.
+  template <typename ScoresOf>
+  void choose(int64_t row, int64_t num_scores, int64_t block_length, Normaliser normaliser, const Excluded& excluded,
+              ScoresOf scores_of) const {
+    std::vector<float>& largest = normaliser.largest;
+    const int64_t num_blocks = largest.size();
+    const auto length_of = [&](int64_t block) { return std::min(block_length, num_scores - block * block_length); };
+    excluded.of_row(row, [&](int64_t column) {
+      const int64_t block = column / block_length;
+      largest[block] = largest_of(scores_of(block), length_of(block));
+    });
+    Best blocks(std::min(number, num_blocks)), best(number);
+    for (int64_t block = 0; block < num_blocks; ++block) blocks.offer(largest[block], block);
+    std::vector<int64_t> chosen;
+    for (const auto& [score, block] : blocks.scored())
+      if (score > kNothing) chosen.push_back(block);
+    std::sort(chosen.begin(), chosen.end());
+    for (const int64_t block : chosen) {
+      const float* const scores = scores_of(block);
+      for (int64_t i = 0; i < length_of(block); ++i) best.offer(scores[i], block * block_length + i);
+    }
+    for (int64_t i = 0; i < number; ++i) {
+      log_probs[row * number + i] = best.scored()[i].first - normaliser.value;
+      columns[row * number + i] = best.scored()[i].second;
+    }
+  }
+};
+
+// The largest score of a block, and the sum of its exponentials.
+Sum summary_of(const float* scores, int64_t length) {
+  const float most = largest_of(scores, length);
+  return most == kNothing ? Sum{} : sum_of(scores, length, most);
 }
 
 }  // namespace
 
-// scores [rows, columns] -> log-probabilities and columns of the best, [rows, number] each, best first. Some scores are
-// excluded: they count, but become -inf then. What there is not is -inf; a row with a NaN is NaN.
-extern "C" void nllb_best(float* scores, int64_t num_rows, int64_t num_columns, const int64_t* excluded_rows,
-                          const int64_t* excluded_columns, int64_t num_excluded, int64_t number, float* log_probs,
-                          int64_t* columns) {
+extern "C" {
+
+// Of scores [rows, columns], which are overwritten where they are excluded.
+void nllb_best(float* scores, int64_t num_rows, int64_t num_columns, const Excluded* excluded, const Chosen* chosen) {
   const int64_t num_blocks = (num_columns + kBlock - 1) / kBlock, num_segments = (num_blocks + kSegment - 1) / kSegment;
-  static thread_local std::vector<float> of_blocks;
-  static thread_local std::vector<Sum> of_segments;
-  of_blocks.resize(std::max<size_t>(of_blocks.size(), num_rows * num_blocks));
-  of_segments.resize(std::max<size_t>(of_segments.size(), num_rows * num_segments));
-  float* const largest = of_blocks.data();
-  Sum* const sums = of_segments.data();
-  const auto length_of = [=](int64_t block) { return std::min(kBlock, num_columns - block * kBlock); };
+  std::vector<Sum> sums(num_rows * num_blocks);
 #pragma omp parallel if (num_rows * num_segments > 1)
   {
 #pragma omp for collapse(2) schedule(dynamic)
+    for (int64_t row = 0; row < num_rows; ++row)
+      for (int64_t segment = 0; segment < num_segments; ++segment)
+        for (int64_t block = segment * kSegment; block < std::min(num_blocks, (segment + 1) * kSegment); ++block)
+          sums[row * num_blocks + block] = summary_of(scores + row * num_columns + block * kBlock,
+                                                      std::min(kBlock, num_columns - block * kBlock));
+#pragma omp for schedule(dynamic)
     for (int64_t row = 0; row < num_rows; ++row) {
-      for (int64_t segment = 0; segment < num_segments; ++segment) {
-        Sum sum;
-        for (int64_t block = segment * kSegment; block < std::min(num_blocks, (segment + 1) * kSegment); ++block) {
-          const float* const here = scores + row * num_columns + block * kBlock;
-          const float most = largest_of(here, length_of(block));
-          if (most != kNothing) sum.add(sum_of(here, length_of(block), most));
-          largest[row * num_blocks + block] = most;
-        }
-        sums[row * num_segments + segment] = sum;
-      }
+      const Sum* const of_row = sums.data() + row * num_blocks;
+      excluded->of_row(row, [&](int64_t column) { scores[row * num_columns + column] = kNothing; });
+      chosen->choose(row, num_columns, kBlock, Normaliser(of_row, num_blocks), *excluded,
+                     [&](int64_t block) { return scores + row * num_columns + block * kBlock; });
+    }
+  }
+}
+
+// Of the scores that a layer gives to x [rows, inputs]; those that are forbidden do not even count. Pieces that are looked
+// through again are multiplied again.
+void nllb_best_of_product(const Int8Layer* layer, const float* x, int64_t num_rows, const Excluded* forbidden,
+                          const Excluded* excluded, const Chosen* chosen) {
+  const int64_t num_pieces = (layer->num_outputs + kPiece - 1) / kPiece;
+  const auto end_of = [=](int64_t piece) { return std::min(layer->num_outputs, (piece + 1) * kPiece); };
+  std::vector<Sum> sums(num_rows * num_pieces);
+  std::vector<uint8_t> activations(RoundedRows::num_bytes(num_rows, layer->num_inputs));
+  std::vector<float> scales(num_rows);
+  const RoundedRows rounded(activations.data(), scales.data(), num_rows);
+#pragma omp parallel if (num_rows * layer->num_inputs * layer->num_outputs > 1 << 18)
+  {
+    std::vector<float> scores(num_rows * kPiece);
+    std::vector<uint8_t> own_activations(RoundedRows::num_bytes(1, layer->num_inputs));
+#pragma omp for
+    for (int64_t row = 0; row < num_rows; ++row) rounded.set(row, x + row * layer->num_inputs, *layer);
+#pragma omp for schedule(dynamic)
+    for (int64_t piece = 0; piece < num_pieces; ++piece) {
+      const int64_t length = end_of(piece) - piece * kPiece;
+      rounded.multiply_some(*layer, piece * kPiece, end_of(piece), scores.data());
+      for (int64_t row = 0; row < num_rows; ++row)
+        sums[row * num_pieces + piece] = summary_of(scores.data() + row * length, length);
     }
 #pragma omp for schedule(dynamic)
     for (int64_t row = 0; row < num_rows; ++row) {
-      float* const of_row = scores + row * num_columns;
-      for (int64_t i = 0; i < num_excluded; ++i) {
-        if (excluded_rows[i] != row) continue;
-        const int64_t block = excluded_columns[i] / kBlock;
-        of_row[excluded_columns[i]] = kNothing;
-        largest[row * num_blocks + block] = largest_of(of_row + block * kBlock, length_of(block));
-      }
-      Sum sum;
-      for (int64_t segment = 0; segment < num_segments; ++segment) sum.add(sums[row * num_segments + segment]);
-      const float normaliser = sum.largest + std::log(sum.of_exponentials);
-      const Best best = best_of(of_row, num_columns, largest + row * num_blocks, num_blocks, number);
-      for (int64_t i = 0; i < number; ++i) {
-        log_probs[row * number + i] = best.scored()[i].first - normaliser;
-        columns[row * number + i] = best.scored()[i].second;
-      }
+      float scale;
+      const RoundedRows alone(own_activations.data(), &scale, 1);
+      alone.set(0, x + row * layer->num_inputs, *layer);
+      const auto multiply_again = [&](int64_t piece) {
+        alone.multiply_some(*layer, piece * kPiece, end_of(piece), scores.data());
+        const auto exclude = [&](int64_t column) {
+          if (column / kPiece == piece) scores[column % kPiece] = kNothing;
+        };
+        forbidden->of_row(row, exclude);
+        excluded->of_row(row, exclude);
+        return scores.data();
+      };
+      Sum* const of_row = sums.data() + row * num_pieces;
+      forbidden->of_row(row, [&](int64_t column) {
+        const int64_t piece = column / kPiece;
+        of_row[piece] = summary_of(multiply_again(piece), end_of(piece) - piece * kPiece);
+      });
+      chosen->choose(row, layer->num_outputs, kPiece, Normaliser(of_row, num_pieces), *excluded, multiply_again);
     }
   }
+}
 }

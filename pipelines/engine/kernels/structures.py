@@ -110,3 +110,15 @@ class Step(Structure):
         *[(name, c_void_p) for name in ("positions", "groups", "source_lengths")],
         *[("self_kv", Memory), ("cross_kv", Memory), ("format", c_int32)],
     ]
+
+
+class Excluded(Structure):
+    """See selection.cpp."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [("rows", c_void_p), ("columns", c_void_p), ("number", c_int64)]
+
+
+class Chosen(Structure):
+    """See selection.cpp."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [("number", c_int64), ("log_probs", c_void_p), ("columns", c_void_p)]

@@ -8,7 +8,8 @@ import torch
 from transformers import M2M100ForConditionalGeneration
 
 from pipelines.engine.backends import choose_backend
-from pipelines.engine.batch import Request, RunningBatch
+from pipelines.engine.batch import RunningBatch
+from pipelines.engine.live import Request
 from pipelines.engine.recorded_network import Recorder
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.vocabulary import Vocabulary

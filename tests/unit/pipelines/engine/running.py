@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 
-from pipelines.engine.batch import Finished, Request
+from pipelines.engine.batch import Finished
 from pipelines.engine.checkpoint import locate_checkpoint
 from pipelines.engine.inflight import InflightEngine
 from pipelines.engine.length import LengthBound
+from pipelines.engine.live import Request
 from pipelines.engine.lora import Adapter
 from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.protocols import EncodedSegment

@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import M2M100ForConditionalGeneration
 
-from pipelines.engine.batch import Request, RunningBatch
+from pipelines.engine.batch import RunningBatch
+from pipelines.engine.live import Request
 from pipelines.engine.search import Output
 from pipelines.types import DecodingOptions
 from tests.tiny_model import make_tiny_checkpoint

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.engine.batch import Request
+from pipelines.engine.live import Request
 from pipelines.engine.parity import main
 from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.protocols import EncodedSegment

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from transformers import M2M100ForConditionalGeneration
 
 from pipelines.engine.adapter_weights import read_adapter
-from pipelines.engine.batch import Request, RunningBatch
+from pipelines.engine.batch import RunningBatch
+from pipelines.engine.live import Request
 from pipelines.engine.lora import Adapter, LowRank, Up, adapt_layers, order_by_adapter
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.weights import EncoderLayer

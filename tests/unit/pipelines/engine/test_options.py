@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import M2M100ForConditionalGeneration
 
-from pipelines.engine.batch import Request, RunningBatch
+from pipelines.engine.batch import RunningBatch
 from pipelines.engine.length import least_new_tokens
+from pipelines.engine.live import Request
 from pipelines.protocols import EncodedSegment
 from pipelines.types import DecodingOptions, Segment
 from tests.tiny_model import make_tiny_checkpoint
