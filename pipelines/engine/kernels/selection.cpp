@@ -182,21 +182,21 @@ void nllb_best_of_product(const Int8Layer* layer, const float* x, int64_t num_ro
       float scale;
       const RoundedRows alone(own_activations.data(), &scale, 1);
       alone.set(0, x + row * layer->num_inputs, *layer);
-      const auto multiply_again = [&](int64_t piece) {
+      const auto multiply_again = [&](int64_t piece, std::initializer_list<const Excluded*> without) {
         alone.multiply_some(*layer, piece * kPiece, end_of(piece), scores.data());
-        const auto exclude = [&](int64_t column) {
-          if (column / kPiece == piece) scores[column % kPiece] = kNothing;
-        };
-        forbidden->of_row(row, exclude);
-        excluded->of_row(row, exclude);
+        for (const Excluded* const each : without)
+          each->of_row(row, [&](int64_t column) {
+            if (column / kPiece == piece) scores[column % kPiece] = kNothing;
+          });
         return scores.data();
       };
       Sum* const of_row = sums.data() + row * num_pieces;
       forbidden->of_row(row, [&](int64_t column) {
         const int64_t piece = column / kPiece;
-        of_row[piece] = summary_of(multiply_again(piece), end_of(piece) - piece * kPiece);
+        of_row[piece] = summary_of(multiply_again(piece, {forbidden}), end_of(piece) - piece * kPiece);
       });
-      chosen->choose(row, layer->num_outputs, kPiece, Normaliser(of_row, num_pieces), *excluded, multiply_again);
+      chosen->choose(row, layer->num_outputs, kPiece, Normaliser(of_row, num_pieces), *excluded,
+                     [&](int64_t piece) { return multiply_again(piece, {forbidden, excluded}); });
     }
   }
 }

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.engine.int8 import OwnLinear
 from pipelines.engine.kernels import build
 from pipelines.engine.kernels.functions import Kernels, loaded
 from pipelines.engine.selection import ban, largest
@@ -86,6 +87,56 @@ def test_the_best_are_those_of_torch(rows: int, columns: int, number: int, seed:
     torch.testing.assert_close(values.double(), expected, rtol=1e-6, atol=1e-5)
     there = expected > -torch.inf
     assert torch.equal(ids[there], at[there])
+
+
+@needs_kernels
+@given(
+    rows=st.integers(1, 35),
+    columns=st.integers(1, 700),
+    number=st.integers(1, 9),
+    seed=st.integers(0, 1000),
+    num_forbidden=st.integers(0, 3),
+    num_banned=st.integers(0, 3),
+)
+def test_the_best_of_a_product_are_those_of_its_scores(
+    rows: int, columns: int, number: int, seed: int, num_forbidden: int, num_banned: int
+) -> None:
+    """What is forbidden does not even count; what is banned counts, and is not chosen either."""
+    draw = torch.Generator().manual_seed(seed)
+    weight = torch.randint(-127, 128, (columns, 64), dtype=torch.int8, generator=draw)
+    linear = OwnLinear(weight, torch.rand(columns, generator=draw) * 0.01, None)
+    x = torch.randn(rows, 64, generator=draw)
+    scores = linear(x)
+    best = scores.topk(min(2, columns)).indices.tolist()
+    forbidden = [row % rows for row in range(num_forbidden)], [best[row % rows][0] for row in range(num_forbidden)]
+    banned = [row % rows for row in range(num_banned)], [best[row % rows][-1] for row in range(num_banned)]
+    ban(scores, forbidden)
+    expected, at = kernels().best(scores, banned, number)
+    values, ids = linear.best(x, forbidden, banned, number)
+    torch.testing.assert_close(values, expected, rtol=1e-6, atol=1e-5, equal_nan=True)
+    there = expected > -torch.inf
+    assert torch.equal(ids[there], at[there])
+
+
+@needs_kernels
+def test_a_row_is_chosen_for_by_itself() -> None:
+    """Its neighbours and the number of threads change no bit, and one that is NaN stays alone."""
+    draw = torch.Generator().manual_seed(0)
+    weight = torch.randint(-127, 128, (5000, 256), dtype=torch.int8, generator=draw)
+    linear = OwnLinear(weight, torch.rand(5000, generator=draw) * 0.01, None)
+    x = torch.randn(40, 256, generator=draw)
+    x[7] = torch.nan
+    nothing: tuple[list[int], list[int]] = ([], [])
+    alone = [linear.best(row[None], nothing, nothing, 3) for row in x]
+    before = torch.get_num_threads()
+    for num_threads in (1, 3):
+        torch.set_num_threads(num_threads)
+        values, ids = linear.best(x, nothing, nothing, 3)
+        assert values[7].isnan().all()
+        for row in set(range(40)) - {7}:
+            assert torch.equal(values[row], alone[row][0][0])
+            assert torch.equal(ids[row], alone[row][1][0])
+    torch.set_num_threads(before)
 
 
 @needs_kernels
