@@ -18,18 +18,14 @@ constexpr int64_t kSegment = 64;   // blocks that a thread takes at once
 constexpr int64_t kPiece = 128;    // the same as a block, of a product
 constexpr float kNothing = -std::numeric_limits<float>::infinity();
 
+// Of a block of scores.
 struct Sum {
   float largest = kNothing, of_exponentials = 0.0f;  // of score - largest
-
-  void add(const Sum& other) {
-    if (other.largest == kNothing) return;
-    const float both = std::max(largest, other.largest);
-    of_exponentials = of_exponentials * std::exp(largest - both) + other.of_exponentials * std::exp(other.largest - both);
-    largest = both;
-  }
 };
 
-Sum sum_of(const float* scores, int64_t length, float largest) {
+Sum sum_of(const float* scores, int64_t length) {
+  const float largest = largest_of(scores, length);
+  if (largest == kNothing) return {};
   const __m512 most = _mm512_set1_ps(largest);
   __m512 sum = _mm512_setzero_ps();
   for (int64_t i = 0; i < length; i += 16) {
@@ -74,12 +70,14 @@ struct Excluded {
 // What a row's log-probabilities are less than its scores, and the largest score of each block.
 struct Normaliser {
   Normaliser(const Sum* sums, int64_t num_blocks) : largest(num_blocks) {
-    Sum sum;
+    float most = kNothing, sum = 0.0f;
     for (int64_t block = 0; block < num_blocks; ++block) {
-      sum.add(sums[block]);
       largest[block] = sums[block].largest;
+      most = std::max(most, largest[block]);
     }
-    value = sum.largest + std::log(sum.of_exponentials);
+    for (int64_t block = 0; block < num_blocks; ++block)
+      sum += sums[block].of_exponentials * std::exp(largest[block] - most);
+    value = most + std::log(sum);
   }
 
   std::vector<float> largest;
@@ -122,12 +120,6 @@ struct Chosen {
   }
 };
 
-// The largest score of a block, and the sum of its exponentials.
-Sum summary_of(const float* scores, int64_t length) {
-  const float most = largest_of(scores, length);
-  return most == kNothing ? Sum{} : sum_of(scores, length, most);
-}
-
 }  // namespace
 
 extern "C" {
@@ -142,7 +134,7 @@ void nllb_best(float* scores, int64_t num_rows, int64_t num_columns, const Exclu
     for (int64_t row = 0; row < num_rows; ++row)
       for (int64_t segment = 0; segment < num_segments; ++segment)
         for (int64_t block = segment * kSegment; block < std::min(num_blocks, (segment + 1) * kSegment); ++block)
-          sums[row * num_blocks + block] = summary_of(scores + row * num_columns + block * kBlock,
+          sums[row * num_blocks + block] = sum_of(scores + row * num_columns + block * kBlock,
                                                       std::min(kBlock, num_columns - block * kBlock));
 #pragma omp for schedule(dynamic)
     for (int64_t row = 0; row < num_rows; ++row) {
@@ -175,7 +167,7 @@ void nllb_best_of_product(const Int8Layer* layer, const float* x, int64_t num_ro
       const int64_t length = end_of(piece) - piece * kPiece;
       rounded.multiply_some(*layer, piece * kPiece, end_of(piece), scores.data());
       for (int64_t row = 0; row < num_rows; ++row)
-        sums[row * num_pieces + piece] = summary_of(scores.data() + row * length, length);
+        sums[row * num_pieces + piece] = sum_of(scores.data() + row * length, length);
     }
 #pragma omp for schedule(dynamic)
     for (int64_t row = 0; row < num_rows; ++row) {
@@ -193,7 +185,7 @@ void nllb_best_of_product(const Int8Layer* layer, const float* x, int64_t num_ro
       Sum* const of_row = sums.data() + row * num_pieces;
       forbidden->of_row(row, [&](int64_t column) {
         const int64_t piece = column / kPiece;
-        of_row[piece] = summary_of(multiply_again(piece, {forbidden}), end_of(piece) - piece * kPiece);
+        of_row[piece] = sum_of(multiply_again(piece, {forbidden}), end_of(piece) - piece * kPiece);
       });
       chosen->choose(row, layer->num_outputs, kPiece, Normaliser(of_row, num_pieces), *excluded,
                      [&](int64_t piece) { return multiply_again(piece, {forbidden, excluded}); });
