@@ -113,6 +113,6 @@ class Decoder : Layers<DecoderAdditions> {
 
 extern "C" void nllb_decoder_step(const Step* step) {
   const Decoder decoder(*step);
-#pragma omp parallel if (step->rows.are_many())
+#pragma omp parallel if (step->rows.are_worth_threads())
   decoder.run();
 }

@@ -70,6 +70,6 @@ class Encoder : Layers<EncoderAdditions> {
 
 extern "C" void nllb_encode(const Sources* sources) {
   const Encoder encoder(*sources);
-#pragma omp parallel if (sources->rows.are_many())
+#pragma omp parallel if (sources->rows.are_worth_threads())
   encoder.run();
 }

@@ -16,8 +16,7 @@ constexpr int64_t kTileInputs = 64;         // of a tile of AMX
 constexpr int64_t kAhead = 8192;            // bytes that are asked for before they are needed
 constexpr int64_t kAheadOfTiles = 1024;
 constexpr int64_t kCachedBytes = 1 << 20;   // of activations, half of a second-level cache
-constexpr int64_t kShareBytes = 1 << 17;
-constexpr int64_t kWorthThreads = 1 << 18;  // multiplications
+constexpr int64_t kShareBytes = 1 << 17;    // of weights, that a thread takes at once
 constexpr float kSmallestScale = 1e-12f;    // keeps a row of zeros from becoming 0 / 0
 
 // Magnitudes are compared as integers, which order them likewise, and NaN above all: a row that has one becomes NaN.

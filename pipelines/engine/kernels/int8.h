@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+constexpr int64_t kWorthThreads = 1 << 18;  // multiplications of a product
+
 // As int8.py builds it; the number of inputs is a multiple of 16.
 struct Int8Layer {
   const int8_t* weight;    // [outputs / 16][inputs / 4][16 outputs][4 inputs], an even number of blocks of outputs

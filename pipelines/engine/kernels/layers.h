@@ -27,8 +27,7 @@ struct Rows {
   const void* const* adapters;  // [rows], of each what it adds to the layers, or null; null if no row has one
   float* hidden;                // [rows, width]: embedded tokens before, the normalised output after
 
-  // Whether a step of them is worth the threads of a team.
-  bool are_many() const { return num_rows * width * width >= 1 << 18; }
+  bool are_worth_threads() const { return num_rows * width * width >= kWorthThreads; }
 };
 
 constexpr float kEpsilon = 1e-5f;

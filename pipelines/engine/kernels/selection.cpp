@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -135,7 +136,7 @@ void nllb_best(float* scores, int64_t num_rows, int64_t num_columns, const Exclu
       for (int64_t segment = 0; segment < num_segments; ++segment)
         for (int64_t block = segment * kSegment; block < std::min(num_blocks, (segment + 1) * kSegment); ++block)
           sums[row * num_blocks + block] = sum_of(scores + row * num_columns + block * kBlock,
-                                                      std::min(kBlock, num_columns - block * kBlock));
+                                                  std::min(kBlock, num_columns - block * kBlock));
 #pragma omp for schedule(dynamic)
     for (int64_t row = 0; row < num_rows; ++row) {
       const Sum* const of_row = sums.data() + row * num_blocks;
@@ -156,7 +157,7 @@ void nllb_best_of_product(const Int8Layer* layer, const float* x, int64_t num_ro
   std::vector<uint8_t> activations(RoundedRows::num_bytes(num_rows, layer->num_inputs));
   std::vector<float> scales(num_rows);
   const RoundedRows rounded(activations.data(), scales.data(), num_rows);
-#pragma omp parallel if (num_rows * layer->num_inputs * layer->num_outputs > 1 << 18)
+#pragma omp parallel if (num_rows * layer->num_inputs * layer->num_outputs >= kWorthThreads)
   {
     std::vector<float> scores(num_rows * kPiece);
     std::vector<uint8_t> own_activations(RoundedRows::num_bytes(1, layer->num_inputs));
