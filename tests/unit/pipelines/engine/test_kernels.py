@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.engine.int8 import OwnLinear
@@ -67,6 +67,7 @@ def test_why_nothing_was_built_is_said(script: Path) -> None:
 
 
 @needs_kernels
+@settings(deadline=None)
 @given(
     rows=st.integers(1, 4),
     columns=st.integers(1, 2500),
@@ -90,6 +91,7 @@ def test_the_best_are_those_of_torch(rows: int, columns: int, number: int, seed:
 
 
 @needs_kernels
+@settings(deadline=None)
 @given(
     rows=st.integers(1, 35),
     columns=st.integers(1, 700),
