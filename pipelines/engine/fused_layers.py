@@ -70,15 +70,17 @@ class FusedLayers:
         num_rows, width = hidden.shape
         present = {adapter for adapter in adapters if adapter is not None}
         self._of_adapters = {adapter: self._of_adapters.get(adapter) or self._added_by(adapter) for adapter in present}
-        addresses = [None if adapter is None else addressof(self._of_adapters[adapter]) for adapter in adapters]
         return structures.Rows(
             num_rows=num_rows,
             width=width,
             inner_width=self._inner_width,
             order=(c_int64 * num_rows)(*(order_by_adapter(adapters) if present else range(num_rows))),
-            adapters=(c_void_p * num_rows)(*addresses) if present else None,
+            adapters=(c_void_p * num_rows)(*map(self._address, adapters)) if present else None,
             hidden=hidden.data_ptr(),
         )
+
+    def _address(self, adapter: Adapter | None) -> int | None:
+        return None if adapter is None else addressof(self._of_adapters[adapter])
 
     def _added_by(self, adapter: Adapter) -> Array[Any]:
         def addition(index: int, name: str) -> structures.LowRank:

@@ -5,7 +5,7 @@ Knows the output layer and the rules for outputs; nothing of the network before 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,7 @@ from pipelines.engine.kernels.functions import Places
 from pipelines.engine.lora import Adapter
 from pipelines.engine.projection import Columns, Projection
 from pipelines.engine.search import GreedySearch, start_search
-from pipelines.engine.selection import ban, banned, best_continuations, largest, penalise
+from pipelines.engine.selection import ban, banned, best_continuations, largest, may_ban, penalise
 from pipelines.engine.shape import ModelShape
 from pipelines.types import DecodingOptions
 
@@ -53,6 +53,7 @@ class Live:
         self.num_fed = 0
         self.is_greedy = isinstance(self.search, GreedySearch)
         self.is_penalised = request.options.repetition_penalty != 1.0
+        self.is_constrained = self.is_penalised or may_ban(request.options)
         self.eos_id = shape.eos_id
         self.list_name = projection.list_name(request.target_lang_id)
         self.copies = projection.copies(request.source, request.target_lang_id)
@@ -65,6 +66,10 @@ class Live:
     def next_tokens(self) -> list[int]:
         """Return what each row reads in the step that begins."""
         return [row[self.num_fed] for row in self.search.rows]
+
+
+_Row = tuple[int, Live, list[int]]
+"""Its place in the batch, whose it is, and its tokens."""
 
 
 def best_of(
@@ -87,44 +92,47 @@ def best_of(
         copies: See `Projection`.
         num_candidates: Of each row.
     """
+    rows = _constrained_rows(lives)
     whole = projection.whole if list_name is None else None
-    if whole is not None and not any(live.is_penalised for live in lives):
+    if whole is not None and not any(live.is_penalised for _, live, _ in rows):
         linear, columns = whole
-        forbidden, excluded = (_bans(columns, lives, greedy=greedy) for greedy in (True, False))
+        forbidden, excluded = (_bans(columns, rows, greedy=greedy) for greedy in (True, False))
         return *linear.best(hidden, forbidden, excluded, num_candidates), columns
     scores, columns = projection(list_name, hidden, copies)
-    _penalise(scores, columns, lives, greedy=True)
-    ban(scores, _bans(columns, lives, greedy=True))
-    bans = _bans(columns, lives, greedy=False)
-    if not any(live.is_penalised and not live.is_greedy for live in lives):
+    _penalise(scores, columns, rows, greedy=True)
+    ban(scores, _bans(columns, rows, greedy=True))
+    bans = _bans(columns, rows, greedy=False)
+    if not any(live.is_penalised and not live.is_greedy for _, live, _ in rows):
         return *best_continuations(scores, bans, num_candidates), columns
     log_probs = torch.log_softmax(scores, dim=-1, out=scores)
-    _penalise(log_probs, columns, lives, greedy=False)
+    _penalise(log_probs, columns, rows, greedy=False)
     ban(log_probs, bans)
     return *largest(log_probs, num_candidates), columns
 
 
-def _penalise(scores: Tensor, columns: Columns, lives: Sequence[Live], *, greedy: bool) -> None:
-    for index, live, tokens in _rows(lives, greedy=greedy):
-        if live.is_penalised:
+def _constrained_rows(lives: Sequence[Live]) -> list[_Row]:
+    """Return the rows that a rule may change; mostly there are none, and a step has little time to look."""
+    rows: list[_Row] = []
+    first = 0
+    for live in lives:
+        if live.is_constrained:
+            rows += [(index, live, tokens) for index, tokens in enumerate(live.search.rows, first)]
+        first += live.search.width
+    return rows
+
+
+def _penalise(scores: Tensor, columns: Columns, rows: Sequence[_Row], *, greedy: bool) -> None:
+    for index, live, tokens in rows:
+        if live.is_penalised and live.is_greedy == greedy:
             penalise(scores, index, columns, tokens, live.request.options.repetition_penalty)
 
 
-def _bans(columns: Columns, lives: Sequence[Live], *, greedy: bool) -> Places:
-    rows: list[int] = []
+def _bans(columns: Columns, rows: Sequence[_Row], *, greedy: bool) -> Places:
+    places: list[int] = []
     all_banned: list[int] = []
-    for index, live, tokens in _rows(lives, greedy=greedy):
-        own = banned(columns, tokens, len(live.prefix), live.request.options, live.eos_id)
-        rows += [index] * len(own)
-        all_banned += own
-    return rows, all_banned
-
-
-def _rows(lives: Sequence[Live], *, greedy: bool) -> Iterator[tuple[int, Live, list[int]]]:
-    """Yield the rows of one kind of search, with their tokens."""
-    index = 0
-    for live in lives:
-        for tokens in live.search.rows:
-            if live.is_greedy == greedy:
-                yield index, live, tokens
-            index += 1
+    for index, live, tokens in rows:
+        if live.is_greedy == greedy:
+            own = banned(columns, tokens, len(live.prefix), live.request.options, live.eos_id)
+            places += [index] * len(own)
+            all_banned += own
+    return places, all_banned

@@ -75,6 +75,11 @@ def penalise(scores: Tensor, row: int, columns: Columns, tokens: Sequence[int], 
     scores[row, seen] = torch.where(old < 0, old * penalty, old / penalty)
 
 
+def may_ban(options: DecodingOptions) -> bool:
+    """Whether `banned` may return anything for a row with these options."""
+    return options.min_new_tokens > 0 or options.no_repeat_ngram_size > 0
+
+
 def banned(
     columns: Columns, tokens: Sequence[int], prefix_length: int, options: DecodingOptions, eos_id: int
 ) -> list[int]:

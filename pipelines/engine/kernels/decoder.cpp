@@ -48,18 +48,10 @@ class Decoder : Layers<DecoderAdditions> {
         position_bytes_(head_dim_ * num_bytes(step.format)) {}
 
   void run() const {
-    for_each_row([&](int64_t row) { start(row, step_.layers->self_norm, step_.layers->qkv); });
-    for (int64_t index = 0; index < step_.num_layers; ++index) {
-      const DecoderLayer& layer = step_.layers[index];
+    pass(step_.layers, step_.num_layers, step_.norm, [&](int64_t index, const DecoderLayer& layer) {
       self_attention(index, layer);
       cross_attention(index, layer);
-      feed_forward(index, layer.fc1, layer.fc2, [&](int64_t row) {
-        if (index + 1 == step_.num_layers)
-          end(row, step_.norm);
-        else
-          start(row, (&layer)[1].self_norm, (&layer)[1].qkv);
-      });
-    }
+    });
   }
 
  private:

@@ -33,17 +33,9 @@ class Encoder : Layers<EncoderAdditions> {
   explicit Encoder(const Sources& sources) : Layers(sources.rows), sources_(sources) {}
 
   void run() const {
-    for_each_row([&](int64_t row) { start(row, sources_.layers->self_norm, sources_.layers->qkv); });
-    for (int64_t index = 0; index < sources_.num_layers; ++index) {
-      const EncoderLayer& layer = sources_.layers[index];
+    pass(sources_.layers, sources_.num_layers, sources_.norm, [&](int64_t index, const EncoderLayer& layer) {
       self_attention(index, layer);
-      feed_forward(index, layer.fc1, layer.fc2, [&](int64_t row) {
-        if (index + 1 == sources_.num_layers)
-          end(row, sources_.norm);
-        else
-          start(row, (&layer)[1].self_norm, (&layer)[1].qkv);
-      });
-    }
+    });
   }
 
  private:

@@ -64,11 +64,19 @@ class Layers {
  protected:
   explicit Layers(const Rows& rows) : rows_(rows), rounded_(memory(rows)) {}
 
-  // Do something with each row of this thread's, and nothing with those of others.
-  template <typename Do>
-  void for_each_row(Do work) const {
-    const auto [first, end] = own_rows();
-    std::for_each(first, end, work);
+  // All layers, one after the other; `attention(index, layer)` takes rows from `start` for qkv to `start` for fc1.
+  template <typename Layer, typename Attention>
+  void pass(const Layer* layers, int64_t num_layers, const Norm& norm, Attention attention) const {
+    for_each_row([&](int64_t row) { start(row, layers->self_norm, layers->qkv); });
+    for (int64_t index = 0; index < num_layers; ++index) {
+      attention(index, layers[index]);
+      feed_forward(index, layers[index].fc1, layers[index].fc2, [&](int64_t row) {
+        if (index + 1 < num_layers)
+          start(row, layers[index + 1].self_norm, layers[index + 1].qkv);
+        else
+          normalise(hidden(row), rows_.width, norm, hidden(row));
+      });
+    }
   }
 
   // Normalise a row, and round it for the product with a layer.
@@ -91,20 +99,6 @@ class Layers {
     add_product(index, addition, layer, x, next);
   }
 
-  // What `start` began for fc1.
-  template <typename Next>
-  void feed_forward(int64_t index, const Int8Layer& fc1, const Int8Layer& fc2, Next next) const {
-    multiply(index, &Additions::fc1, fc1, input_, inner_);
-    for_each_row([&](int64_t row) {
-      float* const inner = inner_ + row * rows_.inner_width;
-      relu(inner, rows_.inner_width);
-      rounded_.set(row, inner, fc2);
-    });
-    add_product(index, &Additions::fc2, fc2, inner_, next);
-  }
-
-  void end(int64_t row, const Norm& norm) const { normalise(hidden(row), rows_.width, norm, hidden(row)); }
-
   const Rows& rows_;
   float *input_, *product_, *inner_;  // [rows, width], [rows, 3 width] and [rows, inner_width]
 
@@ -121,6 +115,18 @@ class Layers {
     product_ = input_ + rows.num_rows * rows.width;
     inner_ = product_ + rows.num_rows * 3 * rows.width;
     return RoundedRows(activations.data(), inner_ + rows.num_rows * rows.inner_width, rows.num_rows);
+  }
+
+  // What `start` began for fc1.
+  template <typename Next>
+  void feed_forward(int64_t index, const Int8Layer& fc1, const Int8Layer& fc2, Next next) const {
+    multiply(index, &Additions::fc1, fc1, input_, inner_);
+    for_each_row([&](int64_t row) {
+      float* const inner = inner_ + row * rows_.inner_width;
+      relu(inner, rows_.inner_width);
+      rounded_.set(row, inner, fc2);
+    });
+    add_product(index, &Additions::fc2, fc2, inner_, next);
   }
 
   template <typename Next>
@@ -152,6 +158,12 @@ class Layers {
     const int64_t thread = omp_get_thread_num(), num_threads = omp_get_num_threads();
     return {rows_.order + rows_.num_rows * thread / num_threads,
             rows_.order + rows_.num_rows * (thread + 1) / num_threads};
+  }
+
+  template <typename Do>
+  void for_each_row(Do work) const {
+    const auto [first, end] = own_rows();
+    std::for_each(first, end, work);
   }
 
   float* hidden(int64_t row) const { return rows_.hidden + row * rows_.width; }

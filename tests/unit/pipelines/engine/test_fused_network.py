@@ -15,7 +15,6 @@ from pipelines.engine.encoder import Encoder
 from pipelines.engine.fused_encoder import FusedEncoder
 from pipelines.engine.fused_network import FusedNetwork
 from pipelines.engine.int8 import Int8Backend
-from pipelines.engine.kernels.functions import loaded
 from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.lora import Adapter
 from pipelines.engine.network import Network
@@ -23,7 +22,7 @@ from pipelines.engine.shape import ModelShape
 from pipelines.engine.weights import Weights, assemble, prepare
 from tests.tiny_adapter import ATTENTION, FEED_FORWARD, make_tiny_adapter
 from tests.tiny_model import make_tiny_checkpoint
-from tests.unit.pipelines.engine.needs import needs_kernels
+from tests.unit.pipelines.engine.needs import kernels, needs_kernels
 from tests.unit.pipelines.engine.reference import load_reference
 
 pytestmark = needs_kernels
@@ -180,16 +179,12 @@ def test_other_layers_are_not_taken(tmp_path: Path) -> None:
 
 
 def _fused(model: Model) -> FusedNetwork:
-    kernels = loaded()
-    assert kernels is not None
     assert FusedNetwork.is_possible(model.weights, model.shape)
-    return FusedNetwork(model.weights, model.shape, kernels)
+    return FusedNetwork(model.weights, model.shape, kernels())
 
 
 def _fused_encoder(model: Model) -> FusedEncoder:
-    kernels = loaded()
-    assert kernels is not None
-    return FusedEncoder(model.weights, model.shape, kernels)
+    return FusedEncoder(model.weights, model.shape, kernels())
 
 
 def _assert_alike(model: Model, widths: list[int], adapters: list[Adapter | None], dtype: torch.dtype) -> None:

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from pipelines.engine.int8 import OwnLinear
 from pipelines.engine.kernels import build
-from pipelines.engine.kernels.functions import Kernels, loaded
 from pipelines.engine.selection import ban, largest
-from tests.unit.pipelines.engine.needs import needs_kernels
+from tests.unit.pipelines.engine.needs import kernels, needs_kernels
 
 needs_compiler = pytest.mark.skipif(
     build.build_is_of_no_use() or shutil.which("c++") is None, reason="needs x86-64 Linux, and a compiler"
@@ -155,10 +154,3 @@ def test_a_row_without_usable_numbers_is_seen() -> None:
     assert torch.isclose(values[0, 0], expected)
     assert ids[0, 0] == scores[0].argmax()
     assert values[1:].isnan().all()
-
-
-def kernels() -> Kernels:
-    """Return those of this machine."""
-    of_machine = loaded()
-    assert of_machine is not None
-    return of_machine
