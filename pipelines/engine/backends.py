@@ -6,6 +6,7 @@ import torch
 
 from pipelines.engine.device import pick_float
 from pipelines.engine.int8 import Int8Backend
+from pipelines.engine.kernels.functions import loaded
 from pipelines.engine.linear import Backend, DenseBackend, PackedBfloat16Backend
 from pipelines.errors import StartupError
 
@@ -24,7 +25,7 @@ def choose_backend(dtype: str, device: torch.device) -> Backend:
             f"model.dtype = {dtype!r}: on {device} accepted are auto, {', '.join(accepted)}", field="model.dtype"
         )
     if dtype == "int8":
-        return Int8Backend()
+        return Int8Backend(loaded())
     if dtype == "bfloat16" and device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return PackedBfloat16Backend()
     return DenseBackend(dtype, device)

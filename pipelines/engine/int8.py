@@ -13,32 +13,31 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pipelines.engine.kernels.functions import WIDTH_MULTIPLE, Places, loaded
+from pipelines.engine.kernels.functions import WIDTH_MULTIPLE, Kernels, Places
 from pipelines.engine.kernels.structures import Int8Layer
 from pipelines.engine.linear import ROWS_TO_SPREAD, Linear
 
 _SMALLEST_SCALE = 1e-12  # keeps a row of zeros from becoming 0 / 0
 # As many rows take little longer than one: docs/decisions/0014-kernels-of-our-own.md
-_ROWS_TO_SPREAD_WITH_KERNELS = 8
-_ROWS_TO_SPREAD_WITH_TILES = 16
+_ROWS_TO_SPREAD_WITH_KERNELS = 16
 _ROWS_AT_ONCE = 8192  # of a weight being rounded: the output layer in float32 alone takes a gigabyte
 
 
 class Int8Backend:
-    """A `Backend` with the project's own integer product, or FBGEMM's where the kernels are not."""
+    """A `Backend` with the project's own integer product, or FBGEMM's without kernels."""
 
     name = "int8"
     compute_dtype = torch.float32
     device = torch.device("cpu")
     row_multiple = 1
 
-    def __init__(self) -> None:
-        # Without AVX-512, turning keys and values into float32 in every step takes longer than reading twice as much.
+    def __init__(self, kernels: Kernels | None) -> None:
+        self._kernels = kernels
+        # Without AVX-512, it takes torch longer to turn keys and values into float32 than to read twice as much.
         # The 11 bits of float16 are more than the 8 of what they are computed from.
-        self.cache_dtype = torch.float16 if torch.cpu._is_avx512_supported() else torch.float32
-        self.rows_to_spread = ROWS_TO_SPREAD
-        if (kernels := loaded()) is not None:
-            self.rows_to_spread = _ROWS_TO_SPREAD_WITH_TILES if kernels.has_tiles else _ROWS_TO_SPREAD_WITH_KERNELS
+        reads_float16 = kernels is not None or torch.cpu._is_avx512_supported()
+        self.cache_dtype = torch.float16 if reads_float16 else torch.float32
+        self.rows_to_spread = ROWS_TO_SPREAD if kernels is None else _ROWS_TO_SPREAD_WITH_KERNELS
 
     def prepare(self, weight: Tensor) -> dict[str, Tensor]:
         """Round to int8, symmetric, one scale per output feature."""
@@ -53,9 +52,10 @@ class Int8Backend:
 
     def linear(self, stored: Mapping[str, Tensor], bias: Tensor | None, *, nonnegative_input: bool = False) -> Linear:
         """Build the layer over a packed weight."""
-        fits = loaded() is not None and stored["weight"].shape[1] % WIDTH_MULTIPLE == 0
-        product: type[OwnLinear | FbgemmLinear] = OwnLinear if fits else FbgemmLinear
-        return product(stored["weight"], stored["scale"], bias, nonnegative_input=nonnegative_input)
+        parts = stored["weight"], stored["scale"], bias
+        if self._kernels is not None and stored["weight"].shape[1] % WIDTH_MULTIPLE == 0:
+            return OwnLinear(*parts, self._kernels, nonnegative_input=nonnegative_input)
+        return FbgemmLinear(*parts, nonnegative_input=nonnegative_input)
 
 
 class OwnLinear:
@@ -65,9 +65,9 @@ class OwnLinear:
         layer: What the kernels read; its memory is this object's.
     """
 
-    def __init__(self, weight: Tensor, scale: Tensor, bias: Tensor | None, *, nonnegative_input: bool = False) -> None:
-        kernels = loaded()
-        assert kernels is not None
+    def __init__(
+        self, weight: Tensor, scale: Tensor, bias: Tensor | None, kernels: Kernels, *, nonnegative_input: bool = False
+    ) -> None:
         num_levels, zero = (255, 0) if nonnegative_input else (127, 128)
         packed, sums = kernels.int8_pack(weight)
         self._kernels = kernels

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "simd.h"
+#include "numbers.h"
 
 namespace {
 
@@ -12,31 +12,22 @@ constexpr int64_t kMostRegisters = 8;  // of a head
 
 struct Float32 {
   using Stored = float;
-  static __m512 load(const float* at) { return _mm512_loadu_ps(at); }
-  static void store(float* at, __m512 numbers) { _mm512_storeu_ps(at, numbers); }
+  static Floats load(const float* from) { return ::load(from); }
+  static void store(float* to, Floats numbers) { ::store(to, numbers); }
 };
 
 struct Float16 {
   using Stored = uint16_t;
-  static __m512 load(const uint16_t* at) {
-    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
-  }
-  static void store(uint16_t* at, __m512 numbers) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), _mm512_cvtps_ph(numbers, _MM_FROUND_TO_NEAREST_INT));
-  }
+  static Floats load(const uint16_t* from) { return load_float16(from); }
+  static void store(uint16_t* to, Floats numbers) { store_float16(to, numbers); }
 };
 
 struct Bfloat16 {  // the upper half of a float32
   using Stored = uint16_t;
-  static __m512 load(const uint16_t* at) {
-    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
-  }
-  static void store(uint16_t* at, __m512 numbers) {
-    const __m512i bits = _mm512_castps_si512(numbers);
-    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+  static Floats load(const uint16_t* from) { return floats_of_bits(shift_left<16>(load_unsigned(from))); }
+  static void store(uint16_t* to, Floats numbers) {
+    const Integers bits = bits_of(numbers), odd = bitwise_and(shift_right<16>(bits), all(1));
+    store_unsigned(to, shift_right<16>(add(bits, add(odd, all(0x7FFF)))));
   }
 };
 
@@ -49,15 +40,14 @@ float* numbers(int64_t number) {
 
 // Turns scores into e^(score - largest), and returns their sum.
 float exponentials(float* scores, int64_t length) {
-  const __m512 largest = _mm512_set1_ps(largest_of(scores, length));
-  __m512 sum = _mm512_setzero_ps();
+  const Floats largest = all(largest_of(scores, length));
+  Floats total = all(0.0f);
   for (int64_t i = 0; i < length; i += 16) {
-    const __mmask16 present = lanes(length - i);
-    const __m512 share = exponential(_mm512_sub_ps(_mm512_maskz_loadu_ps(present, scores + i), largest));
-    sum = _mm512_mask_add_ps(sum, present, sum, share);
-    _mm512_mask_storeu_ps(scores + i, present, share);
+    const Floats share = exponential(load(scores + i, length - i) - largest);
+    total = choose(length - i, total + share, total);
+    store(scores + i, share, length - i);
   }
-  return _mm512_reduce_add_ps(sum);
+  return sum(total);
 }
 
 // `Width` registers hold a head.
@@ -66,21 +56,21 @@ void attend_over(const float* query, const typename Kept::Stored* keys, const ty
                  int64_t length, float* out) {
   constexpr int64_t kHeadDim = Width * 16;
   float* const scores = numbers(length);
-  __m512 parts[Width];
-  for (int i = 0; i < Width; ++i) parts[i] = _mm512_loadu_ps(query + i * 16);
+  Floats parts[Width];
+  for (int i = 0; i < Width; ++i) parts[i] = load(query + i * 16);
   const float scale = 1.0f / std::sqrt(static_cast<float>(kHeadDim));
   for (int64_t position = 0; position < length; ++position, keys += kHeadDim) {
-    __m512 sum = _mm512_mul_ps(parts[0], Kept::load(keys));
-    for (int i = 1; i < Width; ++i) sum = _mm512_fmadd_ps(parts[i], Kept::load(keys + i * 16), sum);
-    scores[position] = _mm512_reduce_add_ps(sum) * scale;
+    Floats products = parts[0] * Kept::load(keys);
+    for (int i = 1; i < Width; ++i) products = multiply_add(parts[i], Kept::load(keys + i * 16), products);
+    scores[position] = sum(products) * scale;
   }
-  const __m512 all = _mm512_set1_ps(exponentials(scores, length));
-  for (__m512& part : parts) part = _mm512_setzero_ps();
+  const Floats total = all(exponentials(scores, length));
+  for (Floats& part : parts) part = all(0.0f);
   for (int64_t position = 0; position < length; ++position, values += kHeadDim) {
-    const __m512 share = _mm512_set1_ps(scores[position]);
-    for (int i = 0; i < Width; ++i) parts[i] = _mm512_fmadd_ps(share, Kept::load(values + i * 16), parts[i]);
+    const Floats share = all(scores[position]);
+    for (int i = 0; i < Width; ++i) parts[i] = multiply_add(share, Kept::load(values + i * 16), parts[i]);
   }
-  for (int i = 0; i < Width; ++i) _mm512_storeu_ps(out + i * 16, _mm512_div_ps(parts[i], all));
+  for (int i = 0; i < Width; ++i) store(out + i * 16, parts[i] / total);
 }
 
 template <typename Kept, int Width = 1>
@@ -93,7 +83,7 @@ void attend_in(const float* query, const void* keys, const void* values, int64_t
     attend_in<Kept, Width + 1>(query, keys, values, length, head_dim, out);
 }
 
-constexpr int kQueries = 4;  // at once: as many as leave registers for a head of each
+constexpr int kQueries = kRegisters >= 32 ? 4 : 2;  // at once: as many as leave registers for a head of each
 
 // The same for neighbouring queries, over keys [head_dim][capacity], of which 16 have their scores at once, and values
 // [length][head_dim]. Rows of queries and of results are so far apart.
@@ -107,30 +97,30 @@ void attend_together(const float* queries, int64_t queries_apart, int64_t num_qu
   for (int64_t query = 0; query < num_queries; ++query)
     for (int64_t i = 0; i < kHeadDim; ++i) own[query][i] = queries[query * queries_apart + i] * scale;
   for (int64_t position = 0; position < length; position += 16) {
-    __m512 sums[kQueries];
-    for (__m512& sum : sums) sum = _mm512_setzero_ps();
+    Floats sums[kQueries];
+    for (Floats& sum : sums) sum = all(0.0f);
     for (int64_t i = 0; i < kHeadDim; ++i) {
-      const __m512 key = _mm512_loadu_ps(keys + i * capacity + position);
+      const Floats key = load(keys + i * capacity + position);
       for (int query = 0; query < kQueries; ++query)
-        sums[query] = _mm512_fmadd_ps(_mm512_set1_ps(own[query][i]), key, sums[query]);
+        sums[query] = multiply_add(all(own[query][i]), key, sums[query]);
     }
-    for (int query = 0; query < kQueries; ++query) _mm512_storeu_ps(scores + query * capacity + position, sums[query]);
+    for (int query = 0; query < kQueries; ++query) store(scores + query * capacity + position, sums[query]);
   }
-  __m512 all[kQueries], parts[kQueries][Width];
+  Floats totals[kQueries], parts[kQueries][Width];
   for (int query = 0; query < kQueries; ++query) {
-    all[query] = _mm512_set1_ps(exponentials(scores + query * capacity, length));
-    for (__m512& part : parts[query]) part = _mm512_setzero_ps();
+    totals[query] = all(exponentials(scores + query * capacity, length));
+    for (Floats& part : parts[query]) part = all(0.0f);
   }
   for (int64_t position = 0; position < length; ++position, values += kHeadDim) {
     for (int query = 0; query < kQueries; ++query) {
-      const __m512 share = _mm512_set1_ps(scores[query * capacity + position]);
+      const Floats share = all(scores[query * capacity + position]);
       for (int i = 0; i < Width; ++i)
-        parts[query][i] = _mm512_fmadd_ps(share, _mm512_loadu_ps(values + i * 16), parts[query][i]);
+        parts[query][i] = multiply_add(share, load(values + i * 16), parts[query][i]);
     }
   }
   for (int64_t query = 0; query < num_queries; ++query)
     for (int i = 0; i < Width; ++i)
-      _mm512_storeu_ps(out + query * out_apart + i * 16, _mm512_div_ps(parts[query][i], all[query]));
+      store(out + query * out_apart + i * 16, parts[query][i] / totals[query]);
 }
 
 template <int Width = 1>
@@ -156,7 +146,7 @@ void attend_within(const float* qkv, int64_t width, int64_t length, int64_t head
 template <typename Kept>
 void keep_in(const float* numbers, int64_t number, void* to) {
   for (int64_t i = 0; i < number; i += 16)
-    Kept::store(static_cast<typename Kept::Stored*>(to) + i, _mm512_loadu_ps(numbers + i));
+    Kept::store(static_cast<typename Kept::Stored*>(to) + i, load(numbers + i));
 }
 
 }  // namespace

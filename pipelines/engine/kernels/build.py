@@ -1,5 +1,6 @@
 """Compiles the kernels: `python -m pipelines.engine.kernels.build`, as `make install` does.
 
+Two libraries, for two sets of instructions: an image may be built on one processor and run on another.
 They are optional: without a compiler, or on another processor, the engine takes torch's own operations.
 """
 
@@ -13,24 +14,31 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent
-_SOURCES = sorted(_FOLDER.glob("*.cpp"))
-_AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni"]
-_COMPILE = ["-std=c++17", "-O3", "-fPIC", "-fopenmp", *_AVX512, "-mamx-tile", "-mamx-int8"]
+_AVX2 = ["-mavx2", "-mfma", "-mf16c"]
+_AVX512 = [f"-mavx512{part}" for part in ("f", "bw", "dq", "vl", "vnni")]
+_FLAGS = {"avx2": _AVX2, "avx512": [*_AVX2, *_AVX512, "-mamx-tile", "-mamx-int8"]}
+# Products and sums are rounded as the sources say, so that all processors get the same numbers.
+_COMPILE = ["-std=c++17", "-O3", "-fPIC", "-fopenmp", "-ffp-contract=off"]
 _BUILT = _FOLDER.parents[2] / "build"
+
+INSTRUCTIONS = tuple(_FLAGS)
+"""What the processor must have: folders of sources, too."""
 
 
 class BuildError(Exception):
     """The kernels cannot be compiled; the message says why."""
 
 
-def library_file() -> Path:
+def library_file(instructions: str) -> Path:
     """Return where the library of these sources is, or would be: an older one is never taken for it."""
-    content = b"".join(file.read_bytes() for file in [*_SOURCES, *sorted(_FOLDER.glob("*.h"))])
-    key = hashlib.sha256(content + " ".join(_COMPILE).encode()).hexdigest()[:16]
-    return _BUILT / f"kernels-{key}.so"
+    headers = sorted([*_FOLDER.glob("*.h"), *(_FOLDER / instructions).glob("*.h")])
+    content = b"".join(file.read_bytes() for file in [*_sources(instructions), *headers])
+    key = hashlib.sha256(content + " ".join([*_COMPILE, *_FLAGS[instructions]]).encode()).hexdigest()[:16]
+    return _BUILT / f"kernels-{instructions}-{key}.so"
 
 
 def build_is_of_no_use() -> bool:
@@ -38,32 +46,42 @@ def build_is_of_no_use() -> bool:
     return sys.platform != "linux" or platform.machine() != "x86_64"
 
 
-def build() -> Path | None:
-    """Compile, unless it has been done.
+def build() -> list[Path]:
+    """Compile what has not been.
 
     Returns:
-        The library that was made; None if there was nothing to do, here or on this kind of machine at all.
+        The libraries that were made: none if there was nothing to do, here or on this kind of machine at all.
 
     Raises:
         BuildError: There is no compiler, or it fails.
     """
-    file = library_file()
-    if file.is_file() or build_is_of_no_use():
-        return None
+    missing = {name: file for name in INSTRUCTIONS if not (file := library_file(name)).is_file()}
+    if not missing or build_is_of_no_use():
+        return []
     compiler = shlex.split(os.environ.get("CXX", "c++"))
     if shutil.which(compiler[0]) is None:
         raise BuildError(f"there is no {compiler[0]}: install a C++ compiler (Debian and Ubuntu: apt-get install g++)")
     _BUILT.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=_BUILT) as folder:
-        objects = [f"{folder}/{source.stem}.o" for source in _SOURCES]
-        for source, target in zip(_SOURCES, objects, strict=True):
-            _run([*compiler, *_COMPILE, "-c", str(source), "-o", target])
-        # Without OpenMP's library: torch has loaded its own, and a second one would start threads of its own.
-        _run([*compiler, "-shared", *objects, "-o", f"{folder}/library.so"])
-        Path(f"{folder}/library.so").replace(file)  # whole: another process may be looking for it
-    for older in set(_BUILT.glob("kernels-*.so")) - {file}:
+    for instructions, file in missing.items():
+        _compile(compiler, instructions, file)
+    for older in set(_BUILT.glob("kernels-*.so")) - {library_file(name) for name in INSTRUCTIONS}:
         older.unlink()
-    return file
+    return list(missing.values())
+
+
+def _compile(compiler: list[str], instructions: str, file: Path) -> None:
+    flags = [*_COMPILE, *_FLAGS[instructions], f"-I{_FOLDER}", f"-I{_FOLDER / instructions}"]
+    with tempfile.TemporaryDirectory(dir=_BUILT) as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = {source: f"{folder}/{source.stem}.o" for source in _sources(instructions)}
+        commands = [[*compiler, *flags, "-c", str(source), "-o", target] for source, target in objects.items()]
+        list(pool.map(_run, commands))
+        # Without OpenMP's library: torch has loaded its own, and a second one would start threads of its own.
+        _run([*compiler, "-shared", *objects.values(), "-o", f"{folder}/library.so"])
+        Path(f"{folder}/library.so").replace(file)  # whole: another process may be looking for it
+
+
+def _sources(instructions: str) -> list[Path]:
+    return sorted([*_FOLDER.glob("*.cpp"), *(_FOLDER / instructions).glob("*.cpp")])
 
 
 def _run(command: list[str]) -> None:
@@ -74,7 +92,7 @@ def _run(command: list[str]) -> None:
 
 if __name__ == "__main__":
     try:
-        if built := build():
+        for built in build():
             print(f"Built the kernels for int8: {built}")
     except BuildError as error:
         print(f"The kernels for int8 are not built, torch's slower ones are used: {error}", file=sys.stderr)

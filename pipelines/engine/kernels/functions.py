@@ -19,6 +19,7 @@ from pipelines.engine.kernels.build import library_file
 from pipelines.engine.kernels.structures import Chosen, Excluded, Int8Layer, Sources, Step
 
 _LOGGER = logging.getLogger(__name__)
+_NAMES = {"avx512": "AVX-512 VNNI", "avx2": "AVX2"}
 _OUTPUTS_TOGETHER = 32
 _POINTER, _COUNT = ctypes.c_void_p, ctypes.c_int64
 
@@ -32,11 +33,15 @@ WIDTH_MULTIPLE = 16
 class Kernels:
     """The functions of a library.
 
+    Args:
+        instructions: One of those that are `usable`.
+
     Attributes:
-        has_tiles: Whether products take AMX's.
+        name: Of the instructions that multiply.
     """
 
-    def __init__(self, library: ctypes.CDLL) -> None:
+    def __init__(self, instructions: str) -> None:
+        library = ctypes.CDLL(str(library_file(instructions)))
         self._pack = _function(library, "nllb_int8_pack", _POINTER, _COUNT, _COUNT, _POINTER, _POINTER)
         self._linear = _function(library, "nllb_int8_linear", ctypes.POINTER(Int8Layer), _POINTER, _COUNT, _POINTER)
         self._encode = _function(library, "nllb_encode", ctypes.POINTER(Sources))
@@ -45,9 +50,10 @@ class Kernels:
         self._best = _function(library, "nllb_best", _POINTER, _COUNT, _COUNT, excluded, chosen)
         product = [ctypes.POINTER(Int8Layer), _POINTER, _COUNT]
         self._best_of_product = _function(library, "nllb_best_of_product", *product, excluded, excluded, chosen)
-        self.has_tiles = torch.cpu._is_amx_tile_supported() and torch.cpu._init_amx()
-        if self.has_tiles:
+        self.name = _NAMES[instructions]
+        if instructions == "avx512" and torch.cpu._is_amx_tile_supported() and torch.cpu._init_amx():
             library.nllb_use_tiles()
+            self.name = "AMX"
 
     def int8_pack(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return `weight [out_features, in_features]` as a layer reads it, and the sums of its rows in int32."""
@@ -130,11 +136,11 @@ class _Chosen:
 
 @cache
 def loaded() -> Kernels | None:
-    """Return the kernels; None if the processor has no AVX-512 with VNNI, or they were not built."""
-    if not (torch.cpu._is_avx512_supported() and torch.cpu._is_vnni_supported()):
+    """Return the kernels for this processor; None if there are none, or they were not built."""
+    if not (instructions := usable()):
         return None
     try:
-        kernels = Kernels(ctypes.CDLL(str(library_file())))
+        kernels = Kernels(instructions[0])
     except OSError as error:
         _LOGGER.warning(
             "int8 is slower than this processor allows: its kernels cannot be loaded (%s); "
@@ -142,8 +148,19 @@ def loaded() -> Kernels | None:
             error,
         )
         return None
-    _LOGGER.info("int8 is computed by kernels with %s", "AMX" if kernels.has_tiles else "AVX-512 VNNI")
+    _LOGGER.info("int8 is computed by kernels with %s", kernels.name)
     return kernels
+
+
+def usable() -> list[str]:
+    """Return which instructions this processor has, best first, as far as `ATEN_CPU_CAPABILITY` lets torch use it."""
+    match torch.backends.cpu.get_cpu_capability():
+        case "AVX512" if torch.cpu._is_vnni_supported():
+            return ["avx512", "avx2"]
+        case "AVX512" | "AVX2":
+            return ["avx2"]
+        case _:
+            return []
 
 
 def _function(library: ctypes.CDLL, name: str, *arguments: Any) -> Callable[..., None]:

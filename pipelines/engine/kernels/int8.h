@@ -1,17 +1,20 @@
 // A linear layer in int8: y = (x W') s + b, with weights rounded per output and activations per row.
 //
 // With few rows a product is the reading of weights. So these lie as they are read, one stream for each thread, and
-// each 64 bytes are multiplied by up to 16 rows at once while the next ones are on their way. Integer sums are exact: a
-// row's product is the same in any batch and with any number of threads.
+// are multiplied by several rows at once while the next ones are on their way. Integer sums are exact: a row's product is
+// the same in any batch, with any number of threads and on any processor.
 #pragma once
 
 #include <cstdint>
 
+#include "layout.h"
+
+constexpr int64_t kOutputs = 16;            // of a block: as many sums as are computed with at once
 constexpr int64_t kWorthThreads = 1 << 18;  // multiplications of a product
 
 // As int8.py builds it; the number of inputs is a multiple of 16.
 struct Int8Layer {
-  const int8_t* weight;    // [outputs / 16][inputs / 4][16 outputs][4 inputs], an even number of blocks of outputs
+  const int8_t* weight;    // [outputs / 16][inputs / n][16 outputs][n inputs], n = kInputsTogether; blocks are even in number
   const float* scale;      // of each output: the weights' step times the activations'
   const int32_t* surplus;  // of each output: what the activations' zero adds to its sums
   const float* bias;       // may be null
@@ -28,8 +31,8 @@ struct Outputs {
   float* at(int64_t row, int64_t output) const { return start + row * apart + output - first; }
 };
 
-// Rows being multiplied, in one part or an even number of parts, of equal size and at most 16 rows: with AMX 64
-// activations of each row of a part lie side by side, else four. Parts that are not full have rows that nobody reads.
+// Rows being multiplied, in parts of equal size: one part, or a multiple of kPartsTogether. In a part 4 bytes of each row lie
+// side by side, or 64 with AMX. Parts that are not full have rows that nobody reads.
 class RoundedRows {
  public:
   // In memory of `num_bytes` and of a float for each row.
@@ -49,7 +52,14 @@ class RoundedRows {
  private:
   static int64_t rows_together(int64_t num_rows);
   int64_t rows_at_once(const Int8Layer& layer) const;
+  uint8_t* part_of(int64_t row, const Int8Layer& layer) const;
+
+  // As each processor can: avx512/product.cpp and avx2/product.cpp. A thread calls `multiply_blocks`, which computes two
+  // blocks of outputs of some rows, between `begin` and `end`.
+  void round(int64_t row, const float* x, float factor, const Int8Layer& layer) const;
+  void begin(const Int8Layer& layer) const;
   void multiply_blocks(const Int8Layer& layer, int64_t block, int64_t first, int64_t end, const Outputs& y) const;
+  void end(const Int8Layer& layer) const;
 
   uint8_t* activations_;
   float* scales_;

@@ -15,7 +15,7 @@
 
 #include "int8.h"
 #include "low_rank.h"
-#include "simd.h"
+#include "numbers.h"
 
 struct Norm {
   const float *weight, *bias;
@@ -34,27 +34,25 @@ constexpr float kEpsilon = 1e-5f;
 
 static inline void add(const float* other, int64_t length, float* to) {
   for (int64_t i = 0; i < length; i += 16)
-    _mm512_storeu_ps(to + i, _mm512_add_ps(_mm512_loadu_ps(to + i), _mm512_loadu_ps(other + i)));
+    store(to + i, load(to + i) + load(other + i));
 }
 
 static inline void relu(float* row, int64_t length) {
   for (int64_t i = 0; i < length; i += 16)
-    _mm512_storeu_ps(row + i, _mm512_max_ps(_mm512_loadu_ps(row + i), _mm512_setzero_ps()));
+    store(row + i, larger(load(row + i), all(0.0f)));
 }
 
 static inline void normalise(const float* row, int64_t length, const Norm& norm, float* to) {
-  __m512 sum = _mm512_setzero_ps(), squares = _mm512_setzero_ps();
-  for (int64_t i = 0; i < length; i += 16) sum = _mm512_add_ps(sum, _mm512_loadu_ps(row + i));
-  const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(sum) / length);
+  Floats total = all(0.0f), squares = all(0.0f);
+  for (int64_t i = 0; i < length; i += 16) total = total + load(row + i);
+  const Floats mean = all(sum(total) / length);
   for (int64_t i = 0; i < length; i += 16) {
-    const __m512 centred = _mm512_sub_ps(_mm512_loadu_ps(row + i), mean);
-    squares = _mm512_fmadd_ps(centred, centred, squares);
+    const Floats centred = load(row + i) - mean;
+    squares = multiply_add(centred, centred, squares);
   }
-  const __m512 factor = _mm512_set1_ps(1.0f / std::sqrt(_mm512_reduce_add_ps(squares) / length + kEpsilon));
-  for (int64_t i = 0; i < length; i += 16) {
-    const __m512 scaled = _mm512_mul_ps(_mm512_sub_ps(_mm512_loadu_ps(row + i), mean), factor);
-    _mm512_storeu_ps(to + i, _mm512_fmadd_ps(scaled, _mm512_loadu_ps(norm.weight + i), _mm512_loadu_ps(norm.bias + i)));
-  }
+  const Floats factor = all(1.0f / std::sqrt(sum(squares) / length + kEpsilon));
+  for (int64_t i = 0; i < length; i += 16)
+    store(to + i, multiply_add((load(row + i) - mean) * factor, load(norm.weight + i), load(norm.bias + i)));
 }
 
 // Made by one thread, and used by all of a team: each calls every method, in the same order. `Additions` is what an

@@ -16,28 +16,27 @@ void add(const LowRank& low_rank, const int64_t* rows, const float* x, int64_t n
   float inner[kMostRanks][Rows];
   const float* down = low_rank.down;
   for (int64_t rank = 0; rank < low_rank.num_ranks; ++rank, down += num_inputs) {
-    __m512 sums[Rows];
-    for (__m512& sum : sums) sum = _mm512_setzero_ps();
+    Floats sums[Rows];
+    for (Floats& sum : sums) sum = all(0.0f);
     for (int64_t at = 0; at < num_inputs; at += 16) {
-      const __m512 weights = _mm512_loadu_ps(down + at);
-      for (int i = 0; i < Rows; ++i) sums[i] = _mm512_fmadd_ps(_mm512_loadu_ps(inputs[i] + at), weights, sums[i]);
+      const Floats weights = load(down + at);
+      for (int i = 0; i < Rows; ++i) sums[i] = multiply_add(load(inputs[i] + at), weights, sums[i]);
     }
-    for (int i = 0; i < Rows; ++i) inner[rank][i] = _mm512_reduce_add_ps(sums[i]);
+    for (int i = 0; i < Rows; ++i) inner[rank][i] = sum(sums[i]);
   }
   for (const Up* up = low_rank.ups; up < low_rank.ups + low_rank.num_ups; ++up) {
     for (int64_t at = 0; at < up->num_outputs; at += 16) {
       const int64_t output = up->first_output + at;
-      __m512 sums[Rows];
-      for (int i = 0; i < Rows; ++i) sums[i] = _mm512_loadu_ps(outputs[i] + output);
+      Floats sums[Rows];
+      for (int i = 0; i < Rows; ++i) sums[i] = load(outputs[i] + output);
       if (up->factor)
-        for (__m512& sum : sums)
-          sum = _mm512_fmadd_ps(sum, _mm512_loadu_ps(up->factor + at), _mm512_loadu_ps(up->shift + at));
+        for (Floats& sum : sums) sum = multiply_add(sum, load(up->factor + at), load(up->shift + at));
       for (int64_t rank = 0; rank < up->num_ranks; ++rank) {
-        const __m512 weights = _mm512_loadu_ps(up->weight + rank * up->num_outputs + at);
+        const Floats weights = load(up->weight + rank * up->num_outputs + at);
         for (int i = 0; i < Rows; ++i)
-          sums[i] = _mm512_fmadd_ps(_mm512_set1_ps(inner[up->first_rank + rank][i]), weights, sums[i]);
+          sums[i] = multiply_add(all(inner[up->first_rank + rank][i]), weights, sums[i]);
       }
-      for (int i = 0; i < Rows; ++i) _mm512_storeu_ps(outputs[i] + output, sums[i]);
+      for (int i = 0; i < Rows; ++i) store(outputs[i] + output, sums[i]);
     }
   }
 }

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "int8.h"
-#include "simd.h"
+#include "numbers.h"
 
 namespace {
 
@@ -27,14 +27,11 @@ struct Sum {
 Sum sum_of(const float* scores, int64_t length) {
   const float largest = largest_of(scores, length);
   if (largest == kNothing) return {};
-  const __m512 most = _mm512_set1_ps(largest);
-  __m512 sum = _mm512_setzero_ps();
-  for (int64_t i = 0; i < length; i += 16) {
-    const __mmask16 present = lanes(length - i);
-    sum = _mm512_mask_add_ps(sum, present, sum,
-                             exponential(_mm512_sub_ps(_mm512_maskz_loadu_ps(present, scores + i), most)));
-  }
-  return {largest, _mm512_reduce_add_ps(sum)};
+  const Floats most = all(largest);
+  Floats total = all(0.0f);
+  for (int64_t i = 0; i < length; i += 16)
+    total = choose(length - i, total + exponential(load(scores + i, length - i) - most), total);
+  return {largest, sum(total)};
 }
 
 // The best so far, best first; of equal ones, the first.

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.engine.kernels.functions import Kernels, loaded
+from pipelines.engine.kernels.build import library_file
+from pipelines.engine.kernels.functions import Kernels, usable
 
-needs_kernels = pytest.mark.skipif(loaded() is None, reason="needs AVX-512 with VNNI, and a compiler")
+KERNELS = [Kernels(instructions) for instructions in usable() if library_file(instructions).is_file()]
+"""All that this machine can run, and not only the best: none without a compiler."""
 
-
-def kernels() -> Kernels:
-    """Return those of this machine, in a test that needs them."""
-    of_machine = loaded()
-    assert of_machine is not None
-    return of_machine
+with_each_kernels = pytest.mark.parametrize("kernels", KERNELS, ids=lambda kernels: kernels.name)

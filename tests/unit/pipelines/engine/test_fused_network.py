@@ -15,6 +15,7 @@ from pipelines.engine.encoder import Encoder
 from pipelines.engine.fused_encoder import FusedEncoder
 from pipelines.engine.fused_network import FusedNetwork
 from pipelines.engine.int8 import Int8Backend
+from pipelines.engine.kernels.functions import Kernels
 from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.lora import Adapter
 from pipelines.engine.network import Network
@@ -22,10 +23,9 @@ from pipelines.engine.shape import ModelShape
 from pipelines.engine.weights import Weights, assemble, prepare
 from tests.tiny_adapter import ATTENTION, FEED_FORWARD, make_tiny_adapter
 from tests.tiny_model import make_tiny_checkpoint
-from tests.unit.pipelines.engine.needs import kernels, needs_kernels
+from tests.unit.pipelines.engine.needs import KERNELS
 from tests.unit.pipelines.engine.reference import load_reference
 
-pytestmark = needs_kernels
 CPU = torch.device("cpu")
 SHAPES = (
     {"d_model": 32, "heads": 2, "layers": 2, "ffn": 16},
@@ -51,13 +51,14 @@ class Model:
     weights: Weights
     shape: ModelShape
     adapters: list[Adapter]
+    kernels: Kernels
 
     @classmethod
-    def make(cls, folder: Path, sizes: dict[str, int]) -> Model:
+    def make(cls, folder: Path, sizes: dict[str, int], kernels: Kernels) -> Model:
         """Make one in a folder."""
         checkpoint = make_tiny_checkpoint(folder / "base", **sizes)
         model = load_reference(checkpoint)
-        shape, backend = ModelShape.from_config(model.config), Int8Backend()
+        shape, backend = ModelShape.from_config(model.config), Int8Backend(kernels)
         state = model.state_dict()
         weights = assemble(dict(prepare(state, shape, backend)), shape, backend)
         adapters = [
@@ -70,7 +71,7 @@ class Model:
             )
             for seed, config in enumerate(ADAPTERS)
         ]
-        return cls(weights, shape, adapters)
+        return cls(weights, shape, adapters, kernels)
 
     def steps(self, network: Network, widths: list[int], adapters: list[Adapter | None], dtype: torch.dtype) -> Tensor:
         """Return the outputs of four steps, the second source one step late, `[steps, rows, d_model]`."""
@@ -92,10 +93,17 @@ class Model:
         return torch.cat(outputs)
 
 
+@pytest.fixture(scope="module", params=KERNELS, ids=lambda kernels: kernels.name)
+def kernels(request: pytest.FixtureRequest) -> Kernels:
+    """Return each that this machine can run."""
+    of_machine: Kernels = request.param
+    return of_machine
+
+
 @pytest.fixture(scope="module", params=SHAPES, ids=lambda shape: f"d{shape['d_model']}-{shape['heads']}")
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
+def model(request: pytest.FixtureRequest, kernels: Kernels, tmp_path_factory: pytest.TempPathFactory) -> Model:
     """Return a random network of each shape."""
-    return Model.make(tmp_path_factory.mktemp("fused"), request.param)
+    return Model.make(tmp_path_factory.mktemp("fused"), request.param, kernels)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
@@ -171,20 +179,33 @@ def test_what_the_rows_attend_to_is_told(model: Model) -> None:
     assert 0 < int(attended) < len(SOURCES[0]) - 1
 
 
-def test_other_layers_are_not_taken(tmp_path: Path) -> None:
+@pytest.mark.skipif(len(KERNELS) < 2, reason="needs a processor with AVX-512")
+@pytest.mark.parametrize("sizes", SHAPES)
+def test_processors_give_the_same_numbers(tmp_path: Path, sizes: dict[str, int]) -> None:
+    """To the last bit: replicas on other machines give the same translations."""
+    models = [Model.make(tmp_path / kernels.name, sizes, kernels) for kernels in KERNELS]
+    adapters = models[0].adapters[1], None, models[0].adapters[0], None
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        first, *others = [model.steps(_fused(model), [4, 1, 2, 1], [*adapters], dtype) for model in models]
+        assert all(torch.equal(first, other) for other in others)
+    first, *others = [_fused_encoder(model)(SOURCES, [*adapters]) for model in models]
+    assert all(torch.equal(first, other) for other in others)
+
+
+def test_other_layers_are_not_taken(tmp_path: Path, kernels: Kernels) -> None:
     """A head of eight numbers, or inputs of eight, are not what the kernels read."""
     for sizes in ({"d_model": 32, "heads": 4, "ffn": 32}, {"d_model": 32, "heads": 1, "ffn": 40}):
-        model = Model.make(tmp_path / str(sizes["heads"]), sizes)
+        model = Model.make(tmp_path / str(sizes["heads"]), sizes, kernels)
         assert not FusedNetwork.is_possible(model.weights, model.shape)
 
 
 def _fused(model: Model) -> FusedNetwork:
     assert FusedNetwork.is_possible(model.weights, model.shape)
-    return FusedNetwork(model.weights, model.shape, kernels())
+    return FusedNetwork(model.weights, model.shape, model.kernels)
 
 
 def _fused_encoder(model: Model) -> FusedEncoder:
-    return FusedEncoder(model.weights, model.shape, kernels())
+    return FusedEncoder(model.weights, model.shape, model.kernels)
 
 
 def _assert_alike(model: Model, widths: list[int], adapters: list[Adapter | None], dtype: torch.dtype) -> None:

@@ -6,20 +6,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipelines.engine.int8 import FbgemmLinear, Int8Backend, OwnLinear
+from pipelines.engine.int8 import Int8Backend
+from pipelines.engine.kernels.functions import Kernels
 from pipelines.engine.linear import Linear
-from tests.unit.pipelines.engine.needs import needs_kernels
+from tests.unit.pipelines.engine.needs import KERNELS, with_each_kernels
 
-PRODUCTS = [FbgemmLinear, pytest.param(OwnLinear, marks=needs_kernels)]
-Product = type[FbgemmLinear | OwnLinear]
+PRODUCTS = [None, *KERNELS]  # FBGEMM's, and ours
+with_each_product = pytest.mark.parametrize("product", PRODUCTS, ids=["FBGEMM", *[each.name for each in KERNELS]])
 # Of the largest output: half a step of 127 (FBGEMM without VNNI: of 63) for each of 256 inputs, added by chance.
 TOLERANCE = 0.02 if torch.cpu._is_vnni_supported() else 0.04
 
 
-@pytest.mark.parametrize("product", PRODUCTS)
+@with_each_product
 @pytest.mark.parametrize("nonnegative", [False, True])
 @pytest.mark.parametrize("with_bias", [False, True])
-def test_a_layer_is_its_float_layer_rounded(product: Product, nonnegative: bool, with_bias: bool) -> None:
+def test_a_layer_is_its_float_layer_rounded(product: Kernels | None, nonnegative: bool, with_bias: bool) -> None:
     """`x @ weight.T + bias`, as exact as 8 bits are, for rows of any magnitude."""
     x, weight, bias = _numbers(nonnegative)
     exact = x @ weight.T + (bias if with_bias else 0)
@@ -29,8 +30,8 @@ def test_a_layer_is_its_float_layer_rounded(product: Product, nonnegative: bool,
     assert ((rounded - exact).abs() / scale).max() < TOLERANCE
 
 
-@pytest.mark.parametrize("product", PRODUCTS)
-def test_a_row_is_the_same_in_any_batch(product: Product) -> None:
+@with_each_product
+def test_a_row_is_the_same_in_any_batch(product: Kernels | None) -> None:
     """But for the last bit: integer sums are exact, and no row's scale is its neighbours'."""
     x, weight, bias = _numbers(nonnegative=False)
     layer = _layer(product, weight, bias, nonnegative=False)
@@ -39,39 +40,39 @@ def test_a_row_is_the_same_in_any_batch(product: Product) -> None:
         assert torch.allclose(together[row], layer(x[row : row + 1])[0], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("product", PRODUCTS)
-def test_a_row_of_zeros_is_the_bias(product: Product) -> None:
+@with_each_product
+def test_a_row_of_zeros_is_the_bias(product: Kernels | None) -> None:
     """Nothing is divided by zero."""
     _, weight, bias = _numbers(nonnegative=False)
     assert torch.allclose(_layer(product, weight, bias, nonnegative=False)(torch.zeros(2, 256)), bias)
 
 
-@needs_kernels
+@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="FBGEMM's activations have 7 bits")
 @pytest.mark.parametrize("nonnegative", [False, True])
-def test_both_products_round_alike(nonnegative: bool) -> None:
+def test_all_products_round_alike(nonnegative: bool) -> None:
     """Whether a machine has the kernels changes its speed, not its translations."""
     x, weight, bias = _numbers(nonnegative)
-    one, other = (_layer(each, weight, bias, nonnegative)(x) for each in (FbgemmLinear, OwnLinear))
-    assert torch.allclose(one, other, rtol=1e-6, atol=1e-6)
+    one, *others = [_layer(each, weight, bias, nonnegative)(x) for each in PRODUCTS]
+    assert all(torch.allclose(one, other, rtol=1e-6, atol=1e-6) for other in others)
 
 
-@needs_kernels
+@with_each_kernels
 @pytest.mark.parametrize("num_inputs", [16, 64, 80, 320])
 @pytest.mark.parametrize("num_outputs", [1, 16, 37])
 @pytest.mark.parametrize("num_rows", [1, 2, 7, 16, 17, 33, 50, 200])
-def test_our_product_has_any_shape(num_inputs: int, num_outputs: int, num_rows: int) -> None:
+def test_our_product_has_any_shape(kernels: Kernels, num_inputs: int, num_outputs: int, num_rows: int) -> None:
     """Blocks of outputs and parts of rows that are not full; inputs that fill the tiles of AMX, and that do not."""
     draw = torch.Generator().manual_seed(num_rows)
     weight, x = torch.randn(num_outputs, num_inputs, generator=draw), torch.randn(num_rows, num_inputs, generator=draw)
-    stored, largest = Int8Backend().prepare(weight), x.abs().amax(1, keepdim=True)
+    stored, largest = Int8Backend(None).prepare(weight), x.abs().amax(1, keepdim=True)
     products = (x / largest * 127).round().double() @ stored["weight"].T.double()
     exact = products * stored["scale"] / 127 * largest
-    actual = _layer(OwnLinear, weight, None, nonnegative=False)(x).double()
+    actual = _layer(kernels, weight, None, nonnegative=False)(x).double()
     torch.testing.assert_close(actual, exact, rtol=1e-5, atol=1e-4)  # a step of the rounding is a hundred times as much
 
 
-@pytest.mark.parametrize("product", PRODUCTS)
-def test_a_row_that_is_no_number_stays_so_and_spoils_no_other(product: Product) -> None:
+@with_each_product
+def test_a_row_that_is_no_number_stays_so_and_spoils_no_other(product: Kernels | None) -> None:
     """Or a broken row would become a translation."""
     x, weight, bias = _numbers(nonnegative=False)
     layer = _layer(product, weight, bias, nonnegative=False)
@@ -91,6 +92,6 @@ def _numbers(nonnegative: bool) -> tuple[Tensor, Tensor, Tensor]:
     return (x.relu() if nonnegative else x), weight, bias
 
 
-def _layer(product: Product, weight: Tensor, bias: Tensor | None, nonnegative: bool) -> Linear:
-    stored = Int8Backend().prepare(weight)
-    return product(stored["weight"], stored["scale"], bias, nonnegative_input=nonnegative)
+def _layer(product: Kernels | None, weight: Tensor, bias: Tensor | None, nonnegative: bool) -> Linear:
+    backend = Int8Backend(product)
+    return backend.linear(backend.prepare(weight), bias, nonnegative_input=nonnegative)

@@ -25,7 +25,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def load(checkpoint_path: Path) -> dict[str, torch.Tensor]:
     """Prepare the tiny checkpoint in int8, from the cache if it is there."""
     shape = ModelShape.from_config(M2M100Config.from_pretrained(checkpoint_path))
-    return dict(load_prepared(locate_checkpoint(str(checkpoint_path)), shape, Int8Backend()))
+    return dict(load_prepared(locate_checkpoint(str(checkpoint_path)), shape, Int8Backend(None)))
 
 
 def test_the_file_is_safetensors_and_holds_what_was_prepared(checkpoint_path: Path) -> None:

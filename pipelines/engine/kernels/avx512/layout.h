@@ -1,0 +1,9 @@
+// How what AVX-512 multiplies lies in memory.
+#pragma once
+
+#include <cstdint>
+
+constexpr int64_t kInputsTogether = 4;   // an output's weights that lie side by side
+constexpr int64_t kActivationBytes = 1;
+constexpr int64_t kMostRows = 16;        // of a part: as many sums as leave registers for the rest
+constexpr int64_t kPartsTogether = 2;    // if it is not one alone: tiles take two
