@@ -79,6 +79,7 @@ def create_api(
     if accept_queue is not None:
         api.add_middleware(
             LoadSheddingMiddleware,
+            check_room=service.check_room,
             queue=accept_queue,
             timeout_s=lambda: service.limits.request_timeout_s,
             recorder=recorder,

@@ -85,6 +85,17 @@ class TranslationService:
         """Seconds since this replica of the ingress started."""
         return time.monotonic() - self._started_s
 
+    def check_room(self) -> None:
+        """Raise unless another translation may begin.
+
+        Raises:
+            OverloadedError: As many as may be are being worked on.
+        """
+        if self._num_ongoing >= self.limits.max_ongoing_requests:
+            raise OverloadedError(
+                f"{self._num_ongoing} requests are being worked on; try again in a second", retry_after_s=1.0
+            )
+
     async def translate(self, request: TranslateRequest) -> TranslationResult:
         """Translate one text.
 
@@ -166,10 +177,7 @@ class TranslationService:
 
     @asynccontextmanager
     async def _admitted(self, requests: Sequence[TranslationRequest]) -> AsyncIterator[None]:
-        if self._num_ongoing >= self.limits.max_ongoing_requests:
-            raise OverloadedError(
-                f"{self._num_ongoing} requests are being worked on; try again in a second", retry_after_s=1.0
-            )
+        self.check_room()
         self._num_ongoing += 1
         try:
             async with self._charged(requests), asyncio.timeout(self.limits.request_timeout_s):

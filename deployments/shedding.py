@@ -1,6 +1,6 @@
-"""Refuses at the door what would be late before anybody has read it. Plain ASGI.
+"""Refuses at the door what would be refused or late anyhow, before anybody has read it. Plain ASGI.
 
-The event loop accepts one connection per turn (libuv, since 1.45). When requests come faster than its turns, they wait
+Under an overload most requests are refused, and what that takes is missing where translations are made. The event loop accepts one connection per turn (libuv, since 1.45). When requests come faster than its turns, they wait
 in the kernel, where no limit and no deadline of this process sees them, and all of them are late. While they do, what
 is read is therefore refused, which takes a tenth of the time of anything else, until the wait is short again.
 """
@@ -15,12 +15,13 @@ from collections.abc import Callable, Sized
 import psutil
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.access.routes import requirement_of
+from deployments.access.routes import Requirement, requirement_of
 from deployments.http_errors import error_response, note_error
 from monitoring import metrics
 from monitoring.recorder import Recorder
 from pipelines.errors import OverloadedError
 
+_TRANSLATING = frozenset({"translate", "batch-translate"})
 # Of the time that a request may take. Most of it is meant for the work.
 _MAX_WAIT_SHARE = 0.1
 _MEASURED_S = 0.25  # a shorter time says little about how fast connections are accepted
@@ -46,10 +47,11 @@ class AcceptQueue:
 
 
 class LoadSheddingMiddleware:
-    """Refuses translations while those that are not accepted yet would wait for too long.
+    """Refuses translations while there is no room for them, or those that are not accepted yet would wait for too long.
 
     Args:
         app: What comes next.
+        check_room: Raises `OverloadedError` if there is no room for another translation.
         queue: Of what is not accepted yet.
         timeout_s: Returns how long a request may take.
         recorder: Of the queue's length.
@@ -59,12 +61,14 @@ class LoadSheddingMiddleware:
     def __init__(
         self,
         app: ASGIApp,
+        check_room: Callable[[], None],
         queue: Sized,
         timeout_s: Callable[[], float],
         recorder: Recorder,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
+        self._check_room = check_room
         self._queue = queue
         self._timeout_s = timeout_s
         self._recorder = recorder
@@ -75,14 +79,23 @@ class LoadSheddingMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or answer 503."""
-        if scope["type"] == "http" and requirement_of(scope["method"], scope["path"]).scope == "translate":
-            wait_s = self._wait_s()
-            if wait_s > _MAX_WAIT_SHARE * self._timeout_s():
-                error = OverloadedError(f"requests wait {wait_s:.1f} s before they are read", retry_after_s=wait_s)
+        if scope["type"] == "http":
+            try:
+                self._check(requirement_of(scope["method"], scope["path"]))
+            except OverloadedError as error:
                 note_error(scope, error.code)
                 await error_response(error, scope["state"]["request_id"])(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def _check(self, requirement: Requirement) -> None:
+        if requirement.scope != "translate":
+            return
+        wait_s = self._wait_s()
+        if wait_s > _MAX_WAIT_SHARE * self._timeout_s():
+            raise OverloadedError(f"requests wait {wait_s:.1f} s before they are read", retry_after_s=wait_s)
+        if requirement.endpoint in _TRANSLATING:
+            self._check_room()
 
     def _wait_s(self) -> float:
         """How long the last one that waits now will have to: Little's law, at the rate of the time since any waits."""

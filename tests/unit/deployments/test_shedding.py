@@ -34,14 +34,16 @@ class Queue:
 class Door:
     """The API behind the middleware, on a clock that moves by the time between two requests."""
 
-    def __init__(self, seconds_apart: float) -> None:
+    def __init__(self, seconds_apart: float, max_ongoing: int = 256) -> None:
         self.queue = Queue()
         self.recorder = Recorder()
         self._now_s = 0.0
         self._seconds_apart = seconds_apart
-        api = create_api(make_service(limits=LimitSettings(request_timeout_s=TIMEOUT_S)))
+        limits = LimitSettings(request_timeout_s=TIMEOUT_S, max_ongoing_requests=max_ongoing)
+        service = make_service(limits=limits)
         shedding = LoadSheddingMiddleware(
-            api,
+            create_api(service),
+            check_room=service.check_room,
             queue=self.queue,
             timeout_s=lambda: TIMEOUT_S,
             recorder=self.recorder,
@@ -49,10 +51,10 @@ class Door:
         )
         self._client = client_of(RequestIdMiddleware(shedding))
 
-    async def ask(self, path: str = "/translate") -> httpx.Response:
+    async def ask(self, path: str = "/translate", body: dict[str, str] | None = GOOD) -> httpx.Response:
         """Send one request, later than the one before."""
         self._now_s += self._seconds_apart
-        return await (self._client.post(path, json=GOOD) if path == "/translate" else self._client.get(path))
+        return await (self._client.get(path) if body is None else self._client.post(path, json=body))
 
 
 async def test_what_would_wait_too_long_is_refused_until_it_would_not() -> None:
@@ -96,7 +98,18 @@ async def test_health_is_never_refused() -> None:
     for _ in range(40):
         await door.ask()
     assert (await door.ask()).status_code == 503
-    assert (await door.ask("/health")).status_code == 200
+    assert (await door.ask("/health", None)).status_code == 200
+
+
+async def test_what_there_is_no_room_for_is_refused_unread() -> None:
+    """Whatever it asks for; what is no translation needs no room."""
+    door = Door(seconds_apart=1.0, max_ongoing=0)
+    for path in ("/translate", "/translate/stream", "/batch-translate"):
+        refused = await door.ask(path, {"no": "translation"})
+        assert refused.status_code == 503
+        assert "0 requests are being worked on" in refused.json()["error"]["message"]
+        assert refused.headers["retry-after"] == "1"
+    assert (await door.ask("/detect", {"text": "Good morning."})).status_code == 200
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux tells")
