@@ -1,6 +1,8 @@
 """Refuses at the door what would be refused or late anyhow, before anybody has read it. Plain ASGI.
 
-Under an overload most requests are refused, and what that takes is missing where translations are made. The event loop accepts one connection per turn (libuv, since 1.45). When requests come faster than its turns, they wait
+Under an overload most requests are refused, and what that takes is missing where translations are made.
+
+The event loop accepts one connection per turn (libuv, since 1.45). When requests come faster than its turns, they wait
 in the kernel, where no limit and no deadline of this process sees them, and all of them are late. While they do, what
 is read is therefore refused, which takes a tenth of the time of anything else, until the wait is short again.
 """

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipelines.engine.encoder import Encoder, embed
-from pipelines.engine.fused_layers import FusedLayers
+from pipelines.engine.fused_layers import FusedLayers, norm_of
 from pipelines.engine.kernels import structures
 from pipelines.engine.kernels.functions import Kernels
 from pipelines.engine.lora import Adapter
@@ -29,7 +29,8 @@ class FusedEncoder(Encoder):
     def __init__(self, weights: Weights, shape: ModelShape, kernels: Kernels) -> None:
         super().__init__(weights, shape)
         self._run = kernels.encode
-        self._layers = FusedLayers("encoder", weights.encoder, weights.encoder_norm)
+        self._layers = FusedLayers("encoder", weights.encoder)
+        self._norm = norm_of(weights.encoder_norm)
 
     def _encode(self, sources: Sequence[Sequence[int]], adapters: Sequence[Adapter | None]) -> Tensor:
         if not FusedLayers.take(adapters):
@@ -43,7 +44,7 @@ class FusedEncoder(Encoder):
                 num_layers=len(self._layers.layers),
                 num_heads=self._shape.num_encoder_heads,
                 layers=self._layers.layers,
-                norm=self._layers.norm,
+                norm=self._norm,
                 num_sources=len(sources),
                 ends=ends.data_ptr(),
             )

@@ -16,33 +16,30 @@ from pipelines.engine.weights import LINEARS, DecoderLayer, EncoderLayer, LayerN
 
 _WIDEST_HEAD = 128
 _MOST_RANK = 1024 // 3  # of each of the three modules that are fused in a layer
-_STRUCTURES: dict[str, tuple[type[Structure], type[Structure]]] = {
-    "encoder": (structures.EncoderLayer, structures.EncoderAdditions),
-    "decoder": (structures.DecoderLayer, structures.DecoderAdditions),
+_STRUCTURES: dict[str, tuple[str, type[Structure], type[Structure]]] = {
+    "encoder": ("encoder", structures.EncoderLayer, structures.EncoderAdditions),
+    "cross": ("decoder", structures.CrossLayer, structures.CrossAdditions),
+    "decoder": ("decoder", structures.DecoderLayer, structures.DecoderAdditions),
 }
 
 Layer = EncoderLayer | DecoderLayer
 
 
 class FusedLayers:
-    """The layers of one side.
+    """What one kernel runs of the layers of one side.
 
     Args:
-        side: `encoder` or `decoder`.
+        part: `encoder`; `decoder`, of a step; or `cross`, the decoder's keys and values of sources.
         layers: Such that `are_possible`.
-        norm: Behind the last.
 
     Attributes:
         layers: As the kernels read them; their memory is that of `layers`.
-        norm: Likewise.
     """
 
-    def __init__(self, side: str, layers: Sequence[Layer], norm: LayerNorm) -> None:
-        structure, self._additions = _STRUCTURES[side]
-        self._side = side
-        self._inner_width = _part(layers[0].fc1).num_outputs
+    def __init__(self, part: str, layers: Sequence[Layer]) -> None:
+        self._side, structure, self._additions = _STRUCTURES[part]
         self.layers = (structure * len(layers))(*[_layer(layer, structure) for layer in layers])
-        self.norm = _part(norm)
+        self._inner_width = self.layers[0].fc1.num_outputs if hasattr(structure, "fc1") else 0
         self._of_adapters: dict[Adapter, Array[Any]] = {}  # of the last rows
 
     @staticmethod
@@ -93,14 +90,14 @@ class FusedLayers:
         )
 
 
+def norm_of(norm: LayerNorm) -> structures.Norm:
+    """Return a norm as the kernels read it; its memory is that of `norm`."""
+    return structures.Norm(norm.weight.data_ptr(), norm.bias.data_ptr())
+
+
 def _layer(layer: Layer, structure: type[Structure]) -> Structure:
-    return structure(*[_part(getattr(layer, name)) for name, *_ in structure._fields_])
-
-
-def _part(part: Any) -> Any:
-    if isinstance(part, LayerNorm):
-        return structures.Norm(part.weight.data_ptr(), part.bias.data_ptr())
-    return part.layer
+    parts = [getattr(layer, name) for name, *_ in structure._fields_]
+    return structure(*[norm_of(part) if isinstance(part, LayerNorm) else part.layer for part in parts])
 
 
 def _low_rank(low_rank: LowRank) -> structures.LowRank:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain, repeat
+from itertools import accumulate, chain, repeat
 
 import torch
 
 from pipelines.engine.encoder import embed
 from pipelines.engine.fused_encoder import FusedEncoder
-from pipelines.engine.fused_layers import FusedLayers
+from pipelines.engine.fused_layers import FusedLayers, norm_of
 from pipelines.engine.kernels import structures
 from pipelines.engine.kernels.functions import Kernels
 from pipelines.engine.kv_cache import KeyValueCache
@@ -36,8 +36,11 @@ class FusedNetwork(Network):
         self._encoder = FusedEncoder(weights, shape, kernels)
         self._weights = weights
         self._shape = shape
+        self._write_cross_memory = kernels.cross_memory
+        self._cross = FusedLayers("cross", weights.decoder)
         self._run = kernels.decoder_step
-        self._layers = FusedLayers("decoder", weights.decoder, weights.decoder_norm)
+        self._layers = FusedLayers("decoder", weights.decoder)
+        self._norm = norm_of(weights.decoder_norm)
 
     @classmethod
     def is_possible(cls, weights: Weights, shape: ModelShape) -> bool:
@@ -47,6 +50,36 @@ class FusedNetwork(Network):
             FusedLayers.are_possible(side, getattr(weights, side), shape.d_model // num_heads)
             for side, num_heads in heads.items()
         )
+
+    def join(
+        self,
+        sources: Sequence[Sequence[int]],
+        adapters: Sequence[Adapter | None],
+        widths: Sequence[int],
+        cache: KeyValueCache,
+    ) -> None:
+        """See `Network`."""
+        if not FusedLayers.take(adapters):
+            super().join(sources, adapters, widths, cache)
+            return
+        lengths = [len(source) for source in sources]
+        encoded = self._encoder(sources, adapters)
+        ends = torch.tensor(list(accumulate(lengths)))
+        cache.make_room(lengths, widths)
+        self._write_cross_memory(
+            structures.EncodedSources(
+                rows=self._cross.rows(encoded, list(chain.from_iterable(map(repeat, adapters, lengths)))),
+                num_layers=len(self._cross.layers),
+                num_heads=self._shape.num_decoder_heads,
+                layers=self._cross.layers,
+                num_sources=len(sources),
+                ends=ends.data_ptr(),
+                first_sequence=len(cache.widths),
+                memory=_memory(cache.cross_kv),
+                format=_FORMATS[cache.cross_kv.dtype],
+            )
+        )
+        cache.append(lengths, widths)
 
     def step(
         self, tokens: Sequence[int], cache: KeyValueCache, adapters: Sequence[Adapter | None], *, align: bool = False
@@ -66,7 +99,7 @@ class FusedNetwork(Network):
                 num_layers=len(self._layers.layers),
                 num_heads=self._shape.num_decoder_heads,
                 layers=self._layers.layers,
-                norm=self._layers.norm,
+                norm=self._norm,
                 positions=positions.data_ptr(),
                 groups=groups.data_ptr(),
                 source_lengths=source_lengths.data_ptr(),

@@ -2,6 +2,7 @@
 
 #include "attention.h"
 #include "layers.h"
+#include "memory.h"
 
 extern "C" {
 
@@ -16,12 +17,6 @@ struct DecoderLayer {
 
 struct DecoderAdditions {
   LowRank qkv, self_out, cross_q, cross_out, fc1, fc2;
-};
-
-// `[layers, 2 (keys, values), sequences, heads, capacity, head_dim]`
-struct Memory {
-  char* start;
-  int64_t num_sequences, capacity;
 };
 
 struct Step {
@@ -60,8 +55,8 @@ class Decoder : Layers<DecoderAdditions> {
     for_each_head([&](int64_t row, int64_t head) {
       const float* qkv = product_ + row * 3 * rows_.width + head * head_dim_;
       const int64_t position = step_.positions[row];
-      char* keys = memory(step_.self_kv, index, 0, row, head);
-      char* values = memory(step_.self_kv, index, 1, row, head);
+      char* keys = step_.self_kv.keys(index, row, head, step_.num_heads, position_bytes_);
+      char* values = step_.self_kv.values(index, row, head, step_.num_heads, position_bytes_);
       keep(step_.format, qkv + rows_.width, head_dim_, keys + position * position_bytes_);
       keep(step_.format, qkv + 2 * rows_.width, head_dim_, values + position * position_bytes_);
       attend(step_.format, qkv, keys, values, position + 1, head_dim_, attended(row, head));
@@ -75,8 +70,9 @@ class Decoder : Layers<DecoderAdditions> {
     for_each_head([&](int64_t row, int64_t head) {
       const int64_t group = step_.groups[row];
       attend(step_.format, product_ + row * rows_.width + head * head_dim_,
-             memory(step_.cross_kv, index, 0, group, head), memory(step_.cross_kv, index, 1, group, head),
-             step_.source_lengths[group], head_dim_, attended(row, head));
+             step_.cross_kv.keys(index, group, head, step_.num_heads, position_bytes_),
+             step_.cross_kv.values(index, group, head, step_.num_heads, position_bytes_), step_.source_lengths[group],
+             head_dim_, attended(row, head));
     });
     finish(index, &DecoderAdditions::cross_out, layer.cross_out, input_,
            [&](int64_t row) { start(row, layer.ffn_norm, layer.fc1); });
@@ -88,11 +84,6 @@ class Decoder : Layers<DecoderAdditions> {
 #pragma omp for collapse(2) schedule(dynamic, kHeadsAtOnce)
     for (int64_t row = 0; row < rows_.num_rows; ++row)
       for (int64_t head = 0; head < step_.num_heads; ++head) work(row, head);
-  }
-
-  char* memory(const Memory& memory, int64_t layer, int64_t kind, int64_t sequence, int64_t head) const {
-    const int64_t place = ((layer * 2 + kind) * memory.num_sequences + sequence) * step_.num_heads + head;
-    return memory.start + place * memory.capacity * position_bytes_;
   }
 
   float* attended(int64_t row, int64_t head) const { return input_ + row * rows_.width + head * head_dim_; }

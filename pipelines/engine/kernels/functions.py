@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from pipelines.engine.kernels.build import library_file
-from pipelines.engine.kernels.structures import Chosen, Excluded, Int8Layer, Sources, Step
+from pipelines.engine.kernels.structures import Chosen, EncodedSources, Excluded, Int8Layer, Sources, Step
 
 _LOGGER = logging.getLogger(__name__)
 _NAMES = {"avx512": "AVX-512 VNNI", "avx2": "AVX2"}
@@ -45,6 +45,7 @@ class Kernels:
         self._pack = _function(library, "nllb_int8_pack", _POINTER, _COUNT, _COUNT, _POINTER, _POINTER)
         self._linear = _function(library, "nllb_int8_linear", ctypes.POINTER(Int8Layer), _POINTER, _COUNT, _POINTER)
         self._encode = _function(library, "nllb_encode", ctypes.POINTER(Sources))
+        self._cross_memory = _function(library, "nllb_cross_memory", ctypes.POINTER(EncodedSources))
         self._step = _function(library, "nllb_decoder_step", ctypes.POINTER(Step))
         excluded, chosen = ctypes.POINTER(Excluded), ctypes.POINTER(Chosen)
         self._best = _function(library, "nllb_best", _POINTER, _COUNT, _COUNT, excluded, chosen)
@@ -77,6 +78,11 @@ class Kernels:
         """Run the encoder's layers on `sources.rows.hidden`, in its place."""
         with record_function("nllb::encode"):
             self._encode(sources)
+
+    def cross_memory(self, sources: EncodedSources) -> None:
+        """Write what the decoder's layers attend to of `sources.rows.hidden` into `sources.memory`."""
+        with record_function("nllb::cross_memory"):
+            self._cross_memory(sources)
 
     def decoder_step(self, step: Step) -> None:
         """Run the decoder's layers on `step.rows.hidden`, in its place."""

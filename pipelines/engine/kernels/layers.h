@@ -90,10 +90,15 @@ class Layers {
     adapt(index, addition, layer, x, y);
   }
 
+  // Round x for the products with layers that take it.
+  void round(const float* x, const Int8Layer& layer) const {
+    for_each_row([&](int64_t row) { rounded_.set(row, x + row * layer.num_inputs, layer); });
+  }
+
   // hidden += layer(x), and what is next for each row, which is still at hand then.
   template <typename Next>
   void finish(int64_t index, LowRank Additions::*addition, const Int8Layer& layer, const float* x, Next next) const {
-    for_each_row([&](int64_t row) { rounded_.set(row, x + row * layer.num_inputs, layer); });
+    round(x, layer);
     add_product(index, addition, layer, x, next);
   }
 

@@ -42,6 +42,12 @@ class DecoderLayer(Structure):
     ]
 
 
+class CrossLayer(Structure):
+    """See cross_memory.cpp."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [("cross_kv", Int8Layer)]
+
+
 class Up(Structure):
     """See low_rank.h."""
 
@@ -74,6 +80,12 @@ class DecoderAdditions(Structure):
     ]
 
 
+class CrossAdditions(Structure):
+    """See cross_memory.cpp."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [("cross_kv", LowRank)]
+
+
 class Rows(Structure):
     """See layers.h."""
 
@@ -94,10 +106,20 @@ class Sources(Structure):
 
 
 class Memory(Structure):
-    """See decoder.cpp."""
+    """See memory.h."""
 
     _fields_: ClassVar[list[tuple[str, Any]]] = [
         *[("start", c_void_p), ("num_sequences", c_int64), ("capacity", c_int64)],
+    ]
+
+
+class EncodedSources(Structure):
+    """See cross_memory.cpp."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [
+        *[("rows", Rows), ("num_layers", c_int64), ("num_heads", c_int64)],
+        *[("layers", POINTER(CrossLayer)), ("num_sources", c_int64), ("ends", c_void_p)],
+        *[("first_sequence", c_int64), ("memory", Memory), ("format", c_int32)],
     ]
 
 
