@@ -153,7 +153,12 @@ def _move(memory: Tensor, order: Sequence[int], length: int) -> None:
 
 def _copy(memory: Tensor, sources: list[int], targets: list[int], length: int) -> None:
     live = memory[:, :, :, :, :length]
-    live[:, :, targets] = live[:, :, sources]
+    is_read_too_late = any(source in targets[:index] for index, source in enumerate(sources))
+    if memory.device.type != "cpu" or is_read_too_late:
+        live[:, :, targets] = live[:, :, sources]
+        return
+    for source, target in zip(sources, targets, strict=True):  # a fourth of the time of all at once, through a copy
+        live[:, :, target].copy_(live[:, :, source])
 
 
 def power_of_two(number: int) -> int:
