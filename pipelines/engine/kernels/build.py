@@ -1,6 +1,6 @@
 """Compiles the kernels: `python -m pipelines.engine.kernels.build`, as `make install` does.
 
-Two libraries, for two sets of instructions: an image may be built on one processor and run on another.
+A library for each set of instructions: an image may be built on one processor and run on another.
 They are optional: without a compiler, or on another processor, the engine takes torch's own operations.
 """
 
@@ -20,13 +20,18 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent
 _AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 _AVX512 = [f"-mavx512{part}" for part in ("f", "bw", "dq", "vl", "vnni")]
-_FLAGS = {"avx2": _AVX2, "avx512": [*_AVX2, *_AVX512, "-mamx-tile", "-mamx-int8"]}
+# What the processor must have: the folders of sources, the first before the others, and the compiler's flags.
+_KINDS = {
+    "avx2": (("avx2", "avx"), _AVX2),
+    "avx_vnni": (("avx_vnni", "avx"), [*_AVX2, "-mavxvnni"]),
+    "avx512": (("avx512",), [*_AVX2, *_AVX512, "-mamx-tile", "-mamx-int8"]),
+}
 # Products and sums are rounded as the sources say, so that all processors get the same numbers.
 _COMPILE = ["-std=c++17", "-O3", "-fPIC", "-fopenmp", "-ffp-contract=off"]
 _BUILT = _FOLDER.parents[2] / "build"
 
-INSTRUCTIONS = tuple(_FLAGS)
-"""What the processor must have: folders of sources, too."""
+INSTRUCTIONS = tuple(_KINDS)
+"""There is a library for each."""
 
 
 class BuildError(Exception):
@@ -35,9 +40,10 @@ class BuildError(Exception):
 
 def library_file(instructions: str) -> Path:
     """Return where the library of these sources is, or would be: an older one is never taken for it."""
-    headers = sorted([*_FOLDER.glob("*.h"), *(_FOLDER / instructions).glob("*.h")])
+    folders, flags = _KINDS[instructions]
+    headers = [file for folder in ("", *folders) for file in sorted((_FOLDER / folder).glob("*.h"))]
     content = b"".join(file.read_bytes() for file in [*_sources(instructions), *headers])
-    key = hashlib.sha256(content + " ".join([*_COMPILE, *_FLAGS[instructions]]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(content + " ".join([*_COMPILE, *flags]).encode()).hexdigest()[:16]
     return _BUILT / f"kernels-{instructions}-{key}.so"
 
 
@@ -70,7 +76,8 @@ def build() -> list[Path]:
 
 
 def _compile(compiler: list[str], instructions: str, file: Path) -> None:
-    flags = [*_COMPILE, *_FLAGS[instructions], f"-I{_FOLDER}", f"-I{_FOLDER / instructions}"]
+    folders, flags = _KINDS[instructions]
+    flags = [*_COMPILE, *flags, *[f"-I{_FOLDER / folder}" for folder in (*folders, "")]]
     with tempfile.TemporaryDirectory(dir=_BUILT) as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = {source: f"{folder}/{source.stem}.o" for source in _sources(instructions)}
         commands = [[*compiler, *flags, "-c", str(source), "-o", target] for source, target in objects.items()]
@@ -81,7 +88,8 @@ def _compile(compiler: list[str], instructions: str, file: Path) -> None:
 
 
 def _sources(instructions: str) -> list[Path]:
-    return sorted([*_FOLDER.glob("*.cpp"), *(_FOLDER / instructions).glob("*.cpp")])
+    folders, _ = _KINDS[instructions]
+    return [file for folder in ("", *folders) for file in sorted((_FOLDER / folder).glob("*.cpp"))]
 
 
 def _run(command: list[str]) -> None:

@@ -9,6 +9,7 @@ import ctypes
 import logging
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from pipelines.engine.kernels.build import library_file
 from pipelines.engine.kernels.structures import Chosen, EncodedSources, Excluded, Int8Layer, Sources, Step
 
 _LOGGER = logging.getLogger(__name__)
-_NAMES = {"avx512": "AVX-512 VNNI", "avx2": "AVX2"}
+_NAMES = {"avx512": "AVX-512 VNNI", "avx_vnni": "AVX-VNNI", "avx2": "AVX2"}
 _OUTPUTS_TOGETHER = 32
 _POINTER, _COUNT = ctypes.c_void_p, ctypes.c_int64
 
@@ -160,13 +161,22 @@ def loaded() -> Kernels | None:
 
 def usable() -> list[str]:
     """Return which instructions this processor has, best first, as far as `ATEN_CPU_CAPABILITY` lets torch use it."""
-    match torch.backends.cpu.get_cpu_capability():
-        case "AVX512" if torch.cpu._is_vnni_supported():
-            return ["avx512", "avx2"]
-        case "AVX512" | "AVX2":
-            return ["avx2"]
-        case _:
-            return []
+    capability = torch.backends.cpu.get_cpu_capability()
+    has = {
+        "avx512": capability == "AVX512" and torch.cpu._is_vnni_supported(),
+        "avx_vnni": capability in ("AVX512", "AVX2") and "avx_vnni" in _processor_flags(),
+        "avx2": capability in ("AVX512", "AVX2"),
+    }
+    return [instructions for instructions, is_there in has.items() if is_there]
+
+
+def _processor_flags() -> set[str]:
+    """Return what Linux tells of the processor; torch does not tell of AVX-VNNI."""
+    file = Path("/proc/cpuinfo")
+    if not file.is_file():
+        return set()
+    lines = file.read_text(encoding="ascii", errors="replace").splitlines()
+    return {flag for line in lines if line.startswith("flags") for flag in line.split()}
 
 
 def _function(library: ctypes.CDLL, name: str, *arguments: Any) -> Callable[..., None]:

@@ -1,8 +1,5 @@
-// What the products of all processors have in common: see product.cpp of avx512/ and of avx2/.
+// What the products of all processors have in common: see avx512/product.cpp and avx/product.cpp.
 #pragma once
-
-#include <array>
-#include <utility>
 
 #include "int8.h"
 #include "simd.h"

@@ -46,7 +46,7 @@ def test_a_library_is_of_its_sources(script: Path) -> None:
     assert run(script).stdout.count("Built") == len(build.INSTRUCTIONS)
     first = set(folder.iterdir())
     assert run(script).stdout == ""
-    with (script.parent / "avx2" / "simd.h").open("a") as header:
+    with (script.parent / "avx2" / "layout.h").open("a") as header:
         header.write("// another\n")
     assert run(script).stdout.count("Built") == 1
     second = set(folder.iterdir())

@@ -1,5 +1,4 @@
-// Products with AVX2, which multiplies numbers of 16 bits and adds them in pairs. Its instruction for 8 bits adds in 16, which
-// would overflow: others lose a bit of the activations to it, or exactness.
+// Products with 256 bits at once: multiply.h is that of avx2/ or of avx_vnni/.
 
 #include "product.h"
 
@@ -8,36 +7,38 @@
 #include <algorithm>
 #include <cstring>
 
+#include "multiply.h"
+
 namespace {
 
-// One after the other, as they are written: mixed by the compiler, they need more registers than there are.
-inline void add_in_order(__m256i& sum, __m256i products) {
-  __asm__ volatile("vpaddd %1, %0, %0" : "+x"(sum) : "x"(products));
-}
+constexpr int64_t kGroupBytes = 4;  // of a row's activations, that lie side by side
+static_assert(kGroupBytes == kInputsTogether * kActivationBytes);
 
-// One block of outputs of some rows, `activations` [inputs / 2][together][2].
+// One block of outputs of some rows, `activations` [inputs / kInputsTogether][together][kInputsTogether].
 template <int Rows>
 void multiply_block(const Int8Layer& layer, int64_t block, int64_t first_row, int64_t together,
                     const uint8_t* activations, const float* row_scales, const Outputs& y) {
   const int64_t first = block * kOutputs;
   fetch_outputs(y, first_row, Rows, first);
-  const int8_t* weight = layer.weight + first * layer.num_inputs;
+  constexpr int64_t kWeights = kOutputs * kInputsTogether, kGroupsOfLine = std::max<int64_t>(1, 64 / kWeights);
+  const int8_t* weights = layer.weight + first * layer.num_inputs;
   __m256i sums[Rows][2];
 #pragma GCC unroll 6
   for (auto& of_row : sums) of_row[0] = of_row[1] = _mm256_setzero_si256();
 #pragma GCC unroll 2
-  for (int64_t pair = 0; pair < layer.num_inputs / 2; ++pair, weight += 32, activations += together * 4) {
-    if (pair % 2 == 0) _mm_prefetch(weight + kAhead, _MM_HINT_T0);
-    const __m256i low = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(weight)));
-    const __m256i high = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(weight + 16)));
+  for (int64_t group = 0; group < layer.num_inputs / kInputsTogether; ++group) {
+    if (group % kGroupsOfLine == 0) _mm_prefetch(weights + kAhead, _MM_HINT_T0);
+    const __m256i low = load_weights(weights), high = load_weights(weights + kWeights / 2);
 #pragma GCC unroll 6
     for (int row = 0; row < Rows; ++row) {
-      int32_t two;
-      std::memcpy(&two, activations + row * 4, 4);
-      const __m256i x = _mm256_set1_epi32(two);
-      add_in_order(sums[row][0], _mm256_madd_epi16(x, low));
-      add_in_order(sums[row][1], _mm256_madd_epi16(x, high));
+      int32_t four;
+      std::memcpy(&four, activations + row * kGroupBytes, kGroupBytes);
+      const __m256i everywhere = _mm256_set1_epi32(four);
+      add_product(sums[row][0], everywhere, low);
+      add_product(sums[row][1], everywhere, high);
     }
+    weights += kWeights;
+    activations += together * kGroupBytes;
   }
 #pragma GCC unroll 6
   for (int row = 0; row < Rows; ++row)
@@ -53,11 +54,12 @@ constexpr MultiplyBlock kMultiplyBlock[kMostRows] = {multiply_block<1>, multiply
 }  // namespace
 
 void RoundedRows::round(int64_t row, const float* x, float factor, const Int8Layer& layer) const {
-  uint8_t* const to = part_of(row, layer) + row % together_ * 4;
+  uint8_t* to = part_of(row, layer) + row % together_ * kGroupBytes;
   for (int64_t i = 0; i < layer.num_inputs; i += 16) {
-    alignas(32) uint16_t numbers[16];
-    store_unsigned(numbers, add(to_nearest(load(x + i) * all(factor)), all(layer.zero)));
-    for (int64_t j = 0; j < 16; j += 2) std::memcpy(to + (i + j) / 2 * 4 * together_, numbers + j, 4);
+    alignas(32) uint8_t bytes[16 * kActivationBytes];
+    store_activations(bytes, add(to_nearest(load(x + i) * all(factor)), all(layer.zero)));
+    for (int64_t j = 0; j < 16 * kActivationBytes; j += kGroupBytes, to += together_ * kGroupBytes)
+      std::memcpy(to, bytes + j, kGroupBytes);
   }
 }
 
