@@ -18,7 +18,7 @@ from pipelines.engine.kernels.structures import Int8Layer
 from pipelines.engine.linear import ROWS_TO_SPREAD, Linear
 
 _SMALLEST_SCALE = 1e-12  # keeps a row of zeros from becoming 0 / 0
-# As many rows take little longer than one: docs/decisions/0014-kernels-of-our-own.md
+# As many are faster together, with all kernels: docs/decisions/0014-kernels-of-our-own.md
 _ROWS_TO_SPREAD_WITH_KERNELS = 16
 _ROWS_AT_ONCE = 8192  # of a weight being rounded: the output layer in float32 alone takes a gigabyte
 

@@ -111,7 +111,7 @@ def test_in_int8_a_row_hardly_depends_on_its_neighbours(model: M2M100ForConditio
 @pytest.mark.parametrize("dtype", ["int8", "bfloat16", "float16"])
 def test_small_formats_stay_near_float32(model: M2M100ForConditionalGeneration, dtype: str) -> None:
     """The first token's log-probability differs from float32's by rounding only."""
-    # int8 activations have 7 bits on a CPU without VNNI, see `Int8Backend`.
+    # FBGEMM's activations have 7 bits on a CPU without VNNI.
     tolerance = 0.25 if dtype != "int8" or torch.cpu._is_vnni_supported() else 0.5
     requests = make_requests(12, (DecodingOptions(),))
     exact, rounded = (running_batch(model, name) for name in ("float32", dtype))
