@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, chain, repeat
 
-import torch
 from torch import Tensor
 
 from pipelines.engine.encoder import Encoder, embed
@@ -37,16 +35,13 @@ class FusedEncoder(Encoder):
             return super()._encode(sources, adapters)
         lengths = [len(source) for source in sources]
         hidden = embed(self._weights, self._shape, *self._lines(sources))
-        ends = torch.tensor(list(accumulate(lengths)))
         self._run(
             structures.Sources(
-                rows=self._layers.rows(hidden, list(chain.from_iterable(map(repeat, adapters, lengths)))),
+                tokens=self._layers.tokens(hidden, adapters, lengths),
                 num_layers=len(self._layers.layers),
                 num_heads=self._shape.num_encoder_heads,
                 layers=self._layers.layers,
                 norm=self._norm,
-                num_sources=len(sources),
-                ends=ends.data_ptr(),
             )
         )
         return hidden

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ctypes import Array, Structure, addressof, c_int64, c_void_p
+from itertools import accumulate, chain, repeat
 from typing import Any
 
 from torch import Tensor
@@ -75,6 +76,17 @@ class FusedLayers:
             adapters=(c_void_p * num_rows)(*map(self._address, adapters)) if present else None,
             hidden=hidden.data_ptr(),
         )
+
+    def tokens(self, hidden: Tensor, adapters: Sequence[Adapter | None], lengths: Sequence[int]) -> structures.Tokens:
+        """Return rows that are the tokens of sources.
+
+        Args:
+            hidden: As of `rows`, the sources one after the other.
+            adapters: Of each source.
+            lengths: Of each source, in tokens.
+        """
+        rows = self.rows(hidden, list(chain.from_iterable(map(repeat, adapters, lengths))))
+        return structures.Tokens(rows, len(lengths), (c_int64 * len(lengths))(*accumulate(lengths)))
 
     def _address(self, adapter: Adapter | None) -> int | None:
         return None if adapter is None else addressof(self._of_adapters[adapter])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, chain, repeat
+from itertools import chain, repeat
 
 import torch
+from torch import Tensor
 
 from pipelines.engine.encoder import embed
 from pipelines.engine.fused_encoder import FusedEncoder
@@ -51,36 +52,6 @@ class FusedNetwork(Network):
             for side, num_heads in heads.items()
         )
 
-    def join(
-        self,
-        sources: Sequence[Sequence[int]],
-        adapters: Sequence[Adapter | None],
-        widths: Sequence[int],
-        cache: KeyValueCache,
-    ) -> None:
-        """See `Network`."""
-        if not FusedLayers.take(adapters):
-            super().join(sources, adapters, widths, cache)
-            return
-        lengths = [len(source) for source in sources]
-        encoded = self._encoder(sources, adapters)
-        ends = torch.tensor(list(accumulate(lengths)))
-        cache.make_room(lengths, widths)
-        self._write_cross_memory(
-            structures.EncodedSources(
-                rows=self._cross.rows(encoded, list(chain.from_iterable(map(repeat, adapters, lengths)))),
-                num_layers=len(self._cross.layers),
-                num_heads=self._shape.num_decoder_heads,
-                layers=self._cross.layers,
-                num_sources=len(sources),
-                ends=ends.data_ptr(),
-                first_sequence=len(cache.widths),
-                memory=_memory(cache.cross_kv),
-                format=_FORMATS[cache.cross_kv.dtype],
-            )
-        )
-        cache.append(lengths, widths)
-
     def step(
         self, tokens: Sequence[int], cache: KeyValueCache, adapters: Sequence[Adapter | None], *, align: bool = False
     ) -> Stepped:
@@ -97,7 +68,6 @@ class FusedNetwork(Network):
             structures.Step(
                 rows=self._layers.rows(hidden, adapters),
                 num_layers=len(self._layers.layers),
-                num_heads=self._shape.num_decoder_heads,
                 layers=self._layers.layers,
                 norm=self._norm,
                 positions=positions.data_ptr(),
@@ -105,12 +75,34 @@ class FusedNetwork(Network):
                 source_lengths=source_lengths.data_ptr(),
                 self_kv=_memory(cache.self_kv),
                 cross_kv=_memory(cache.cross_kv),
-                format=_FORMATS[cache.self_kv.dtype],
             )
         )
         return hidden, None
 
+    def _remember(
+        self,
+        encoded: Tensor,
+        adapters: Sequence[Adapter | None],
+        lengths: Sequence[int],
+        widths: Sequence[int],
+        cache: KeyValueCache,
+    ) -> None:
+        if not FusedLayers.take(adapters):
+            super()._remember(encoded, adapters, lengths, widths, cache)
+            return
+        cache.make_room(lengths, widths)
+        self._write_cross_memory(
+            structures.EncodedSources(
+                tokens=self._cross.tokens(encoded, adapters, lengths),
+                num_layers=len(self._cross.layers),
+                layers=self._cross.layers,
+                first_sequence=len(cache.widths),
+                memory=_memory(cache.cross_kv),
+            )
+        )
+        cache.append(lengths, widths)
 
-def _memory(memory: torch.Tensor) -> structures.Memory:
+
+def _memory(memory: Tensor) -> structures.Memory:
     """Of `[layers, 2, sequences, heads, capacity, head_dim]`."""
-    return structures.Memory(memory.data_ptr(), memory.shape[2], memory.shape[4])
+    return structures.Memory(memory.data_ptr(), *memory.shape[2:], _FORMATS[memory.dtype])

@@ -42,10 +42,20 @@ class Network:
         """
         lengths = [len(source) for source in sources]
         encoded = self._encoder(sources, adapters)
-        cache.join(self._decoder.cross_keys_values(encoded, adapters, lengths), lengths, widths)
+        self._remember(encoded, adapters, lengths, widths, cache)
 
     def step(
         self, tokens: Sequence[int], cache: KeyValueCache, adapters: Sequence[Adapter | None], *, align: bool = False
     ) -> Stepped:
         """See `Decoder.step`; what it returns is to be read before the next step."""
         return self._decoder.step(tokens, cache, adapters, align=align)
+
+    def _remember(
+        self,
+        encoded: Tensor,
+        adapters: Sequence[Adapter | None],
+        lengths: Sequence[int],
+        widths: Sequence[int],
+        cache: KeyValueCache,
+    ) -> None:
+        cache.join(self._decoder.cross_keys_values(encoded, adapters, lengths), lengths, widths)

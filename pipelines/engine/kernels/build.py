@@ -61,7 +61,8 @@ def build() -> list[Path]:
     Raises:
         BuildError: There is no compiler, or it fails.
     """
-    missing = {name: file for name in INSTRUCTIONS if not (file := library_file(name)).is_file()}
+    wanted = {instructions: library_file(instructions) for instructions in INSTRUCTIONS}
+    missing = {instructions: file for instructions, file in wanted.items() if not file.is_file()}
     if not missing or build_is_of_no_use():
         return []
     compiler = shlex.split(os.environ.get("CXX", "c++"))
@@ -70,7 +71,7 @@ def build() -> list[Path]:
     _BUILT.mkdir(exist_ok=True)
     for instructions, file in missing.items():
         _compile(compiler, instructions, file)
-    for older in set(_BUILT.glob("kernels-*.so")) - {library_file(name) for name in INSTRUCTIONS}:
+    for older in set(_BUILT.glob("kernels-*.so")) - set(wanted.values()):
         older.unlink()
     return list(missing.values())
 

@@ -1,6 +1,5 @@
 // One step of the decoder for all live rows, each at its own position and with its own adapter: all layers in one call.
 
-#include "attention.h"
 #include "layers.h"
 #include "memory.h"
 
@@ -21,14 +20,13 @@ struct DecoderAdditions {
 
 struct Step {
   Rows rows;
-  int64_t num_layers, num_heads;
+  int64_t num_layers;
   const DecoderLayer* layers;
   Norm norm;
   const int64_t* positions;       // [rows]
   const int64_t* groups;          // [rows], whose source each row attends to
   const int64_t* source_lengths;  // [groups]
   Memory self_kv, cross_kv;
-  Format format;
 };
 }
 
@@ -38,9 +36,7 @@ constexpr int64_t kHeadsAtOnce = 8;  // that a thread takes
 
 class Decoder : Layers<DecoderAdditions> {
  public:
-  explicit Decoder(const Step& step)
-      : Layers(step.rows), step_(step), head_dim_(step.rows.width / step.num_heads),
-        position_bytes_(head_dim_ * num_bytes(step.format)) {}
+  explicit Decoder(const Step& step) : Layers(step.rows), step_(step) {}
 
   void run() const {
     pass(step_.layers, step_.num_layers, step_.norm, [&](int64_t index, const DecoderLayer& layer) {
@@ -53,13 +49,14 @@ class Decoder : Layers<DecoderAdditions> {
   void self_attention(int64_t index, const DecoderLayer& layer) const {
     multiply(index, &DecoderAdditions::qkv, layer.qkv, input_, product_);
     for_each_head([&](int64_t row, int64_t head) {
-      const float* qkv = product_ + row * 3 * rows_.width + head * head_dim_;
-      const int64_t position = step_.positions[row];
-      char* keys = step_.self_kv.keys(index, row, head, step_.num_heads, position_bytes_);
-      char* values = step_.self_kv.values(index, row, head, step_.num_heads, position_bytes_);
-      keep(step_.format, qkv + rows_.width, head_dim_, keys + position * position_bytes_);
-      keep(step_.format, qkv + 2 * rows_.width, head_dim_, values + position * position_bytes_);
-      attend(step_.format, qkv, keys, values, position + 1, head_dim_, attended(row, head));
+      const Memory& memory = step_.self_kv;
+      const float* qkv = product_ + row * 3 * rows_.width + head * memory.head_dim;
+      const int64_t position = step_.positions[row], before = position * memory.position_bytes();
+      char* keys = memory.keys(index, row, head);
+      char* values = memory.values(index, row, head);
+      keep(memory.format, qkv + rows_.width, memory.head_dim, keys + before);
+      keep(memory.format, qkv + 2 * rows_.width, memory.head_dim, values + before);
+      attend(memory.format, qkv, keys, values, position + 1, memory.head_dim, attended(row, head));
     });
     finish(index, &DecoderAdditions::self_out, layer.self_out, input_,
            [&](int64_t row) { start(row, layer.cross_norm, layer.cross_q); });
@@ -68,11 +65,10 @@ class Decoder : Layers<DecoderAdditions> {
   void cross_attention(int64_t index, const DecoderLayer& layer) const {
     multiply(index, &DecoderAdditions::cross_q, layer.cross_q, input_, product_);
     for_each_head([&](int64_t row, int64_t head) {
+      const Memory& memory = step_.cross_kv;
       const int64_t group = step_.groups[row];
-      attend(step_.format, product_ + row * rows_.width + head * head_dim_,
-             step_.cross_kv.keys(index, group, head, step_.num_heads, position_bytes_),
-             step_.cross_kv.values(index, group, head, step_.num_heads, position_bytes_), step_.source_lengths[group],
-             head_dim_, attended(row, head));
+      attend(memory.format, product_ + row * rows_.width + head * memory.head_dim, memory.keys(index, group, head),
+             memory.values(index, group, head), step_.source_lengths[group], memory.head_dim, attended(row, head));
     });
     finish(index, &DecoderAdditions::cross_out, layer.cross_out, input_,
            [&](int64_t row) { start(row, layer.ffn_norm, layer.fc1); });
@@ -83,13 +79,12 @@ class Decoder : Layers<DecoderAdditions> {
   void for_each_head(Do work) const {
 #pragma omp for collapse(2) schedule(dynamic, kHeadsAtOnce)
     for (int64_t row = 0; row < rows_.num_rows; ++row)
-      for (int64_t head = 0; head < step_.num_heads; ++head) work(row, head);
+      for (int64_t head = 0; head < step_.self_kv.num_heads; ++head) work(row, head);
   }
 
-  float* attended(int64_t row, int64_t head) const { return input_ + row * rows_.width + head * head_dim_; }
+  float* attended(int64_t row, int64_t head) const { return input_ + row * rows_.width + head * step_.self_kv.head_dim; }
 
   const Step& step_;
-  int64_t head_dim_, position_bytes_;
 };
 
 }  // namespace

@@ -17,12 +17,10 @@ struct EncoderAdditions {
 };
 
 struct Sources {
-  Rows rows;
+  Tokens tokens;
   int64_t num_layers, num_heads;
   const EncoderLayer* layers;
   Norm norm;
-  int64_t num_sources;
-  const int64_t* ends;  // [sources], the row behind the last of each
 };
 }
 
@@ -30,7 +28,7 @@ namespace {
 
 class Encoder : Layers<EncoderAdditions> {
  public:
-  explicit Encoder(const Sources& sources) : Layers(sources.rows), sources_(sources) {}
+  explicit Encoder(const Sources& sources) : Layers(sources.tokens.rows), sources_(sources) {}
 
   void run() const {
     pass(sources_.layers, sources_.num_layers, sources_.norm, [&](int64_t index, const EncoderLayer& layer) {
@@ -41,13 +39,14 @@ class Encoder : Layers<EncoderAdditions> {
  private:
   void self_attention(int64_t index, const EncoderLayer& layer) const {
     multiply(index, &EncoderAdditions::qkv, layer.qkv, input_, product_);
+    const Tokens& tokens = sources_.tokens;
     const int64_t head_dim = rows_.width / sources_.num_heads;
 #pragma omp for collapse(2) schedule(dynamic)
-    for (int64_t source = 0; source < sources_.num_sources; ++source) {
+    for (int64_t source = 0; source < tokens.num_sources; ++source) {
       for (int64_t head = 0; head < sources_.num_heads; ++head) {
-        const int64_t first = source == 0 ? 0 : sources_.ends[source - 1];
+        const int64_t first = tokens.first(source);
         const float* qkv = product_ + first * 3 * rows_.width + head * head_dim;
-        attend_to_each_other(qkv, rows_.width, sources_.ends[source] - first, head_dim,
+        attend_to_each_other(qkv, rows_.width, tokens.ends[source] - first, head_dim,
                              input_ + first * rows_.width + head * head_dim);
       }
     }
@@ -62,6 +61,6 @@ class Encoder : Layers<EncoderAdditions> {
 
 extern "C" void nllb_encode(const Sources* sources) {
   const Encoder encoder(*sources);
-#pragma omp parallel if (sources->rows.are_worth_threads())
+#pragma omp parallel if (sources->tokens.rows.are_worth_threads())
   encoder.run();
 }

@@ -76,12 +76,12 @@ class Kernels:
         return y
 
     def encode(self, sources: Sources) -> None:
-        """Run the encoder's layers on `sources.rows.hidden`, in its place."""
+        """Run the encoder's layers on `sources.tokens.rows.hidden`, in its place."""
         with record_function("nllb::encode"):
             self._encode(sources)
 
     def cross_memory(self, sources: EncodedSources) -> None:
-        """Write what the decoder's layers attend to of `sources.rows.hidden` into `sources.memory`."""
+        """Write what the decoder's layers attend to of `sources.tokens.rows.hidden` into `sources.memory`."""
         with record_function("nllb::cross_memory"):
             self._cross_memory(sources)
 
@@ -162,10 +162,11 @@ def loaded() -> Kernels | None:
 def usable() -> list[str]:
     """Return which instructions this processor has, best first, as far as `ATEN_CPU_CAPABILITY` lets torch use it."""
     capability = torch.backends.cpu.get_cpu_capability()
+    has_avx2 = capability in ("AVX512", "AVX2")
     has = {
         "avx512": capability == "AVX512" and torch.cpu._is_vnni_supported(),
-        "avx_vnni": capability in ("AVX512", "AVX2") and "avx_vnni" in _processor_flags(),
-        "avx2": capability in ("AVX512", "AVX2"),
+        "avx_vnni": has_avx2 and "avx_vnni" in _processor_flags(),
+        "avx2": has_avx2,
     }
     return [instructions for instructions, is_there in has.items() if is_there]
 

@@ -30,6 +30,15 @@ struct Rows {
   bool are_worth_threads() const { return num_rows * width * width >= kWorthThreads; }
 };
 
+// Rows that are the tokens of sources, one source after the other.
+struct Tokens {
+  Rows rows;
+  int64_t num_sources;
+  const int64_t* ends;  // [sources], the row behind the last of each
+
+  int64_t first(int64_t source) const { return source == 0 ? 0 : ends[source - 1]; }
+};
+
 constexpr float kEpsilon = 1e-5f;
 
 static inline void add(const float* other, int64_t length, float* to) {

@@ -95,13 +95,18 @@ class Rows(Structure):
     ]
 
 
+class Tokens(Structure):
+    """See layers.h."""
+
+    _fields_: ClassVar[list[tuple[str, Any]]] = [("rows", Rows), ("num_sources", c_int64), ("ends", POINTER(c_int64))]
+
+
 class Sources(Structure):
     """See encoder.cpp."""
 
     _fields_: ClassVar[list[tuple[str, Any]]] = [
-        *[("rows", Rows), ("num_layers", c_int64), ("num_heads", c_int64)],
+        *[("tokens", Tokens), ("num_layers", c_int64), ("num_heads", c_int64)],
         *[("layers", POINTER(EncoderLayer)), ("norm", Norm)],
-        *[("num_sources", c_int64), ("ends", c_void_p)],
     ]
 
 
@@ -109,7 +114,8 @@ class Memory(Structure):
     """See memory.h."""
 
     _fields_: ClassVar[list[tuple[str, Any]]] = [
-        *[("start", c_void_p), ("num_sequences", c_int64), ("capacity", c_int64)],
+        *[("start", c_void_p), ("num_sequences", c_int64), ("num_heads", c_int64)],
+        *[("capacity", c_int64), ("head_dim", c_int64), ("format", c_int32)],
     ]
 
 
@@ -117,9 +123,8 @@ class EncodedSources(Structure):
     """See cross_memory.cpp."""
 
     _fields_: ClassVar[list[tuple[str, Any]]] = [
-        *[("rows", Rows), ("num_layers", c_int64), ("num_heads", c_int64)],
-        *[("layers", POINTER(CrossLayer)), ("num_sources", c_int64), ("ends", c_void_p)],
-        *[("first_sequence", c_int64), ("memory", Memory), ("format", c_int32)],
+        *[("tokens", Tokens), ("num_layers", c_int64), ("layers", POINTER(CrossLayer))],
+        *[("first_sequence", c_int64), ("memory", Memory)],
     ]
 
 
@@ -127,10 +132,9 @@ class Step(Structure):
     """See decoder.cpp."""
 
     _fields_: ClassVar[list[tuple[str, Any]]] = [
-        *[("rows", Rows), ("num_layers", c_int64), ("num_heads", c_int64)],
-        *[("layers", POINTER(DecoderLayer)), ("norm", Norm)],
+        *[("rows", Rows), ("num_layers", c_int64), ("layers", POINTER(DecoderLayer)), ("norm", Norm)],
         *[(name, c_void_p) for name in ("positions", "groups", "source_lengths")],
-        *[("self_kv", Memory), ("cross_kv", Memory), ("format", c_int32)],
+        *[("self_kv", Memory), ("cross_kv", Memory)],
     ]
 
 

@@ -196,7 +196,7 @@ def test_what_the_rows_attend_to_is_told(model: Model) -> None:
     assert 0 < int(attended) < len(SOURCES[0]) - 1
 
 
-@pytest.mark.skipif(len(KERNELS) < 2, reason="needs a processor with AVX-512")
+@pytest.mark.skipif(len(KERNELS) < 2, reason="needs a processor that runs two of the kernels")
 @pytest.mark.parametrize("sizes", SHAPES)
 def test_processors_give_the_same_numbers(tmp_path: Path, sizes: dict[str, int]) -> None:
     """To the last bit: replicas on other machines give the same translations."""
