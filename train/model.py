@@ -108,6 +108,7 @@ def save_model(model: nn.Module, checkpoint: Path, folder: Path, *, base_name: s
     if not hasattr(model, "peft_config"):
         dtype = json.loads((checkpoint / "config.json").read_text(encoding="utf-8")).get("dtype") or "float32"
         model.to(getattr(torch, dtype)).save_pretrained(folder)
+        share_weights(folder / "config.json")
         for name in (*DESCRIPTIVE_FILES, "README.md"):
             if name != "config.json" and (checkpoint / name).is_file():
                 shutil.copy(checkpoint / name, folder)
@@ -118,3 +119,13 @@ def save_model(model: nn.Module, checkpoint: Path, folder: Path, *, base_name: s
     # False: otherwise peft asks the model hub for the base model's vocabulary, to see whether it was changed.
     weights = get_peft_model_state_dict(model, save_embedding_layers=False)
     save_weights(weights, folder / "adapter_model.safetensors")
+    share_weights(folder / "adapter_config.json")
+
+
+def share_weights(config: Path) -> None:
+    """Let whoever may read a configuration read the weights beside it: servers often run as another user than training.
+
+    safetensors makes files that only their owner may read.
+    """
+    for file in config.parent.glob("*.safetensors"):
+        shutil.copymode(config, file)

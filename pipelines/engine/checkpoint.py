@@ -123,6 +123,14 @@ def _download(name: str, revision: str | None, offline: bool) -> Path:
 
 def _check(name: str, path: Path) -> dict[str, Any]:
     """Return the model's configuration once the folder is known to hold all that is needed."""
+    needed = [path, *_used_files(path)]
+    unreadable = [str(file) for file in needed if not os.access(file, os.R_OK, effective_ids=True)]
+    if unreadable:
+        raise StartupError(
+            f"user {os.geteuid()}, as which this runs, may not read {', '.join(unreadable)}; "
+            "chmod -R a+rX lets every user do so",
+            field="model.name",
+        )
     try:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
         architecture = config["model_type"]
@@ -158,8 +166,7 @@ def _missing_weights(path: Path) -> list[str]:
 
 def _content_hash(path: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    weights = _files(path, SAFE_WEIGHTS) or _files(path, PICKLED_WEIGHTS)
-    for file in _files(path, DESCRIPTIVE_FILES) + weights:
+    for file in _used_files(path):
         digest.update(f"{file.name}\0{_file_hash(file)}\0".encode())
     return digest.hexdigest()
 
@@ -190,6 +197,10 @@ def _licence(name: str, path: Path, config: dict[str, Any]) -> str:
     except (OSError, ValueError, yaml.YAMLError):
         return "unknown"
     return str(card.get("license_name") or card.get("license") or "unknown")
+
+
+def _used_files(path: Path) -> list[Path]:
+    return _files(path, DESCRIPTIVE_FILES) + (_files(path, SAFE_WEIGHTS) or _files(path, PICKLED_WEIGHTS))
 
 
 def _files(path: Path, patterns: tuple[str, ...]) -> list[Path]:

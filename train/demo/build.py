@@ -97,6 +97,7 @@ def _train_into(folder: Path, settings: DemoSettings, key: str, console: Console
     from train.demo.evaluation import exact_match_by_direction
     from train.demo.tokenizer import train_tokenizer
     from train.demo.training import train_model
+    from train.model import share_weights
 
     started_s = time.monotonic()
     num_threads = torch.get_num_threads()
@@ -132,6 +133,7 @@ def _train_into(folder: Path, settings: DemoSettings, key: str, console: Console
         "libraries": {name: version(name) for name in _LIBRARIES},
     }
     model.save_pretrained(folder)
+    share_weights(folder / "config.json")
     tokenizer.save_pretrained(folder)
     (folder / "README.md").write_text(_MODEL_CARD, encoding="utf-8")
     (folder / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

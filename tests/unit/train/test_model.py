@@ -65,6 +65,7 @@ def test_an_adapter_is_saved_as_the_registry_takes_it(checkpoint: Path, tmp_path
     lora = LoraSettings(r=4, alpha=8, use_dora=use_dora)
     save_model(load_trainable(checkpoint, ModelPlan(lora=lora)), checkpoint, tmp_path, base_name="tiny")
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(FILES)
+    assert len({file.stat().st_mode for file in tmp_path.iterdir()}) == 1, "whoever may read one may read the other"
     check_folder(tmp_path, draft(rank=4, alpha=8, targets=lora.targets))
     config = json.loads((tmp_path / "adapter_config.json").read_text())
     assert (config["base_model_name_or_path"], config["r"], config["lora_alpha"]) == ("tiny", 4, 8)
@@ -74,6 +75,8 @@ def test_a_whole_model_is_saved_as_a_checkpoint_that_is_served(checkpoint: Path,
     """Unchanged weights translate as before; changed ones otherwise."""
     model = load_trainable(checkpoint, ModelPlan(lora=None))
     save_model(model, checkpoint, tmp_path / "same", base_name="tiny")
+    modes = {file.name: file.stat().st_mode for file in (tmp_path / "same").iterdir()}
+    assert modes["model.safetensors"] == modes["config.json"], "whoever may read one may read the other"
     with torch.no_grad():
         for weight in trained_weights(model).values():
             weight.add_(torch.randn_like(weight))

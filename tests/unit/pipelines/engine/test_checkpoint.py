@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from pipelines.engine import checkpoint as checkpoint_module
 from pipelines.engine.checkpoint import locate_checkpoint
 from pipelines.errors import StartupError
 
+_NOBODY = 65534
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -83,6 +86,21 @@ def test_unusable_folder(copy: Path, damage: object, message: str) -> None:
     damage(copy)  # type: ignore[operator]
     with pytest.raises(StartupError, match=message):
         locate_checkpoint(str(copy))
+
+
+@pytest.mark.parametrize("name", [".", "model.safetensors"])
+def test_files_of_another_user(checkpoint_path: Path, name: str) -> None:
+    """What may not be read is named, and who would have to."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        copy = Path(shutil.copytree(checkpoint_path, Path(folder, "copy")))
+        for readable in (Path(folder), copy):
+            readable.chmod(0o755)
+        (copy / name).chmod(0)
+        if os.geteuid() == 0:
+            stack.callback(os.seteuid, 0)
+            os.seteuid(_NOBODY)
+        with pytest.raises(StartupError, match=rf"user {os.geteuid()}, .*, may not read {copy / name};"):
+            locate_checkpoint(str(copy))
 
 
 def test_missing_shard(copy: Path) -> None:
