@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What a container runs: `node.sh head` starts Ray and deploys the application, `node.sh worker HOST` joins a head.
+# What a container runs: `node.sh head` starts Ray and deploys the application, `node.sh worker HOST` joins a head, and
+# joins again after the head was started anew. A head that dies ends the container.
 # SIGTERM finishes what is in flight first; other nodes take a worker's place. Ray's token comes from RAY_AUTH_TOKEN or
 # RAY_AUTH_TOKEN_PATH.
 set -euo pipefail
@@ -7,7 +8,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 ROLE=${1:-head}
 GCS_PORT=6379
+DASHBOARD_PORT=8265
 METRICS_PORT=${METRICS_PORT:-8080}
+# Ray would take a third of the memory, and put it on disk where a container's /dev/shm is smaller.
+OBJECT_STORE_BYTES=${OBJECT_STORE_BYTES:-1073741824}
 
 main() {
     trap stop TERM INT
@@ -19,13 +23,20 @@ main() {
     case $ROLE in
         # The dashboard and the job server stay on loopback unless told otherwise.
         head)
-            ray start --head --port="$GCS_PORT" --dashboard-host="${DASHBOARD_HOST:-127.0.0.1}" \
-                --metrics-export-port="$METRICS_PORT" --disable-usage-stats
+            start --head --port="$GCS_PORT" --dashboard-host="${DASHBOARD_HOST:-127.0.0.1}" --dashboard-port="$DASHBOARD_PORT"
+            until takes_deployments; do
+                kill -0 "$NODE" 2>/dev/null || give_up
+                sleep 1
+            done
             serve deploy "${SERVE_CONFIG:-serve_config.yaml}"
+            wait "$NODE" || true
+            give_up
             ;;
         worker)
-            until ray start --address="${2:?name the head: node.sh worker HOST}:$GCS_PORT" \
-                --metrics-export-port="$METRICS_PORT" --disable-usage-stats; do
+            : "${2:?name the head: node.sh worker HOST}"
+            while true; do
+                start --address="$2:$GCS_PORT"
+                wait "$NODE" || true
                 sleep 2
             done
             ;;
@@ -34,10 +45,22 @@ main() {
             exit 2
             ;;
     esac
-    while true; do
-        sleep 86400 &
-        wait $!
-    done
+}
+
+# Ray, as a process that ends when its node is dead.
+start() {
+    ray start "$@" --metrics-export-port="$METRICS_PORT" --object-store-memory="$OBJECT_STORE_BYTES" \
+        --disable-usage-stats --block &
+    NODE=$!
+}
+
+takes_deployments() {
+    (: <"/dev/tcp/127.0.0.1/$DASHBOARD_PORT") 2>/dev/null
+}
+
+give_up() {
+    echo "node.sh: Ray has ended by itself" >&2
+    exit 1
 }
 
 stop() {

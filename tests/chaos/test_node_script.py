@@ -1,6 +1,6 @@
 """`cluster/node.sh` as the image runs it: a head and a worker, each on a machine of its own, HAProxy in front of both.
 
-The tests follow each other: an ingress replica dies, the worker leaves, the head finishes what it has.
+The tests follow each other: an ingress replica dies, the worker's Ray dies, the worker leaves, the head finishes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import ray
 import trustme
 import yaml
 
@@ -38,6 +39,7 @@ _NUM_SENTENCES = 60
 _NUM_REQUESTS = 4
 _HEAD, _WORKER, _FRONT = 1, 2, 3
 """Ports by which the load speaks of the two, and of what ends TLS before the head."""
+_RAYLET, _GCS = (f"{Path(ray.__file__).parent}/core/src/ray/{each}" for each in ("raylet/raylet", "gcs/gcs_server"))
 _SERVICE_PORT, _STATS_PORT, _TLS_PORT = 8000, 8404, 8443
 
 
@@ -212,6 +214,17 @@ async def _ingress_servers(stats: Path) -> frozenset[str]:
     return frozenset(row["svname"] for row in rows if "Ingress" in row["svname"] and row["status"] == "UP")
 
 
+async def test_a_worker_whose_ray_died_joins_again(two_nodes: tuple[Node, Node]) -> None:
+    """As it dies whenever its head is started anew; the script goes on, and the worker serves again."""
+    _, worker = two_nodes
+    [raylet] = worker.machine.processes(_RAYLET)
+    os.kill(raylet, signal.SIGKILL)
+    async with asyncio.timeout(_START_LIMIT_S):
+        while worker.machine.processes(_RAYLET) in ([], [raylet]):
+            await asyncio.sleep(0.2)
+    await asyncio.to_thread(_wait_until_it_serves, worker)
+
+
 async def test_a_worker_leaves_with_nothing_lost(two_nodes: tuple[Node, Node]) -> None:
     """On SIGTERM its replicas move, then its proxy says that it leaves, as a load balancer hears; it ends as asked."""
     _, worker = two_nodes
@@ -250,3 +263,22 @@ async def test_a_head_finishes_what_it_has(two_nodes: tuple[Node, Node]) -> None
     assert [answer.status_code for answer in answers] == [200] * _NUM_REQUESTS, answers
     assert all(answer.json()["translation"].count(".") == _NUM_SENTENCES for answer in answers)
     assert await asyncio.to_thread(head.machine.wait, 180) == 0
+
+
+def test_a_head_that_dies_ends_its_container(tmp_path: Path) -> None:
+    """Its script says so, and what runs it starts it anew."""
+    require_machines()
+    variables = {
+        **image_variables(),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+    log = tmp_path / "head.log"
+    head = Machine(1, ["bash", "cluster/node.sh", "head"], ROOT, variables, log)
+    with connected(head):
+        while not (found := head.processes(_GCS)):
+            assert not head.has_ended, log.read_text(encoding="utf-8")
+            time.sleep(0.2)
+        os.kill(found[0], signal.SIGKILL)
+        assert head.wait(120) == 1
+    assert "Ray has ended by itself" in log.read_text(encoding="utf-8")
