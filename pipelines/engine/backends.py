@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from pipelines.engine.device import pick_float
-from pipelines.engine.int8 import Int8Backend
+from pipelines.engine.int8 import Int8Backend, has_fbgemm
 from pipelines.engine.kernels.functions import loaded
 from pipelines.engine.linear import Backend, DenseBackend, PackedBfloat16Backend
 from pipelines.errors import StartupError
@@ -34,6 +34,6 @@ def choose_backend(dtype: str, device: torch.device) -> Backend:
 def accepted_formats(device: torch.device) -> list[str]:
     """Return the number formats that `choose_backend` has for the device."""
     accepted = ["float32", "bfloat16", "float16"]
-    if device.type == "cpu" and "fbgemm" in torch.backends.quantized.supported_engines:
+    if device.type == "cpu" and (has_fbgemm() or loaded() is not None):
         accepted.append("int8")
     return accepted

@@ -16,11 +16,17 @@ from torch import Tensor
 from pipelines.engine.kernels.functions import WIDTH_MULTIPLE, Kernels, Places
 from pipelines.engine.kernels.structures import Int8Layer
 from pipelines.engine.linear import ROWS_TO_SPREAD, Linear
+from pipelines.errors import StartupError
 
 _SMALLEST_SCALE = 1e-12  # keeps a row of zeros from becoming 0 / 0
 # As many are faster together, with all kernels: docs/decisions/0014-kernels-of-our-own.md
 _ROWS_TO_SPREAD_WITH_KERNELS = 16
 _ROWS_AT_ONCE = 8192  # of a weight being rounded: the output layer in float32 alone takes a gigabyte
+
+
+def has_fbgemm() -> bool:
+    """Whether torch has a product of its own for this processor; it has none for Arm."""
+    return "fbgemm" in torch.backends.quantized.supported_engines
 
 
 class Int8Backend:
@@ -51,10 +57,21 @@ class Int8Backend:
         return {"weight": rounded, "scale": scale}
 
     def linear(self, stored: Mapping[str, Tensor], bias: Tensor | None, *, nonnegative_input: bool = False) -> Linear:
-        """Build the layer over a packed weight."""
+        """Build the layer over a packed weight.
+
+        Raises:
+            StartupError: No product of this processor's takes so many inputs.
+        """
         parts = stored["weight"], stored["scale"], bias
-        if self._kernels is not None and stored["weight"].shape[1] % WIDTH_MULTIPLE == 0:
+        width = stored["weight"].shape[1]
+        if self._kernels is not None and width % WIDTH_MULTIPLE == 0:
             return OwnLinear(*parts, self._kernels, nonnegative_input=nonnegative_input)
+        if not has_fbgemm():
+            raise StartupError(
+                f"model.dtype = 'int8': a layer of the model has {width} inputs; "
+                f"on this processor accepted are multiples of {WIDTH_MULTIPLE}",
+                field="model.dtype",
+            )
         return FbgemmLinear(*parts, nonnegative_input=nonnegative_input)
 
 
@@ -69,9 +86,9 @@ class OwnLinear:
         self, weight: Tensor, scale: Tensor, bias: Tensor | None, kernels: Kernels, *, nonnegative_input: bool = False
     ) -> None:
         num_levels, zero = (255, 0) if nonnegative_input else (127, 128)
-        packed, sums = kernels.int8_pack(weight)
+        packed, surplus = kernels.int8_pack(weight, zero)
         self._kernels = kernels
-        self._held = (packed, scale / num_levels, sums * zero, None if bias is None else bias.contiguous())
+        self._held = (packed, scale / num_levels, surplus, None if bias is None else bias.contiguous())
         pointers = [None if tensor is None else tensor.data_ptr() for tensor in self._held]
         self.layer = Int8Layer(*pointers, weight.shape[1], weight.shape[0], num_levels, zero)
 

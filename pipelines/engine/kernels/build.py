@@ -21,17 +21,21 @@ _FOLDER = Path(__file__).parent
 _AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 _AVX512 = [f"-mavx512{part}" for part in ("f", "bw", "dq", "vl", "vnni")]
 # What the processor must have: the folders of sources, the first before the others, and the compiler's flags.
-_KINDS = {
-    "avx2": (("avx2", "avx"), _AVX2),
-    "avx_vnni": (("avx_vnni", "avx"), [*_AVX2, "-mavxvnni"]),
+_Kinds = dict[str, tuple[tuple[str, ...], list[str]]]
+_X86_64: _Kinds = {
+    "avx2": (("avx2", "avx", "vectors"), _AVX2),
+    "avx_vnni": (("avx_vnni", "avx", "vectors"), [*_AVX2, "-mavxvnni"]),
     "avx512": (("avx512",), [*_AVX2, *_AVX512, "-mamx-tile", "-mamx-int8"]),
 }
+_ARM64: _Kinds = {"neon": (("neon", "vectors"), ["-march=armv8.2-a+dotprod"])}
+_OF_MACHINES = {"x86_64": _X86_64, "aarch64": _ARM64}
+_KINDS = _OF_MACHINES.get(platform.machine(), {}) if sys.platform == "linux" else {}
 # Products and sums are rounded as the sources say, so that all processors get the same numbers.
 _COMPILE = ["-std=c++17", "-O3", "-fPIC", "-fopenmp", "-ffp-contract=off"]
 _BUILT = _FOLDER.parents[2] / "build"
 
 INSTRUCTIONS = tuple(_KINDS)
-"""There is a library for each."""
+"""There is a library for each; none if there are no kernels for this kind of machine."""
 
 
 class BuildError(Exception):
@@ -47,11 +51,6 @@ def library_file(instructions: str) -> Path:
     return _BUILT / f"kernels-{instructions}-{key}.so"
 
 
-def build_is_of_no_use() -> bool:
-    """Whether there are no kernels for this kind of machine."""
-    return sys.platform != "linux" or platform.machine() != "x86_64"
-
-
 def build() -> list[Path]:
     """Compile what has not been.
 
@@ -63,7 +62,7 @@ def build() -> list[Path]:
     """
     wanted = {instructions: library_file(instructions) for instructions in INSTRUCTIONS}
     missing = {instructions: file for instructions, file in wanted.items() if not file.is_file()}
-    if not missing or build_is_of_no_use():
+    if not missing:
         return []
     compiler = shlex.split(os.environ.get("CXX", "c++"))
     if shutil.which(compiler[0]) is None:

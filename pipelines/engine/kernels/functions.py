@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function
 
-from pipelines.engine.kernels.build import library_file
+from pipelines.engine.kernels.build import INSTRUCTIONS, library_file
 from pipelines.engine.kernels.structures import Chosen, EncodedSources, Excluded, Int8Layer, Sources, Step
 
 _LOGGER = logging.getLogger(__name__)
-_NAMES = {"avx512": "AVX-512 VNNI", "avx_vnni": "AVX-VNNI", "avx2": "AVX2"}
+_NAMES = {"avx512": "AVX-512 VNNI", "avx_vnni": "AVX-VNNI", "avx2": "AVX2", "neon": "NEON"}
 _OUTPUTS_TOGETHER = 32
-_POINTER, _COUNT = ctypes.c_void_p, ctypes.c_int64
+_POINTER, _COUNT, _NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
 
 Places = tuple[list[int], list[int]]
 """Rows and columns."""
@@ -42,8 +42,9 @@ class Kernels:
     """
 
     def __init__(self, instructions: str) -> None:
+        _show_openmp()
         library = ctypes.CDLL(str(library_file(instructions)))
-        self._pack = _function(library, "nllb_int8_pack", _POINTER, _COUNT, _COUNT, _POINTER, _POINTER)
+        self._pack = _function(library, "nllb_int8_pack", _POINTER, _COUNT, _COUNT, _NUMBER, _POINTER, _POINTER)
         self._linear = _function(library, "nllb_int8_linear", ctypes.POINTER(Int8Layer), _POINTER, _COUNT, _POINTER)
         self._encode = _function(library, "nllb_encode", ctypes.POINTER(Sources))
         self._cross_memory = _function(library, "nllb_cross_memory", ctypes.POINTER(EncodedSources))
@@ -57,15 +58,15 @@ class Kernels:
             library.nllb_use_tiles()
             self.name = "AMX"
 
-    def int8_pack(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return `weight [out_features, in_features]` as a layer reads it, and the sums of its rows in int32."""
+    def int8_pack(self, weight: Tensor, zero: int) -> tuple[Tensor, Tensor]:
+        """Return `weight [out_features, in_features]` as a layer reads it, and what its activations' zero adds."""
         weight = weight.contiguous()
         num_outputs, num_inputs = weight.shape
         filled = -(-num_outputs // _OUTPUTS_TOGETHER) * _OUTPUTS_TOGETHER
         packed = torch.empty(filled, num_inputs, dtype=torch.int8)
-        sums = torch.empty(num_outputs, dtype=torch.int32)
-        self._pack(weight.data_ptr(), num_outputs, num_inputs, packed.data_ptr(), sums.data_ptr())
-        return packed, sums
+        surplus = torch.empty(num_outputs, dtype=torch.int32)
+        self._pack(weight.data_ptr(), num_outputs, num_inputs, zero, packed.data_ptr(), surplus.data_ptr())
+        return packed, surplus
 
     def int8_linear(self, layer: Int8Layer, x: Tensor) -> Tensor:
         """Return `[rows, out_features]` of `x [rows, in_features]`, both in float32."""
@@ -161,23 +162,23 @@ def loaded() -> Kernels | None:
 
 def usable() -> list[str]:
     """Return which instructions this processor has, best first, as far as `ATEN_CPU_CAPABILITY` lets torch use it."""
-    capability = torch.backends.cpu.get_cpu_capability()
-    has_avx2 = capability in ("AVX512", "AVX2")
-    has = {
-        "avx512": capability == "AVX512" and torch.cpu._is_vnni_supported(),
-        "avx_vnni": has_avx2 and "avx_vnni" in _processor_flags(),
-        "avx2": has_avx2,
+    allowed = torch.backends.cpu.get_cpu_capability()
+    has = torch.cpu.get_capabilities()
+    can_use = {
+        "avx512": allowed == "AVX512" and has.get("avx512_vnni"),
+        "avx_vnni": allowed in ("AVX512", "AVX2") and has.get("avx_vnni"),
+        "avx2": allowed in ("AVX512", "AVX2"),
+        "neon": has.get("dot"),
     }
-    return [instructions for instructions, is_there in has.items() if is_there]
+    return [instructions for instructions, it_can in can_use.items() if it_can and instructions in INSTRUCTIONS]
 
 
-def _processor_flags() -> set[str]:
-    """Return what Linux tells of the processor; torch does not tell of AVX-VNNI."""
-    file = Path("/proc/cpuinfo")
-    if not file.is_file():
-        return set()
-    lines = file.read_text(encoding="ascii", errors="replace").splitlines()
-    return {flag for line in lines if line.startswith("flags") for flag in line.split()}
+def _show_openmp() -> None:
+    """Let the library find the OpenMP that torch has loaded: torch for Arm keeps it to itself."""
+    in_memory = {line.split()[-1] for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()}
+    for file in in_memory:
+        if "/torch" in file and "/libgomp" in file:
+            ctypes.CDLL(file, ctypes.RTLD_GLOBAL)
 
 
 def _function(library: ctypes.CDLL, name: str, *arguments: Any) -> Callable[..., None]:

@@ -91,8 +91,9 @@ uint8_t* RoundedRows::part_of(int64_t row, const Int8Layer& layer) const {
 
 extern "C" {
 
-// weight [outputs, inputs] -> packed, as Int8Layer has it, and sums [outputs] of each output's weights.
-void nllb_int8_pack(const int8_t* weight, int64_t num_outputs, int64_t num_inputs, int8_t* packed, int32_t* sums) {
+// weight [outputs, inputs] -> packed and surplus [outputs], as an Int8Layer with this zero has them.
+void nllb_int8_pack(const int8_t* weight, int64_t num_outputs, int64_t num_inputs, int32_t zero, int8_t* packed,
+                    int32_t* surplus) {
   const int64_t num_places = num_blocks(num_outputs) * kOutputs;
   ask_for_huge_pages(packed, num_places * num_inputs);
   for (int64_t place = 0; place < num_places; ++place) {
@@ -107,7 +108,7 @@ void nllb_int8_pack(const int8_t* weight, int64_t num_outputs, int64_t num_input
       std::memcpy(to, from + i, kInputsTogether);
       for (int64_t j = 0; j < kInputsTogether; ++j) sum += from[i + j];
     }
-    if (place < num_outputs) sums[place] = sum;
+    if (place < num_outputs) surplus[place] = (zero - kActivationShift) * sum;
   }
 }
 

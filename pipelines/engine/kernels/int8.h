@@ -54,7 +54,7 @@ class RoundedRows {
   int64_t rows_at_once(const Int8Layer& layer) const;
   uint8_t* part_of(int64_t row, const Int8Layer& layer) const;
 
-  // As each processor can: avx512/product.cpp and avx/product.cpp. A thread calls `multiply_blocks`, which computes two
+  // As each processor can: avx512/product.cpp and vectors/product.cpp. A thread calls `multiply_blocks`, which computes two
   // blocks of outputs of some rows, between `begin` and `end`.
   void round(int64_t row, const float* x, float factor, const Int8Layer& layer) const;
   void begin(const Int8Layer& layer) const;

@@ -1,4 +1,4 @@
-// Functions of many numbers, by instructions for 16 at once: simd.h is the one of avx512/ or of avx/.
+// Functions of many numbers, by instructions for 16 at once: simd.h is the one of avx512/, avx/ or neon/.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What the products of all processors have in common: see avx512/product.cpp and avx/product.cpp.
+// What the products of all processors have in common: see avx512/product.cpp and vectors/product.cpp.
 #pragma once
 
 #include "int8.h"

@@ -1,4 +1,4 @@
-// 16 numbers at once, as kernels compute with them: in one register of AVX-512. See avx/simd.h for the same without it.
+// 16 numbers at once, as kernels compute with them: in one register of AVX-512. See avx/simd.h and neon/simd.h for the same without it.
 #pragma once
 
 #include <immintrin.h>

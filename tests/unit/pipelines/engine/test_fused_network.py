@@ -14,7 +14,7 @@ from pipelines.engine.adapter_weights import read_adapter
 from pipelines.engine.encoder import Encoder
 from pipelines.engine.fused_encoder import FusedEncoder
 from pipelines.engine.fused_network import FusedNetwork
-from pipelines.engine.int8 import Int8Backend
+from pipelines.engine.int8 import Int8Backend, has_fbgemm
 from pipelines.engine.kernels.functions import Kernels
 from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.lora import Adapter
@@ -211,6 +211,7 @@ def test_processors_give_the_same_numbers(tmp_path: Path, sizes: dict[str, int])
     assert all(torch.equal(cache.cross_kv, caches[0].cross_kv) for cache in caches)
 
 
+@pytest.mark.skipif(not has_fbgemm(), reason="needs a product that takes them")
 def test_other_layers_are_not_taken(tmp_path: Path, kernels: Kernels) -> None:
     """A head of eight numbers, or inputs of eight, are not what the kernels read."""
     for sizes in ({"d_model": 32, "heads": 4, "ffn": 32}, {"d_model": 32, "heads": 1, "ffn": 40}):

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipelines.engine.int8 import Int8Backend
+from pipelines.engine.int8 import Int8Backend, has_fbgemm
 from pipelines.engine.kernels.functions import Kernels
 from pipelines.engine.linear import Linear
+from pipelines.errors import StartupError
 from tests.unit.pipelines.engine.needs import KERNELS, with_each_kernels
 
-PRODUCTS = [None, *KERNELS]  # FBGEMM's, and ours
-with_each_product = pytest.mark.parametrize("product", PRODUCTS, ids=["FBGEMM", *[each.name for each in KERNELS]])
+PRODUCTS: list[Kernels | None] = [*([None] if has_fbgemm() else []), *KERNELS]  # FBGEMM's, and ours
+with_each_product = pytest.mark.parametrize("product", PRODUCTS, ids=lambda each: each.name if each else "FBGEMM")
 # Of the largest output: half a step of 127 (FBGEMM without VNNI: of 63) for each of 256 inputs, added by chance.
 TOLERANCE = 0.02 if torch.cpu._is_vnni_supported() else 0.04
 
@@ -82,6 +83,14 @@ def test_a_row_that_is_no_number_stays_so_and_spoils_no_other(product: Kernels |
     assert y[3].isnan().all()
     others = [row for row in range(len(x)) if row != 3]
     assert torch.equal(y[others], layer(x)[others])
+
+
+@pytest.mark.skipif(has_fbgemm(), reason="FBGEMM takes them")
+@with_each_kernels
+def test_inputs_that_no_product_takes_are_refused(kernels: Kernels) -> None:
+    """The setting, their number and what is accepted are named."""
+    with pytest.raises(StartupError, match=r"model.dtype = 'int8': .* 40 inputs; .* multiples of 16"):
+        _layer(kernels, torch.ones(2, 40), None, nonnegative=False)
 
 
 def _numbers(nonnegative: bool) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,11 +1,10 @@
-// Products with 256 bits at once: multiply.h is that of avx2/ or of avx_vnni/.
+// Products with a few registers' numbers at once: multiply.h says what one instruction does, with AVX2, AVX-VNNI or NEON.
 
 #include "product.h"
 
-#include <immintrin.h>
-
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "multiply.h"
 
@@ -13,6 +12,15 @@ namespace {
 
 constexpr int64_t kGroupBytes = 4;  // of a row's activations, that lie side by side
 static_assert(kGroupBytes == kInputsTogether * kActivationBytes);
+constexpr int kRegistersOfBlock = sizeof(Integers) / sizeof(Sums);
+
+// Calls with each index as a constant: numbers of an array stay in registers then.
+template <int... Index, typename Do>
+inline __attribute__((always_inline)) void unroll(std::integer_sequence<int, Index...>, Do work) {
+  (work(Index), ...);
+}
+template <int Count>
+constexpr std::make_integer_sequence<int, Count> kIndices{};
 
 // One block of outputs of some rows, `activations` [inputs / kInputsTogether][together][kInputsTogether].
 template <int Rows>
@@ -21,28 +29,29 @@ void multiply_block(const Int8Layer& layer, int64_t block, int64_t first_row, in
   const int64_t first = block * kOutputs;
   fetch_outputs(y, first_row, Rows, first);
   constexpr int64_t kWeights = kOutputs * kInputsTogether, kGroupsOfLine = std::max<int64_t>(1, 64 / kWeights);
-  const int8_t* weights = layer.weight + first * layer.num_inputs;
-  __m256i sums[Rows][2];
-#pragma GCC unroll 6
-  for (auto& of_row : sums) of_row[0] = of_row[1] = _mm256_setzero_si256();
+  const int8_t* from = layer.weight + first * layer.num_inputs;
+  Sums sums[Rows][kRegistersOfBlock] = {};
 #pragma GCC unroll 2
   for (int64_t group = 0; group < layer.num_inputs / kInputsTogether; ++group) {
-    if (group % kGroupsOfLine == 0) _mm_prefetch(weights + kAhead, _MM_HINT_T0);
-    const __m256i low = load_weights(weights), high = load_weights(weights + kWeights / 2);
-#pragma GCC unroll 6
-    for (int row = 0; row < Rows; ++row) {
+    if (group % kGroupsOfLine == 0) __builtin_prefetch(from + kAhead);
+    Weights weights[kRegistersOfBlock];
+    unroll(kIndices<kRegistersOfBlock>, [&](int i) __attribute__((always_inline)) {
+      weights[i] = load_weights(from + i * kWeights / kRegistersOfBlock);
+    });
+    unroll(kIndices<Rows>, [&](int row) __attribute__((always_inline)) {
       int32_t four;
       std::memcpy(&four, activations + row * kGroupBytes, kGroupBytes);
-      const __m256i everywhere = _mm256_set1_epi32(four);
-      add_product(sums[row][0], everywhere, low);
-      add_product(sums[row][1], everywhere, high);
-    }
-    weights += kWeights;
+      const Activations everywhere = all_activations(four);
+      unroll(kIndices<kRegistersOfBlock>, [&](int i) __attribute__((always_inline)) {
+        sums[row][i] = add_product(sums[row][i], everywhere, weights[i]);
+      });
+    });
+    from += kWeights;
     activations += together * kGroupBytes;
   }
-#pragma GCC unroll 6
-  for (int row = 0; row < Rows; ++row)
-    scale_back(layer, first, {sums[row][0], sums[row][1]}, row_scales[row], y.at(first_row + row, first));
+  unroll(kIndices<Rows>, [&](int row) __attribute__((always_inline)) {
+    scale_back(layer, first, all_of(sums[row]), row_scales[row], y.at(first_row + row, first));
+  });
 }
 
 using MultiplyBlock = void (*)(const Int8Layer&, int64_t, int64_t, int64_t, const uint8_t*, const float*,
