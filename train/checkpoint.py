@@ -19,6 +19,7 @@ import pyarrow.fs
 from train.data.read import open_filesystem
 
 _COMPLETE = "complete.json"
+_CLAIM = "claim"
 _FOLDER = re.compile(r"step-(\d{8})-\w+")
 
 
@@ -33,6 +34,21 @@ class CheckpointStore:
     def __init__(self, location: str, num_kept: int) -> None:
         self._filesystem, self._root = open_filesystem(location)
         self._num_kept = num_kept
+
+    def claim(self) -> str:
+        """Leave a name that no other run has, and return it: who finds it here shares the place with this process."""
+        name = uuid.uuid4().hex
+        self._filesystem.create_dir(self._root, recursive=True)
+        with self._filesystem.open_output_stream(f"{self._root}/{_CLAIM}") as stream:
+            stream.write(name.encode())
+        return name
+
+    def is_claimed_by(self, name: str) -> bool:
+        """Whether `claim` left this name here."""
+        if not self._is_file(f"{self._root}/{_CLAIM}"):
+            return False
+        with self._filesystem.open_input_stream(f"{self._root}/{_CLAIM}") as stream:
+            return bool(stream.read() == name.encode())
 
     def save(self, step: int, write: Callable[[Path], None]) -> None:
         """Save a checkpoint and delete what is too old or was never finished.

@@ -44,6 +44,7 @@ class TrainingJob:
         offline: Whether the model hub is out of bounds.
         precision: Of the arithmetic.
         checkpoint_location: A path or URI that all workers reach.
+        claim: What the command left there; see `CheckpointStore.claim`.
     """
 
     settings: TrainingSettings
@@ -56,3 +57,4 @@ class TrainingJob:
     offline: bool
     precision: torch.dtype
     checkpoint_location: str
+    claim: str

@@ -241,6 +241,7 @@ def _train(
         offline=settings.model.offline,
         precision=precision,
         checkpoint_location=location,
+        claim=store.claim(),
     )
     phases.begin("starting workers")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from pipelines.engine.tokenize import SegmentTokenizer
 from train.checkpoint import CheckpointStore, result_store
 from train.data.check import CheckedData, Role
 from train.data.tokens import TokenizedPairs, tokenize_pairs
+from train.errors import TrainingError
 from train.job import TrainingJob
 from train.loop import TrainingLoop
 from train.model import load_trainable, save_model
@@ -35,7 +37,16 @@ def work(job: TrainingJob, roles: npt.NDArray[np.uint8], on_record: Callable[[Re
         job: What to do.
         roles: Of each line of the data.
         on_record: Is told of progress by the first worker.
+
+    Raises:
+        TrainingError: This machine does not have the checkpoints where the command has them.
     """
+    store = CheckpointStore(job.checkpoint_location, job.settings.num_checkpoints_kept)
+    if not store.is_claimed_by(job.claim):
+        raise TrainingError(
+            f"{job.checkpoint_location} is on {socket.gethostname()}, where a worker runs, another folder than "
+            "where the command runs: name an --output-dir that all machines share, or a --checkpoint-uri"
+        )
     pin_threads(None)
     checkpoint = locate_checkpoint(job.model, revision=job.model_revision, offline=job.offline)
     tokenizer = SegmentTokenizer.from_checkpoint(checkpoint.path)
@@ -53,7 +64,7 @@ def work(job: TrainingJob, roles: npt.NDArray[np.uint8], on_record: Callable[[Re
         peak_learning_rate=job.peak_learning_rate,
         precision=job.precision,
         pad_id=tokenizer.pad_id,
-        store=CheckpointStore(job.checkpoint_location, settings.num_checkpoints_kept),
+        store=store,
         around=_RaySurroundings(on_record),
         score=QuickScore(dev_pairs, tokenizer, languages[1], settings.num_chrf_sentences).chrf
         if settings.num_chrf_sentences

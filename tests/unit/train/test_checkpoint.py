@@ -38,6 +38,15 @@ def test_the_newest_of_a_few_is_kept(location: str) -> None:
     assert content(store) is None
 
 
+def test_who_shares_the_location_sees_whose_it_is(location: str, tmp_path: Path) -> None:
+    """The latest run's; elsewhere it is nobody's."""
+    store = CheckpointStore(location, num_kept=2)
+    first, second = store.claim(), store.claim()
+    assert CheckpointStore(location, num_kept=2).is_claimed_by(second)
+    assert not store.is_claimed_by(first)
+    assert not CheckpointStore(str(tmp_path / "elsewhere"), num_kept=2).is_claimed_by(second)
+
+
 def test_a_writer_that_dies_leaves_the_one_before(tmp_path: Path) -> None:
     """And its remains are cleared away by the next one."""
     store = CheckpointStore(str(tmp_path), num_kept=1)
