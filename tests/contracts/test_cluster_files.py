@@ -123,10 +123,9 @@ def _ray_clusters() -> list[tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize(("name", "cluster"), _ray_clusters())
 def test_clusters_on_kubernetes_ask_for_the_token_and_run_as_nobody(name: str, cluster: dict[str, Any]) -> None:
-    """Token mode, the installed Ray's version, dashboards on loopback, no root, no privileges; serving by HAProxy."""
+    """Token mode, the installed Ray's version, no root, no privileges; serving by HAProxy."""
     assert cluster["authOptions"] == {"mode": "token"}
     assert cluster["rayVersion"] == ray.__version__
-    assert cluster["headGroupSpec"]["rayStartParams"]["dashboard-host"] == "127.0.0.1"
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         pod = group["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"] is True
@@ -136,6 +135,28 @@ def test_clusters_on_kubernetes_ask_for_the_token_and_run_as_nobody(name: str, c
                 environment = {each["name"]: each.get("value") for each in container["env"]}
                 assert environment.items() >= _HAPROXY.items()
                 assert environment["NLLB_ENV"] == name
+
+
+@pytest.mark.parametrize(("name", "cluster"), _ray_clusters())
+def test_on_kubernetes_the_operator_and_a_jobs_submitter_reach_the_dashboard(
+    name: str, cluster: dict[str, Any]
+) -> None:
+    """KubeRay deploys through it: it listens to other pods, and the policy lets in these two beside Ray's own."""
+    assert "dashboard-host" not in cluster["headGroupSpec"]["rayStartParams"], "KubeRay's own is all addresses"
+    policy, _ = _load(CLUSTER / "kuberay" / "base" / "networkpolicy.yaml")
+    own, operator, *others = policy["spec"]["ingress"]
+    (is_own,) = [each["podSelector"]["matchLabels"].items() for each in own["from"]]
+    assert cluster["headGroupSpec"]["template"]["metadata"]["labels"].items() >= is_own
+    (job,) = _load(CLUSTER / "kuberay" / "rayjob-training.yaml")
+    assert job["spec"]["submitterPodTemplate"]["metadata"]["labels"].items() >= is_own
+    assert {"protocol": "TCP", "port": 8265} in operator["ports"]
+    assert all(port["port"] != 8265 for other in others for port in other["ports"])
+
+
+def test_the_image_has_what_kuberay_asks_its_health_with() -> None:
+    """The operator's readiness probe of a worker is a shell command around wget."""
+    image = (CLUSTER / "Dockerfile").read_text(encoding="utf-8")
+    assert re.search(r"apt-get install [^&]*\bwget\b", image[image.rindex("FROM ") :])
 
 
 def test_the_application_on_kubernetes_is_that_of_the_serve_config() -> None:
