@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -24,9 +25,16 @@ _ROWS_TO_SPREAD_WITH_KERNELS = 16
 _ROWS_AT_ONCE = 8192  # of a weight being rounded: the output layer in float32 alone takes a gigabyte
 
 
+@cache
 def has_fbgemm() -> bool:
-    """Whether torch has a product of its own for this processor; it has none for Arm."""
-    return "fbgemm" in torch.backends.quantized.supported_engines
+    """Whether torch's own product runs on this processor: on Arm it is there, and refuses to."""
+    if "fbgemm" not in torch.backends.quantized.supported_engines:
+        return False
+    try:
+        FbgemmLinear(torch.ones(1, 16, dtype=torch.int8), torch.ones(1), None)(torch.ones(1, 16))
+    except RuntimeError:
+        return False
+    return True
 
 
 class Int8Backend:

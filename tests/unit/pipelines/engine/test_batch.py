@@ -15,6 +15,7 @@ from pipelines.engine.live import Request
 from pipelines.engine.search import Output
 from pipelines.types import DecodingOptions
 from tests.tiny_model import make_tiny_checkpoint
+from tests.unit.pipelines.engine.needs import require_int8
 from tests.unit.pipelines.engine.reference import generate, load_reference, running_batch
 
 SHAPES = (
@@ -100,6 +101,7 @@ def test_an_output_says_how_it_ended(model: M2M100ForConditionalGeneration) -> N
 
 def test_in_int8_a_row_hardly_depends_on_its_neighbours(model: M2M100ForConditionalGeneration) -> None:
     """Activation scales are per row, so company changes a log-probability by the rounding of attention alone."""
+    require_int8(model.config.d_model)
     requests = [replace(request, max_new_tokens=1) for request in make_requests(30, MANY_OPTIONS[:1])]
     batch = running_batch(model, "int8")
     together = run_in_flight(batch, requests)
@@ -111,6 +113,8 @@ def test_in_int8_a_row_hardly_depends_on_its_neighbours(model: M2M100ForConditio
 @pytest.mark.parametrize("dtype", ["int8", "bfloat16", "float16"])
 def test_small_formats_stay_near_float32(model: M2M100ForConditionalGeneration, dtype: str) -> None:
     """The first token's log-probability differs from float32's by rounding only."""
+    if dtype == "int8":
+        require_int8(model.config.d_model)
     # FBGEMM's activations have 7 bits on a CPU without VNNI.
     tolerance = 0.25 if dtype != "int8" or torch.cpu._is_vnni_supported() else 0.5
     requests = make_requests(12, (DecodingOptions(),))
