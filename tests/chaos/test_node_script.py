@@ -63,8 +63,7 @@ def two_nodes(demo_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -
     token = folder / "token"
     token.write_text(secrets.token_hex(32), encoding="utf-8")
     variables = {
-        **image_variables(),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        **_environment(),
         "RAY_AUTH_TOKEN_PATH": str(token),
         "SERVE_CONFIG": str(_serve_config(folder / "serve_config.yaml")),
         "NLLB__MODEL__NAME": str(demo_model_path),
@@ -281,8 +280,12 @@ def test_a_worker_whose_ray_died_joins_again(tmp_path: Path) -> None:
 
 def _bare_node() -> dict[str, str]:
     require_machines()
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {**image_variables(), "PATH": path, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return {**_environment(), "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+def _environment() -> dict[str, str]:
+    """Return what the image sets, with this environment's programs."""
+    return {**image_variables(), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 def _process(machine: Machine, title: str) -> int:
