@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
+
+# Below what a system hands out to who asks for any port (Linux from 32768 on): nobody takes one of these in the time
+# until its server has started. Above the ports of Ray's workers, and below those of Serve's replicas.
+_PORTS = range(20_000, 30_000)
 
 
 def free_port() -> int:
     """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+            return port
