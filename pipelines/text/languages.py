@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -80,7 +80,15 @@ def resolve_language(code: str, *, field: str | None = None) -> Language:
     Raises:
         UnknownLanguageError: No such language; the message names the nearest ones by code and by name.
     """
-    subtags = code.strip().lower().replace("_", "-").split("-") if len(code) <= _MAX_CODE_CHARS else []
+    language = _find(code) if len(code) <= _MAX_CODE_CHARS else None
+    if language is None:
+        raise UnknownLanguageError(_unknown(code[:_MAX_CODE_CHARS]), field=field)
+    return language
+
+
+@lru_cache(maxsize=1024)  # asked for several times per sentence
+def _find(code: str) -> Language | None:
+    subtags = code.strip().lower().replace("_", "-").split("-")
     for num_kept in range(len(subtags), 0, -1):
         found = _by_code().get("-".join(subtags[:num_kept]))
         rest = _REST_OF_TAG.fullmatch("".join(f"-{tag}" for tag in subtags[num_kept:]))
@@ -88,7 +96,7 @@ def resolve_language(code: str, *, field: str | None = None) -> Language:
             written = _in_script(found, rest["script"])
             if written is not None:
                 return written
-    raise UnknownLanguageError(_unknown(code[:_MAX_CODE_CHARS]), field=field)
+    return None
 
 
 def _language(row: dict[str, str]) -> Language:

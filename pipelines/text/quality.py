@@ -18,6 +18,7 @@ Knows one source and one output; no model, and no other segment. Each sign is a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import regex
 
@@ -26,7 +27,7 @@ from pipelines.text.quantities import check_quantities
 from pipelines.text.scripts import SCRIPT_CLASSES
 from pipelines.types import Notice
 
-_LETTER = regex.compile(r"\p{L}")
+_LETTERS = regex.compile(r"\p{L}+")
 _WORD = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]|[\p{L}\p{M}\p{N}]+")
 _UNKNOWN = regex.compile(r"<unk>|⁇")
 
@@ -71,14 +72,15 @@ def check_output(
     source_script = resolve_language(source_lang).script
     target_script = resolve_language(target_lang).script
     # Protected spans are no language: they have no script, and their numbers are their own.
-    source_words, output_words = _without(source, protected), _without(output, protected)
+    source_text, output_text = _without(source, protected), _without(output, protected)
+    source_words, output_words = _words(source_text), _words(output_text)
     return [
         *_repetition(source_words, output_words),
-        *_length(source_words, output_words, source_script, target_script),
-        *_script(output_words, target_script),
+        *_length(source_text, output_text, source_script, target_script),
+        *_script(output_text, target_script),
         *_copy(source_words, output_words),
         *_unknown(source, output),
-        *check_quantities(source_words, output_words),
+        *check_quantities(source_text, output_text),
         *_placeholders(output, protected),
         *_score(score),
     ]
@@ -90,10 +92,15 @@ def _without(text: str, protected: Sequence[str]) -> str:
     return text
 
 
-def _repetition(source: str, output: str) -> Iterator[Notice]:
-    unit, times = _longest_loop(_WORD.findall(output.casefold()))
-    _, times_in_source = _longest_loop(_WORD.findall(source.casefold()))
-    if times >= _MIN_LOOPS and times > times_in_source:
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.casefold())
+
+
+def _repetition(source_words: list[str], output_words: list[str]) -> Iterator[Notice]:
+    if len(output_words) - len(set(output_words)) < _MIN_LOOPS - 1:  # no word is there so often
+        return
+    unit, times = _longest_loop(output_words)
+    if times >= _MIN_LOOPS and times > _longest_loop(source_words)[1]:
         yield Notice("repetition", f"{unit!r} is repeated {times} times in a row")
 
 
@@ -119,16 +126,20 @@ def _length(source: str, output: str, source_script: str, target_script: str) ->
 
 
 def _script(output: str, target_script: str) -> Iterator[Notice]:
-    letters = _LETTER.findall(output)
+    letters = "".join(_LETTERS.findall(output))
     if len(letters) >= _MIN_SCRIPT_LETTERS:
-        fitting = len(regex.findall(SCRIPT_CLASSES[target_script], "".join(letters)))
+        fitting = sum(map(len, _of_script(target_script).findall(letters)))
         if fitting < _MIN_SCRIPT_SHARE * len(letters):
             yield Notice("wrong_script", f"{fitting} of {len(letters)} letters are in the script {target_script}")
 
 
-def _copy(source: str, output: str) -> Iterator[Notice]:
-    words = _WORD.findall(source.casefold())
-    if len(set(words)) >= _MIN_COPIED_WORDS and words == _WORD.findall(output.casefold()):
+@cache
+def _of_script(script: str) -> regex.Pattern[str]:
+    return regex.compile(f"{SCRIPT_CLASSES[script]}+")
+
+
+def _copy(source_words: list[str], output_words: list[str]) -> Iterator[Notice]:
+    if len(set(source_words)) >= _MIN_COPIED_WORDS and source_words == output_words:
         yield Notice("untranslated", "the output is a copy of the source")
 
 

@@ -186,12 +186,14 @@ def _content(text: str) -> tuple[int, int]:
 
 
 def _is_loose(char: str) -> bool:
-    return bool(_SPACE_OR_CONTROL.match(char) or _LOOSE_FORMAT.match(char))
+    return not char.isalnum() and bool(_SPACE_OR_CONTROL.match(char) or _LOOSE_FORMAT.match(char))
 
 
 def _starts_grapheme(text: str, position: int) -> bool:
     """Whether a cut before `position`, next to white space or punctuation, is between two graphemes."""
-    if position >= len(text) or position == 0 or _CONTROL.match(text[position - 1]):
+    if position >= len(text) or position == 0 or text[position - 1 : position + 1].isascii():
+        return True
+    if _CONTROL.match(text[position - 1]):
         return True
     if _BINDS_LETTER.match(text, position - 1):
         return False

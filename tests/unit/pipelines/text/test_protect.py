@@ -121,6 +121,13 @@ def test_identity_comes_back_to_the_byte(text: str) -> None:
     assert "".join(piece.text for piece in split_around(text, spans)) == text
 
 
+@given(st.text(alphabet="ab.:/@#$%{}[]()<>`\\\\~-_0,wct \u20e3\ufe0f©🙂🇫🇷é", max_size=12))
+@settings(deadline=None)
+def test_a_sign_elsewhere_changes_nothing(text: str) -> None:
+    """A text without any sign of a span is not searched for one, and has none: with a sign behind it, none is found."""
+    assert find_spans(text) == find_spans(f"{text} %")
+
+
 @given(st.text(st.characters(exclude_categories=[])))
 @settings(max_examples=300, deadline=None)
 def test_any_text_can_be_searched(text: str) -> None:
