@@ -57,7 +57,7 @@ class Telemetry:
     def __init__(self, settings: Settings, station: str) -> None:
         self.recorder = Recorder()
         self.tracing = configured_tracing(settings.tracing, station)
-        self.logs_calls = settings.logging.calls
+        self.logs_calls = settings.logging.calls and settings.logging.level in {"DEBUG", "INFO"}
         self.logs_texts = settings.logging.texts
         self._station = station
         self._interval_s = settings.metrics.report_interval_s

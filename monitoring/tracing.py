@@ -117,8 +117,8 @@ def continued(traceparent: str | None) -> Iterator[None]:
 
 def _context_of(traceparent: str | None) -> otel_context.Context:
     """Return a context with a well-formed parent, or an empty one: a malformed header begins a new trace."""
-    carrier = {} if traceparent is None else {"traceparent": traceparent}
-    return _PROPAGATOR.extract(carrier, otel_context.Context())
+    context = otel_context.Context()
+    return context if traceparent is None else _PROPAGATOR.extract({"traceparent": traceparent}, context)
 
 
 @contextmanager

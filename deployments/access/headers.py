@@ -5,12 +5,13 @@ from __future__ import annotations
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_ALWAYS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
+# As ASGI has them: set one by one, each would be looked for first.
+_ALWAYS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+]
 _NOTHING_LOADS = "default-src 'none'; frame-ancestors 'none'"
 # FastAPI's page of the documentation takes its script and style from there, and has one inline script.
 _DOCS_PAGE = (
@@ -35,7 +36,7 @@ class SecurityHeadersMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.update(_ALWAYS)
+                headers.raw.extend(_ALWAYS)
                 headers.setdefault("Cache-Control", "no-store")
                 headers["Content-Security-Policy"] = _DOCS_PAGE if scope["path"] == "/docs" else _NOTHING_LOADS
             await send(message)

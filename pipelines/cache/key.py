@@ -14,6 +14,7 @@ from pipelines.types import DecodingOptions, Segment
 
 TEXT_RULES_VERSION = 1
 """Raise it with every change of what an engine does with a segment's text that no other part of the key shows."""
+_FORM = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 _DECODING = tuple(field.name for field in fields(DecodingOptions))  # `asdict` copies deeply: ten times as slow
 
 
@@ -35,5 +36,4 @@ def segment_key(segment: Segment, model_revision: str) -> str:
     }
     # JSON quotes every part, so no two segments share a form. Escaped to ASCII, a pair of lone surrogates would read
     # as the character that it encodes in UTF-16; `surrogatepass` keeps the two apart.
-    form = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(form.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
+    return hashlib.blake2b(_FORM.encode(parts).encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
