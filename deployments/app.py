@@ -60,6 +60,8 @@ def _deployment(decorated: Any, settings: Settings) -> Deployment:
 
 
 def _translator_resources(settings: Settings) -> dict[str, float]:
-    wants_gpu = settings.model.engine != "identity" and settings.model.device in {"auto", "cuda"}
+    if settings.model.engine == "identity" or settings.model.device not in {"auto", "cuda"}:
+        return {}
+    # `auto` takes what the cluster has now. Nodes with GPUs may join later, or only because a replica waits for one.
     has_gpu = ray.is_initialized() and ray.cluster_resources().get("GPU", 0) >= 1
-    return {"num_gpus": 1} if wants_gpu and has_gpu else {}
+    return {"num_gpus": 1} if has_gpu or settings.model.device == "cuda" else {}

@@ -138,10 +138,13 @@ def _running_ray(console: Console) -> Iterator[str]:
 
 
 def _serve_config(settings: Settings, port: int) -> dict[str, Any]:
+    has_gpu = bool(ray.cluster_resources().get("GPU"))
+    if settings.model.device == "cuda" and not has_gpu:  # a cluster would wait for a node that has one
+        raise StartupError("model.device = 'cuda': Ray finds no GPU on this machine; accepted here: auto, cpu")
     config: dict[str, Any] = yaml.safe_load(_CONFIG.read_text(encoding="utf-8"))
     config["http_options"] |= {"host": _HOST, "port": port}
     (application,) = config["applications"]
-    if settings.model.name != "demo" and settings.model.num_threads is None and not ray.cluster_resources().get("GPU"):
+    if settings.model.name != "demo" and settings.model.num_threads is None and not has_gpu:
         _take_all_cores(application)
     if not settings.cache.enabled:  # Serve refuses options of a deployment that there is not
         application["deployments"] = [each for each in application["deployments"] if each["name"] != "Cache"]
