@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,9 @@ def _pointer(document: Any, path: str) -> tuple[Any, Any]:
     *parents, last = [part.replace("~1", "/").replace("~0", "~") for part in path.lstrip("/").split("/")]
     for part in parents:
         document = document[int(part) if isinstance(document, list) else part]
-    return document, int(last) if isinstance(document, list) else last
+    if isinstance(document, list):
+        return document, len(document) if last == "-" else int(last)
+    return document, last
 
 
 def _render(overlay: str) -> list[dict[str, Any]]:
@@ -68,7 +71,10 @@ def _render(overlay: str) -> list[dict[str, Any]]:
         for operation in yaml.safe_load(patch["patch"]):
             parent, key = _pointer(resource, operation["path"])
             assert operation["op"] == "add" or parent[key] is not None
-            parent[key] = operation["value"]
+            if isinstance(parent, list) and operation["op"] == "add":
+                parent.insert(key, operation["value"])
+            else:
+                parent[key] = operation["value"]
     return resources
 
 
@@ -153,10 +159,20 @@ def test_on_kubernetes_the_operator_and_a_jobs_submitter_reach_the_dashboard(
     assert all(port["port"] != 8265 for other in others for port in other["ports"])
 
 
-def test_the_image_has_what_kuberay_asks_its_health_with() -> None:
-    """The operator's readiness probe of a worker is a shell command around wget."""
+@pytest.mark.parametrize("program", ["wget", "openssh-client", "rsync"])
+def test_the_image_has_what_others_start_in_it(program: str) -> None:
+    """KubeRay's readiness probe of a worker is a command around wget; `ray up` copies by rsync and calls by ssh."""
     image = (CLUSTER / "Dockerfile").read_text(encoding="utf-8")
-    assert re.search(r"apt-get install [^&]*\bwget\b", image[image.rindex("FROM ") :])
+    assert re.search(rf"apt-get install [^&]*\b{program}\b", image[image.rindex("FROM ") :])
+
+
+@pytest.mark.parametrize(("name", "cluster"), _ray_clusters())
+def test_translators_wait_for_the_gpus_that_their_nodes_will_have(name: str, cluster: dict[str, Any]) -> None:
+    """KubeRay deploys when the head is ready: what only looks for a GPU would find none, and do without for good."""
+    groups = (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])
+    containers = [container for group in groups for container in group["template"]["spec"]["containers"]]
+    if name != "training" and any("nvidia.com/gpu" in each["resources"]["limits"] for each in containers):
+        assert all({"name": "NLLB__MODEL__DEVICE", "value": "cuda"} in each["env"] for each in containers)
 
 
 def test_the_application_on_kubernetes_is_that_of_the_serve_config() -> None:
@@ -189,8 +205,23 @@ def test_launcher_files_are_accepted_by_rays_schema(name: str) -> None:
     assert sum(each["max_workers"] for each in types.values()) <= config["max_workers"]
     options = " ".join(config["docker"]["run_options"])
     assert "RAY_AUTH_MODE=token" in options
+    assert "NLLB__MODEL__DEVICE=cuda" in options, "no worker has joined when the application is deployed"
     assert all(f"{key}={value}" in options for key, value in _HAPROXY.items())
     assert "--dashboard-host=127.0.0.1" in " ".join(config["head_start_ray_commands"])
+
+
+@pytest.mark.parametrize("name", ["ray-cluster.yaml", "ray-cluster-gcp.yaml"])
+def test_launchers_containers_can_do_what_the_launcher_does_in_them(name: str) -> None:
+    """Root without its powers reads its files, nothing is installed, and its number of threads is nobody's."""
+    (config,) = _load(CLUSTER / name)
+    options = " ".join(config["docker"]["run_options"])
+    assert "--user root --cap-drop=ALL" in options
+    assert set(re.findall(r"--cap-add=(\w+)", options)) == {"CHOWN", "DAC_OVERRIDE", "FOWNER"}
+    assert config["head_setup_commands"] == [], "Ray's own would be added"
+    for command in (*config["head_start_ray_commands"], *config["worker_start_ray_commands"]):
+        assert "ray start" not in command or "env -u OMP_NUM_THREADS ray start" in command
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert config["provider"]["type"] in extras, "what the head asks the cloud for workers with"
 
 
 def test_compose_is_accepted_and_publishes_only_what_it_should() -> None:
