@@ -116,6 +116,11 @@ class RayFleet:
             for deployment, each in status.applications[name].deployments.items()
         }
 
+    async def num_translators(self) -> int:
+        """Return how many translator replicas take calls."""
+        replicas = (await self.deployments())[self._translator_handle.deployment_name]["replicas"]
+        return sum(replicas.get(state, 0) for state in ("RUNNING", "UPDATING", "PENDING_MIGRATION"))
+
     async def batching(self) -> dict[str, Any]:
         """See `Fleet`."""
         return summed(await call_all(self._translator_handle, "stats"))

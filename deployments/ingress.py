@@ -31,6 +31,7 @@ from pipelines.adapters.served import ServedAdapters
 from pipelines.adapters.shadow import Shadows
 from pipelines.cache.near import NearCache
 from pipelines.protocols import SegmentTranslator
+from pipelines.refusals import Refusals
 from pipelines.text.detect import LanguageDetector
 from pipelines.translate import PipelineObserver, TranslationPipeline
 
@@ -57,8 +58,10 @@ class IngressDeployment:
         self._near: NearCache | None = None
         if cache is not None:
             station = FallbackStation(HandleStation(cache, "cache", recorder, max_attempts=2), direct)
-            if settings.cache.near.enabled:
-                station = self._near = build_near_cache(settings.cache.near, station)
+        fleet = RayFleet(direct, translator, cache)
+        station = Refusals(station, fleet.num_translators)
+        if cache is not None and settings.cache.near.enabled:
+            station = self._near = build_near_cache(settings.cache.near, station)
         detector = LanguageDetector(min_confidence=settings.detection.min_confidence)
         detector.load()
         measured = MeasuredStation(station, recorder)
@@ -80,7 +83,6 @@ class IngressDeployment:
             pipeline_of(), served, max_running=settings.adapters.max_shadows, context=detached_context
         )
         pipeline = pipeline_of(RequestMetrics(recorder, settings.metrics), TextLog(self._telemetry), self._shadows)
-        fleet = RayFleet(direct, translator, cache)
         self._access = configured_access(settings.access, slot_lease_s=settings.limits.request_timeout_s)
         self._service = TranslationService(
             pipeline,

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from pipelines.errors import OverloadedError
+from pipelines.errors import Full, OverloadedError
 from pipelines.protocols import EncodedSegment
 
 _MEASURED_S = 0.5  # less of full load says little
@@ -25,6 +25,8 @@ _UNCROWDED_S = 30.0
 _MAX_RETRY_AFTER_S = 60.0
 # Speed varies, and what will be written is a guess: what is let in should be done even if that takes a quarter longer.
 _MARGIN = 1.25
+# Who is full stays so until this share of a call's time is free: many refusals are then one to those who ask.
+_ROOM = 0.02
 
 
 def weighed_tokens(row: EncodedSegment) -> float:
@@ -149,7 +151,14 @@ class Backlog:
             raise OverloadedError(
                 f"this may take {needed_s:.1f} s behind the work that waits already, and has {left_s:.1f} s",
                 retry_after_s=max(1.0, self._return_in_s(needed_s - left_s, tokens / self._tokens_per_s, priority)),
+                full=self._full(ahead / self._tokens_per_s, left_s, tokens / self._tokens_per_s),
             )
+
+    @staticmethod
+    def _full(ahead_s: float, left_s: float, work_s: float) -> Full | None:
+        if _MARGIN * ahead_s <= left_s:
+            return None  # it was refused for its own length
+        return Full(for_s=ahead_s - (1 - _ROOM) * left_s / _MARGIN, work_s=work_s)
 
     def _return_in_s(self, missing_s: float, work_s: float, priority: int) -> float:
         """Let refused callers come back one after the other, as fast as their work can be done.

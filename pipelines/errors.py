@@ -34,6 +34,7 @@ Every error survives pickling, because it crosses process boundaries as part of 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -197,10 +198,44 @@ class DeadlineExceededError(TranslationError):
     code = "deadline_exceeded"
 
 
+@dataclass(frozen=True, slots=True)
+class Full:
+    """Who has no room, and for how long.
+
+    Attributes:
+        for_s: As long nothing else is taken that has the same time.
+        work_s: What was refused would have taken so long.
+        replica: Its name, among all of its kind.
+    """
+
+    for_s: float
+    work_s: float
+    replica: str = ""
+
+
 class OverloadedError(TranslationError):
-    """The service has more work than it can do in time and refuses this at once."""
+    """The service has more work than it can do in time and refuses this at once.
+
+    Attributes:
+        full: Whether other calls will be refused, too; None is not known.
+    """
 
     code = "overloaded"
+
+    def __init__(
+        self, message: str, *, field: str | None = None, retry_after_s: float | None = None, full: Full | None = None
+    ) -> None:
+        super().__init__(message, field=field, retry_after_s=retry_after_s)
+        self.full = full
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild_overloaded, (self.message, self.field, self.retry_after_s, self.full))
+
+
+def _rebuild_overloaded(
+    message: str, field: str | None, retry_after_s: float | None, full: Full | None
+) -> OverloadedError:
+    return OverloadedError(message, field=field, retry_after_s=retry_after_s, full=full)
 
 
 class UnavailableError(TranslationError):

@@ -22,8 +22,8 @@ class ModelSettings(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where the model runs; auto takes a GPU, else Apple MPS, else the CPU.
 
-    On a cluster, auto takes a GPU if a node has one when the application is deployed. With cuda a replica waits for a node
-    that has one, which lets the autoscaler add it.
+    On a cluster, auto takes a GPU if a node has one when the application is deployed. With cuda a replica waits for a
+    node that has one, which lets the autoscaler add it.
     """
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
     """Of the weights; auto takes what suits the device."""
