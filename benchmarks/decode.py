@@ -255,16 +255,15 @@ def _print_speeds(names: Sequence[str], speeds: Speeds) -> None:
 
 
 def _plot(device: str, names: Sequence[str], speeds: Speeds) -> object:
-    title = f"600M shape, {NUM_TOKENS} tokens"
-    if device == "cpu":
-        return plot_bars("decode", title, "tokens/s", *_columns(names, speeds))
-    # A GPU's speeds differ too much from one batch size to another to be seen on one scale.
+    # Speeds differ too much from one batch size to another to be seen on one scale.
     relative: Speeds = {}
     for case, speed in speeds.items():
         measured = [value for system, value in speed.items() if system.startswith("ctranslate2")]
         best = max(measured, default=math.nan)
         relative[case] = {system: value / best for system, value in speed.items()}
-    return plot_bars(f"decode-{device}", f"{title}, on a GPU", "times CTranslate2", *_columns(names, relative))
+    name, where = ("decode", "") if device == "cpu" else (f"decode-{device}", ", on a GPU")
+    title = f"600M shape, {NUM_TOKENS} tokens{where}"
+    return plot_bars(name, title, "times CTranslate2", *_columns(names, relative))
 
 
 def _columns(names: Sequence[str], speeds: Speeds) -> tuple[list[str], dict[str, list[float | None]]]:
