@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from pipelines.errors import Full, OverloadedError, TranslationError
+from pipelines.errors import Full, OverloadedError
 from pipelines.protocols import SegmentTranslator
 from pipelines.types import Failure, Outcome, Segment
 
@@ -105,7 +105,7 @@ class Refusals:
     async def _count(self) -> None:
         try:
             self._num_replicas = await self._count_replicas()
-        except (TranslationError, RuntimeError, KeyError):
+        except Exception:  # of whoever counts; translations do not depend on it
             _LOGGER.warning("the replicas cannot be counted: all calls are passed on", exc_info=True)
             self._num_replicas = None
         self._counted_s = self._clock_s()
