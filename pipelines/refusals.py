@@ -81,13 +81,14 @@ class Refusals:
         now_s = self._clock_s()
         if self._num_replicas is None or now_s - self._counted_s > _COUNTED_S:
             return False
-        return sum(until_s > now_s for until_s in refused.until_s.values()) >= self._num_replicas
+        num_full = sum(until_s > now_s for until_s in refused.until_s.values())
+        return 0 < self._num_replicas <= num_full
 
     def _refuse(self, refused: _Refused) -> OverloadedError:
         """Let callers come back one after the other, as fast as their work can be done; see `Backlog`."""
         now_s = self._clock_s()
         returns_s = min(max(refused.next_return_s, *refused.until_s.values()), now_s + _MAX_RETRY_AFTER_S)
-        refused.next_return_s = returns_s + refused.work_s / max(1, len(refused.until_s))
+        refused.next_return_s = returns_s + refused.work_s / len(refused.until_s)
         return OverloadedError(
             "the service has more work than it can do in time", retry_after_s=max(1.0, returns_s - now_s)
         )

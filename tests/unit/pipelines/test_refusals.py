@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -103,14 +104,19 @@ async def test_refused_callers_come_back_one_after_the_other() -> None:
     assert returns_s == pytest.approx([2.0, 2.0, 2.2, 2.4])
 
 
-async def test_replicas_that_cannot_be_counted_are_all_asked() -> None:
-    """Nobody knows then whether there is one with room."""
+async def _fail() -> int:
+    raise UnavailableError("no controller")
 
-    async def fail() -> int:
-        raise UnavailableError("no controller")
 
+async def _find_none() -> int:
+    return 0
+
+
+@pytest.mark.parametrize("count", [_fail, _find_none])
+async def test_replicas_that_cannot_be_counted_are_all_asked(count: Callable[[], Awaitable[int]]) -> None:
+    """Nobody knows then whether there is one with room; when all are being replaced, none is counted."""
     station = Replicas(a=True)
-    refusals = Refusals(station, fail, Clock())
+    refusals = Refusals(station, count, Clock())
     for _ in range(3):
         await _refused(refusals)
     assert station.num_calls == 3
