@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import NonNegativeFloat, PositiveInt
@@ -26,7 +26,7 @@ from pipelines.adapters.keeper import AdapterKeeper
 from pipelines.adapters.report import KeeperReport
 from pipelines.adapters.station import AdapterStation
 from pipelines.engine.configured import load_configured_engine, warm_up_configured
-from pipelines.errors import OverloadedError, UnavailableError
+from pipelines.errors import UnavailableError
 from pipelines.probe import probe_segment
 from pipelines.protocols import EncodedSegment, Engine, SegmentTranslator
 from pipelines.station import EngineStation
@@ -71,7 +71,8 @@ class TranslatorDeployment:
         self._metrics.started(load_s=loaded_s - started_s, warmup_s=time.perf_counter() - loaded_s)
         _LOGGER.info("warm-up done", extra={"warmup": self._warmup_report()})
         tokens_per_s = None if self._warmup is None else self._warmup.tokens_per_s * _SHARE_UNDER_LOAD
-        self._station = EngineStation(self._engine, self._admit, self._metrics, tokens_per_s=tokens_per_s)
+        replica = serve.get_replica_context().replica_id.unique_id
+        self._station = EngineStation(self._engine, self._admit, self._metrics, tokens_per_s=tokens_per_s, name=replica)
         self._adapter_metrics = AdapterMetrics(self._telemetry.recorder)
         self._keeper = _start_keeper(self._engine, settings.adapters, self._adapter_metrics)
         self._entrance: SegmentTranslator = (
@@ -85,8 +86,7 @@ class TranslatorDeployment:
 
     async def translate(self, segments: list[Segment], traceparent: str | None = None) -> list[Outcome]:
         """See `SegmentTranslator.translate`; `traceparent` is the caller's place in the request's trace."""
-        outcomes = await self._telemetry.call(segments, traceparent, self._entrance.translate)
-        return [_signed(outcome) for outcome in outcomes]
+        return await self._telemetry.call(segments, traceparent, self._entrance.translate)
 
     async def sync_adapters(self) -> KeeperReport | None:
         """Look at the registry now, load what is new, and return what this replica holds; None: it has no adapters."""
@@ -193,13 +193,6 @@ class TranslatorDeployment:
         self._wait_timeout_s = self._settings.batching.wait_timeout_s if wait_timeout_s is None else wait_timeout_s
         batch: Any = self._admit_batch  # the decorator's annotations do not show its setters
         batch.set_batch_wait_timeout_s(self._wait_timeout_s)
-
-
-def _signed(outcome: Outcome) -> Outcome:
-    """A refusal with the name of this replica; see `pipelines.refusals`."""
-    if isinstance(outcome, Failure) and isinstance(outcome.error, OverloadedError) and outcome.error.full is not None:
-        outcome.error.full = replace(outcome.error.full, replica=serve.get_replica_context().replica_id.unique_id)
-    return outcome
 
 
 def _start_keeper(engine: Engine, settings: AdapterSettings, observer: AdapterMetrics) -> AdapterKeeper | None:

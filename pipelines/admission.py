@@ -36,6 +36,26 @@ def weighed_tokens(row: EncodedSegment) -> float:
     return row.num_tokens + max(1, options.num_beams) * written
 
 
+class Returns:
+    """When refused callers may come back: one after the other, as fast as their work can be done.
+
+    Were all of them told the same second, they would come back together, and nearly all in vain.
+    """
+
+    def __init__(self) -> None:
+        self._next_s = -math.inf
+
+    def hold(self, until_s: float) -> None:
+        """Let nobody come back before."""
+        self._next_s = max(self._next_s, until_s)
+
+    def retry_after_s(self, now_s: float, earliest_s: float, work_s: float) -> float:
+        """Return how long the next caller, with so much work, has to wait."""
+        returns_s = min(max(earliest_s, self._next_s), now_s + _MAX_RETRY_AFTER_S)
+        self._next_s = returns_s + work_s
+        return max(1.0, returns_s - now_s)
+
+
 class Promise:
     """The work of one call, until it is done or given up."""
 
@@ -65,12 +85,16 @@ class Backlog:
     Args:
         clock_s: The clock of the deadlines, which never goes back.
         tokens_per_s: Weighed tokens per second under full load, as measured before; None is unknown.
+        name: Of the engine, among all that a caller may be sent to.
     """
 
-    def __init__(self, clock_s: Callable[[], float] = time.monotonic, tokens_per_s: float | None = None) -> None:
+    def __init__(
+        self, clock_s: Callable[[], float] = time.monotonic, tokens_per_s: float | None = None, name: str = ""
+    ) -> None:
         self._clock_s = clock_s
+        self._name = name
         self._tokens: defaultdict[int, float] = defaultdict(float)
-        self._next_return_s: dict[int, float] = {}  # of refused callers, by priority
+        self._returns: defaultdict[int, Returns] = defaultdict(Returns)  # of refused callers, by priority
         self._tokens_per_s = tokens_per_s
         self._was_crowded = False
         self._last_done_s = self._busy_since_s = clock_s()
@@ -145,28 +169,18 @@ class Backlog:
             return  # Nothing goes before it: whether it can be done at all, only trying tells.
         # What is ahead decides, and has the margin; were its own work added to that, only short texts would find room.
         needed_s = max(_MARGIN * ahead, ahead + tokens) / self._tokens_per_s
-        left_s = max(0.0, deadline_s - self._clock_s())
+        now_s = self._clock_s()
+        left_s = max(0.0, deadline_s - now_s)
         if needed_s > left_s:
             self.num_refused += 1
+            work_s = tokens / self._tokens_per_s
             raise OverloadedError(
                 f"this may take {needed_s:.1f} s behind the work that waits already, and has {left_s:.1f} s",
-                retry_after_s=max(1.0, self._return_in_s(needed_s - left_s, tokens / self._tokens_per_s, priority)),
-                full=self._full(ahead / self._tokens_per_s, left_s, tokens / self._tokens_per_s),
+                retry_after_s=self._returns[priority].retry_after_s(now_s, now_s + needed_s - left_s, work_s),
+                full=self._full(ahead / self._tokens_per_s, left_s, work_s),
             )
 
-    @staticmethod
-    def _full(ahead_s: float, left_s: float, work_s: float) -> Full | None:
+    def _full(self, ahead_s: float, left_s: float, work_s: float) -> Full | None:
         if _MARGIN * ahead_s <= left_s:
             return None  # it was refused for its own length
-        return Full(for_s=ahead_s - (1 - _ROOM) * left_s / _MARGIN, work_s=work_s)
-
-    def _return_in_s(self, missing_s: float, work_s: float, priority: int) -> float:
-        """Let refused callers come back one after the other, as fast as their work can be done.
-
-        Were all of them told the same second, they would come back together, and nearly all in vain.
-        """
-        now_s = self._clock_s()
-        returns_s = max(now_s + missing_s, self._next_return_s.get(priority, 0.0))
-        returns_s = min(returns_s, now_s + _MAX_RETRY_AFTER_S)
-        self._next_return_s[priority] = returns_s + work_s
-        return returns_s - now_s
+        return Full(self._name, for_s=ahead_s - (1 - _ROOM) * left_s / _MARGIN, work_s=work_s)

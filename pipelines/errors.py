@@ -29,13 +29,13 @@ TranslationError
 |-- EngineError                 the model failed on this segment
 `-- StartupError                configuration or model cannot be used; the process must not start
 
-Every error survives pickling, because it crosses process boundaries as part of an outcome.
+Every error survives pickling, because it crosses process boundaries as part of an outcome: it can be made of its
+message alone, and the rest are plain attributes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 
 class TranslationError(Exception):
@@ -55,15 +55,6 @@ class TranslationError(Exception):
         self.message = message
         self.field = field
         self.retry_after_s = retry_after_s
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild, (type(self), self.message, self.field, self.retry_after_s))
-
-
-def _rebuild(
-    kind: type[TranslationError], message: str, field: str | None, retry_after_s: float | None
-) -> TranslationError:
-    return kind(message, field=field, retry_after_s=retry_after_s)
 
 
 class InvalidRequestError(TranslationError):
@@ -203,14 +194,14 @@ class Full:
     """Who has no room, and for how long.
 
     Attributes:
+        name: Of who has none, among all that a caller may be sent to.
         for_s: As long nothing else is taken that has the same time.
         work_s: What was refused would have taken so long.
-        replica: Its name, among all of its kind.
     """
 
+    name: str
     for_s: float
     work_s: float
-    replica: str = ""
 
 
 class OverloadedError(TranslationError):
@@ -227,15 +218,6 @@ class OverloadedError(TranslationError):
     ) -> None:
         super().__init__(message, field=field, retry_after_s=retry_after_s)
         self.full = full
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild_overloaded, (self.message, self.field, self.retry_after_s, self.full))
-
-
-def _rebuild_overloaded(
-    message: str, field: str | None, retry_after_s: float | None, full: Full | None
-) -> OverloadedError:
-    return OverloadedError(message, field=field, retry_after_s=retry_after_s, full=full)
 
 
 class UnavailableError(TranslationError):

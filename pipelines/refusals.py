@@ -11,13 +11,13 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from pipelines.admission import Returns
 from pipelines.errors import Full, OverloadedError
 from pipelines.protocols import SegmentTranslator
 from pipelines.types import Failure, Outcome, Segment
 
 _LOGGER = logging.getLogger(__name__)
 _COUNTED_S = 5.0  # as long a number of replicas is believed
-_MAX_RETRY_AFTER_S = 60.0
 
 
 @dataclass(slots=True)
@@ -27,12 +27,12 @@ class _Refused:
     Attributes:
         until_s: Until when, by the name of who refuses.
         work_s: What the last call would have taken.
-        next_return_s: When the next of those that are refused may come back.
+        returns: Of those that are refused here.
     """
 
     until_s: dict[str, float] = field(default_factory=dict)
     work_s: float = 0.0
-    next_return_s: float = 0.0
+    returns: Returns = field(default_factory=Returns)
 
 
 class Refusals:
@@ -85,21 +85,18 @@ class Refusals:
         return 0 < self._num_replicas <= num_full
 
     def _refuse(self, refused: _Refused) -> OverloadedError:
-        """Let callers come back one after the other, as fast as their work can be done; see `Backlog`."""
-        now_s = self._clock_s()
-        returns_s = min(max(refused.next_return_s, *refused.until_s.values()), now_s + _MAX_RETRY_AFTER_S)
-        refused.next_return_s = returns_s + refused.work_s / len(refused.until_s)
-        return OverloadedError(
-            "the service has more work than it can do in time", retry_after_s=max(1.0, returns_s - now_s)
+        retry_after_s = refused.returns.retry_after_s(
+            self._clock_s(), max(refused.until_s.values()), refused.work_s / len(refused.until_s)
         )
+        return OverloadedError("the service has more work than it can do in time", retry_after_s=retry_after_s)
 
     def _remember(self, priority: int, error: OverloadedError, full: Full) -> None:
         now_s = self._clock_s()
         refused = self._refused.setdefault(priority, _Refused())
         refused.until_s = {name: until_s for name, until_s in refused.until_s.items() if until_s > now_s}
-        refused.until_s[full.replica] = now_s + full.for_s
+        refused.until_s[full.name] = now_s + full.for_s
         refused.work_s = full.work_s
-        refused.next_return_s = max(refused.next_return_s, now_s + (error.retry_after_s or 0.0))
+        refused.returns.hold(now_s + (error.retry_after_s or 0.0))
         if now_s - self._counted_s > _COUNTED_S / 2 and (self._counting is None or self._counting.done()):
             self._counting = asyncio.ensure_future(self._count())
 

@@ -53,6 +53,7 @@ class EngineStation:
         observer: Who is told of the stages; None is nobody.
         tokens_per_s: See `Backlog`; what was measured at warm-up.
         clock_s: The clock of the deadlines.
+        name: See `Backlog`.
     """
 
     def __init__(
@@ -63,13 +64,14 @@ class EngineStation:
         *,
         tokens_per_s: float | None = None,
         clock_s: Callable[[], float] = time.monotonic,
+        name: str = "",
     ) -> None:
         self._engine = engine
         self._observer = observer
         self._admit = admit or TurnBatcher(engine).admit
         self._gate = AdmissionGate(engine.room, engine.max_rows)
         self._clock_s = clock_s
-        self.backlog = Backlog(clock_s, tokens_per_s)
+        self.backlog = Backlog(clock_s, tokens_per_s, name)
         """What is under way here."""
 
     @property

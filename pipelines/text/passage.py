@@ -91,7 +91,7 @@ class Passage:
 
     def write(self, text: str) -> str:
         """A changed text in the format's form."""
-        if not self.objects or not any(char in self.objects for char in text):
+        if self.objects.keys().isdisjoint(text):
             return self.encode(text)
         parts, plain = [], ""
         for char in text:

@@ -35,7 +35,7 @@ class Replicas:
         name = list(self.full)[self.num_calls % len(self.full)]
         self.num_calls += 1
         if self.full[name]:
-            refusal = OverloadedError("full", retry_after_s=2.0, full=Full(_FULL_S, _WORK_S, name))
+            refusal = OverloadedError("full", retry_after_s=2.0, full=Full(name, _FULL_S, _WORK_S))
             return [Failure(refusal) for _ in segments]
         return [Translation(segment.text) for segment in segments]
 
