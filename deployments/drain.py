@@ -6,8 +6,8 @@ would take the translators from requests that have a second question for them, a
 the connections from all.
 
 With `--node` it empties the worker that it runs on: Serve starts its replicas elsewhere, lets those of here finish, and
-then lets this node's proxy tell the load balancer that it leaves. Where Serve says nothing, because the head leaves as well
-with its whole cluster, HAProxy answers what it has and ends, which sends its clients elsewhere.
+then lets this node's proxy tell the load balancer that it leaves. Where Serve says nothing, as the whole cluster leaves
+and its head is the first to go, HAProxy answers what it has and ends, which sends its clients elsewhere.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def drain_node(node_id: str, longest_s: float) -> None:
 
 
 def finish_connections(longest_s: float, node_id: str = "") -> None:
-    """Let HAProxy answer what it has and end: it takes no connection any more, and closes those that wait for a request.
+    """Let HAProxy answer what it has and end: it takes no new connection, and closes those that wait for a request.
 
     Args:
         longest_s: After which it is not waited for any more.

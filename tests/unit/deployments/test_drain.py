@@ -136,7 +136,7 @@ def test_a_request_in_flight_is_answered_before_haproxy_ends(haproxy: tuple[int,
     assert process.poll() is None
     finish_connections(0.2, node_id)
     assert process.poll() is None, "it has a request to answer"
-    with pytest.raises(OSError):
+    with pytest.raises(ConnectionRefusedError):
         http.client.HTTPConnection("127.0.0.1", port, timeout=_LONG_S).connect()
 
     _Slow.may_answer.set()
