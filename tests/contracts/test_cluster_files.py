@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,22 @@ def _render(overlay: str) -> list[dict[str, Any]]:
                 parent.insert(key, operation["value"])
             else:
                 parent[key] = operation["value"]
+    for image in kustomization["images"]:
+        for container in (each for resource in resources for each in _containers(resource)):
+            name, _, tag = container["image"].rpartition(":")
+            if name == image["name"]:
+                container["image"] = f"{image.get('newName', name)}:{image.get('newTag', tag)}"
     return resources
+
+
+def _containers(resource: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(resource, list):
+        for each in resource:
+            yield from _containers(each)
+    elif isinstance(resource, dict):
+        yield from resource.get("containers", [])
+        for each in resource.values():
+            yield from _containers(each)
 
 
 def _validate(resource: dict[str, Any]) -> None:
@@ -241,7 +257,9 @@ def test_translators_wait_for_the_gpus_that_their_nodes_will_have(name: str, clu
     """KubeRay deploys when the head is ready: what only looks for a GPU would find none, and do without for good."""
     groups = (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])
     containers = [container for group in groups for container in group["template"]["spec"]["containers"]]
-    if name != "training" and any("nvidia.com/gpu" in each["resources"]["limits"] for each in containers):
+    has_gpus = any("nvidia.com/gpu" in each["resources"]["limits"] for each in containers)
+    assert all(each["image"].endswith(":cuda" if has_gpus else ":cpu") for each in containers)
+    if name != "training" and has_gpus:
         assert all({"name": "NLLB__MODEL__DEVICE", "value": "cuda"} in each["env"] for each in containers)
 
 
