@@ -205,14 +205,49 @@ def test_evictions_are_counted_in_what_kubernetes_can_count(overlay: str) -> Non
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_a_worker_is_ready_as_soon_as_its_proxy_is(overlay: str) -> None:
-    """KubeRay moves all traffic when the application runs, whether a pod of it is known to be ready or not."""
-    (service,) = [each for each in _render(overlay) if each["kind"] == "RayService"]
+def test_callers_reach_the_ready_workers_of_old_and_new_clusters(overlay: str) -> None:
+    """By labels that are no single cluster's; KubeRay's own service moves from one to the other in one step."""
+    resources = _render(overlay)
+    (service,) = [each for each in resources if (each["kind"], each["metadata"]["name"]) == ("Service", "nllb")]
+    ((_, cluster),) = [each for each in _ray_clusters() if each[0] == overlay]
+    (group,) = cluster["workerGroupSpecs"]
+    chosen = service["spec"]["selector"].items()
+    assert chosen <= group["template"]["metadata"]["labels"].items()
+    assert not chosen <= cluster["headGroupSpec"]["template"]["metadata"]["labels"].items()
+    (worker,) = group["template"]["spec"]["containers"]
+    assert service["spec"]["ports"][0]["targetPort"] in {port["name"] for port in worker["ports"]}
+
+
+@pytest.mark.parametrize(
+    ("paths", "is_ready"),
+    [
+        ([{"/-/healthz", "/api/v1/health/ready"}], [True]),
+        ([{"/-/healthz"}, {"/-/healthz", "/api/v1/health/ready"}], [False, True]),
+        ([{"/-/healthz", "/api/v1/health/ready"}, {"/-/healthz"}], [True, True]),
+        ([{"/-/healthz", "/api/v1/health/ready"}, set()], [True, False]),
+    ],
+    ids=["it translates", "translators load", "translators died later", "the proxy leaves"],
+)
+def test_a_worker_joins_when_it_translates_and_leaves_with_its_proxy(
+    paths: list[set[str]], is_ready: list[bool], tmp_path: Path
+) -> None:
+    """The probe's own command, with another `wget`: what answers at each of its times, and what it then says."""
+    (service,) = _load(CLUSTER / "kuberay" / "base" / "rayservice.yaml")
     (group,) = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
     (worker,) = group["template"]["spec"]["containers"]
-    probe = worker["readinessProbe"]
-    assert probe["periodSeconds"] == 1
-    assert probe["httpGet"]["port"] in {port["name"] for port in worker["ports"]}
+    *shell, script = worker["readinessProbe"]["exec"]["command"]
+    script = script.replace("/tmp/served", str(tmp_path / "served"))
+    wget = tmp_path / "wget"
+    wget.write_text(
+        f'#!/bin/sh\nfor last; do :; done\ngrep -qxF "${{last#http://127.0.0.1:8000}}" {tmp_path}/answers\n'
+    )
+    wget.chmod(0o755)
+    seen = []
+    for answering in paths:
+        (tmp_path / "answers").write_text("".join(f"{path}\n" for path in answering))
+        done = subprocess.run([*shell, script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=False)
+        seen.append(done.returncode == 0)
+    assert seen == is_ready
 
 
 @pytest.mark.parametrize(("name", "cluster"), _ray_clusters())
