@@ -13,6 +13,7 @@ and its head is the first to go, HAProxy answers what it has and ends, which sen
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import signal
 import sys
@@ -98,10 +99,10 @@ def drain_node(node_id: str, longest_s: float) -> None:
         reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")  # the only one that a busy node accepts
         gcs = GcsClient(address=ray.get_runtime_context().gcs_address)
         is_accepted, problem = gcs.drain_node(node_id, reason, "the node is about to be stopped", deadline_ms)
-        if not is_accepted:
+        if is_accepted:
+            _wait_for_leave(node_id, _proxies, give_up_s)
+        else:
             _LOGGER.warning("this node cannot be drained: %s", problem)
-            return
-        _wait_for_leave(node_id, _proxies, give_up_s)
     except (RayError, RayServeException, RuntimeError, OSError) as error:  # Ray is ending by itself
         _LOGGER.warning("what was in flight could not be waited for: %s", error)
     finish_connections(give_up_s - time.monotonic(), node_id)
@@ -116,7 +117,8 @@ def finish_connections(longest_s: float, node_id: str = "") -> None:
     """
     proxies = [each for each in psutil.process_iter(["cmdline"]) if _is_haproxy(each.info["cmdline"] or [], node_id)]
     for each in proxies:
-        each.send_signal(signal.SIGUSR1)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.send_signal(signal.SIGUSR1)
     psutil.wait_procs(proxies, timeout=max(0.0, longest_s))
 
 
