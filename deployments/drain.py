@@ -39,6 +39,7 @@ _LONGEST_START_S = 60.0  # of a replica that takes the place of another
 _ANSWER_S = 5.0  # of Serve's controller
 _PATIENCE_S = 15.0  # with a controller that is being started anew
 _REFUSE_ALL = {"max_ongoing_requests": 0}
+_ENDING = (RayError, RayServeException, RuntimeError, OSError)  # Ray is ending by itself
 
 
 def main() -> int:
@@ -49,7 +50,7 @@ def main() -> int:
     longest_s = load_settings().limits.request_timeout_s
     try:
         ray.init(address="auto", logging_level=logging.ERROR, log_to_driver=False)
-    except (ConnectionError, RuntimeError, RayError) as error:
+    except _ENDING as error:
         _LOGGER.warning("Ray's head does not answer: %s", error)
         finish_connections(longest_s)
         return 0
@@ -82,7 +83,7 @@ def drain(longest_s: float) -> None:
         for name in applications:
             serve.delete(name, _blocking=False)
         _wait(lambda: not serve.status().applications, give_up_s)
-    except (RayError, RayServeException, RuntimeError, OSError) as error:  # Ray is ending by itself
+    except _ENDING as error:
         _LOGGER.warning("what was in flight could not be waited for: %s", error)
 
 
@@ -103,7 +104,7 @@ def drain_node(node_id: str, longest_s: float) -> None:
             _wait_for_leave(node_id, _proxies, give_up_s)
         else:
             _LOGGER.warning("this node cannot be drained: %s", problem)
-    except (RayError, RayServeException, RuntimeError, OSError) as error:  # Ray is ending by itself
+    except _ENDING as error:
         _LOGGER.warning("what was in flight could not be waited for: %s", error)
     finish_connections(give_up_s - time.monotonic(), node_id)
 
