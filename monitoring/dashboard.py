@@ -14,6 +14,7 @@ _DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _HEIGHT = {"stat": 4, "timeseries": 8, "heatmap": 8}
 _COLUMNS = 24
 _SCHEMA_VERSION = 39  # of Grafana 10 and 11; later ones migrate it
+_LEAST_TOP = {"ops": 0.1, "reqps": 0.1, "cps": 1, "s": 0.01}
 
 
 def dashboard() -> dict[str, Any]:
@@ -104,7 +105,15 @@ def _defaults(panel: Panel) -> dict[str, Any]:
     steps += [
         {"color": color, "value": value} for color, value in zip(("yellow", "red"), panel.thresholds, strict=False)
     ]
-    defaults: dict[str, Any] = {"unit": panel.unit, "min": 0, "thresholds": {"mode": "absolute", "steps": steps}}
+    defaults: dict[str, Any] = {
+        "unit": panel.unit,
+        "min": 0,
+        "noValue": panel.empty,
+        "thresholds": {"mode": "absolute", "steps": steps},
+    }
+    if panel.words:
+        named = {str(value): {"text": word, "index": value} for value, word in enumerate(panel.words)}
+        defaults |= {"decimals": 0, "mappings": [{"type": "value", "options": named}]}
     if panel.kind == "timeseries":
         defaults["custom"] = {
             "lineWidth": 1,
@@ -113,6 +122,10 @@ def _defaults(panel: Panel) -> dict[str, Any]:
             "spanNulls": 60_000,
             "stacking": {"mode": "normal" if panel.stacked else "none"},
         }
+        # Where all is zero, Grafana's own axis goes up to 100.
+        top = len(panel.words) - 1 if panel.words else _LEAST_TOP.get(panel.unit)
+        if top is not None:
+            defaults["custom"]["axisSoftMax"] = top
     return defaults
 
 

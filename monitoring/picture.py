@@ -36,7 +36,6 @@ _UNITS = {
     "ops": "per s",
     "percentunit": "share",
     "short": "",
-    "bool_yes_no": "1: yes, 0: no",
 }
 _WIDTH_IN = 14
 _ROW_IN = 0.3
@@ -131,7 +130,8 @@ def _draw(panels: list[dict[str, Any]], answers: Answers, file: Path, when: str)
 def _draw_figure(axes: Any, panel: dict[str, Any], answers: list[tuple[dict[str, Any], list[Series]]]) -> None:
     axes.axis("off")
     values = [float(series["values"][-1][1]) for _, answer in answers for series in answer]
-    text = _told(values[0], panel["fieldConfig"]["defaults"]["unit"]) if values else "no data"
+    settings = panel["fieldConfig"]["defaults"]
+    text = _told(values[0], settings["unit"]) if values else settings["noValue"]
     axes.text(0.0, 0.3, text, fontsize=20, color="#1a7f37")
 
 
@@ -150,7 +150,10 @@ def _draw_lines(axes: Any, panel: dict[str, Any], answers: list[tuple[dict[str, 
     else:
         for label, points in lines:
             axes.plot([_moment(at) for at in points], list(points.values()), linewidth=1.2, label=label)
-    axes.set_ylim(0, axes.get_ylim()[1] * 1.05)
+    axes.set_ylim(0, max(axes.get_ylim()[1], settings["custom"].get("axisSoftMax", 0)) * 1.05)
+    for mapping in settings.get("mappings", ()):
+        words = [word["text"] for word in mapping["options"].values()]
+        axes.set_yticks(range(len(words)), words)
     _finish(axes, panel, "MiB" if scale != 1.0 else settings["unit"], len(lines))
 
 
@@ -184,7 +187,8 @@ def _finish(axes: Any, panel: dict[str, Any], unit: str, num_lines: int) -> None
     axes.xaxis.set_major_formatter(DateFormatter("%H:%M:%S"))  # type: ignore[no-untyped-call]
     if not num_lines:
         axes.set(xticks=[], yticks=[])
-        axes.text(0.5, 0.5, "no data", ha="center", transform=axes.transAxes, color="#999")
+        empty = panel["fieldConfig"]["defaults"]["noValue"]
+        axes.text(0.5, 0.5, empty, ha="center", transform=axes.transAxes, color="#999")
     elif num_lines <= _MAX_LINES:
         axes.legend(
             fontsize=6,

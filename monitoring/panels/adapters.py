@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from monitoring.panels.panel import Panel, Query, Row, mean, quantiles, rate
 
+_NO_ADAPTER = "No adapter in use"
+
 ADAPTERS = Row(
     "Adapters and canaries",
     (
@@ -13,6 +15,7 @@ ADAPTERS = Row(
             "reqps",
             (Query(rate("adapter_requests_total", "adapter, version"), "{{adapter}}@{{version}}"),),
             stacked=True,
+            empty=_NO_ADAPTER,
         ),
         Panel(
             "Share of live and canary",
@@ -24,12 +27,14 @@ ADAPTERS = Row(
                     "{{adapter}}@{{version}} {{role}}",
                 ),
             ),
+            empty=_NO_ADAPTER,
         ),
         Panel(
             "Failing by version",
             "Does the canary fail more often than the live version?",
             "percentunit",
             (Query("nllb:adapter_failed_ratio:rate15m", "{{adapter}}@{{version}}"),),
+            empty=_NO_ADAPTER,
         ),
         Panel(
             "Latency p95 by version",
@@ -42,6 +47,7 @@ ADAPTERS = Row(
             "How often are adapters loaded, and does it work?",
             "ops",
             (Query(rate("adapter_loads_total", "result"), "{{result}}"),),
+            empty=_NO_ADAPTER,
         ),
         Panel(
             "Time of a load",
@@ -52,6 +58,7 @@ ADAPTERS = Row(
                 mean("adapter_load_seconds", "adapter_loading_seconds_total"),
             ),
             width=4,
+            empty=_NO_ADAPTER,
         ),
         Panel(
             "Resident",

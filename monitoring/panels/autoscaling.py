@@ -29,9 +29,10 @@ AUTOSCALING = Row(
         ),
         Panel(
             "State of deployments",
-            "6 is healthy; 3 to 5 is on its way there; 1 and 2 are failures.",
+            "Which deployment is not healthy, and what is Ray Serve doing about it?",
             "short",
             (Query("min by (deployment) (ray_serve_deployment_status)", "{{deployment}}"),),
+            words=("unknown", "deploy failed", "unhealthy", "updating", "upscaling", "downscaling", "healthy"),
         ),
     ),
 )

@@ -54,8 +54,9 @@ CACHE = Row(
         Panel(
             "Available",
             "Does the store answer?",
-            "bool_yes_no",
+            "short",
             (Query("min by (tier) (ray_nllb_cache_available)", "{{tier}}"),),
+            words=("no", "yes"),
         ),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.panels.panel import Panel, Query, Row, rate
+from monitoring.panels.panel import NONE_COUNTED, Panel, Query, Row, rate
 
 ERRORS = Row(
     "Errors and degradation",
@@ -13,6 +13,7 @@ ERRORS = Row(
             "ops",
             (Query(rate("errors_total", "code"), "{{code}}"),),
             stacked=True,
+            empty=NONE_COUNTED,
         ),
         Panel(
             "Answers by status",
@@ -27,24 +28,28 @@ ERRORS = Row(
             "ops",
             (Query(rate("quality_guard_total", "guard"), "{{guard}}"),),
             stacked=True,
+            empty=NONE_COUNTED,
         ),
         Panel(
             "Retries",
             "Which dependency makes calls fail at first?",
             "ops",
             (Query(rate("retries_total", "dependency"), "{{dependency}}"),),
+            empty=NONE_COUNTED,
         ),
         Panel(
             "Circuits",
-            "0 closed, 1 probing, 2 open: which dependency is left alone?",
+            "Which dependency is left alone (open), or tried again (probing)?",
             "short",
             (Query("max by (dependency) (ray_nllb_circuit_state)", "{{dependency}}"),),
+            words=("closed", "probing", "open"),
         ),
         Panel(
             "Refused because of their rate",
             "Who meets a limit?",
             "reqps",
             (Query(rate("rate_limited_total", "endpoint"), "{{endpoint}}"),),
+            empty=NONE_COUNTED,
         ),
     ),
 )

@@ -27,6 +27,9 @@ class Panel:
         width: Of 24 columns.
         stacked: Whether the lines are parts of one whole.
         thresholds: Values from which a figure turns yellow, and red; empty leaves it green.
+        empty: What it says where no query has an answer. Ray exposes no counter before it counts, so an empty panel may
+            mean that all is well.
+        words: What the values 0, 1, 2 ... stand for, where they are states.
     """
 
     title: str
@@ -37,6 +40,11 @@ class Panel:
     width: int = 8
     stacked: bool = False
     thresholds: tuple[float, ...] = ()
+    empty: str = "No data"
+    words: tuple[str, ...] = ()
+
+
+NONE_COUNTED = "None in this time"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from monitoring.panels.panel import Panel, Query, Row
 
+_NO_RUN = "No run on this cluster"
+
 TRAINING = Row(
     "Training",
     (
@@ -18,6 +20,7 @@ TRAINING = Row(
                     "{{result}}",
                 ),
             ),
+            empty="No verdict",
         ),
         Panel(
             "Loss",
@@ -27,12 +30,14 @@ TRAINING = Row(
                 Query("max by (run) (ray_nllb_training_loss)", "{{run}} training"),
                 Query("max by (run) (ray_nllb_training_dev_loss)", "{{run}} dev"),
             ),
+            empty=_NO_RUN,
         ),
         Panel(
             "Training speed",
             "Source and target tokens a second, all workers of a run.",
             "short",
             (Query("max by (run) (ray_nllb_training_tokens_per_second)", "{{run}}"),),
+            empty=_NO_RUN,
         ),
         Panel(
             "Progress",
@@ -40,6 +45,7 @@ TRAINING = Row(
             "percentunit",
             (Query("max by (run) (ray_nllb_training_progress_ratio)", "{{run}}"),),
             width=6,
+            empty=_NO_RUN,
         ),
         Panel(
             "Quality on dev sentences",
@@ -47,6 +53,7 @@ TRAINING = Row(
             "short",
             (Query("max by (run) (ray_nllb_training_dev_chrf)", "{{run}}"),),
             width=6,
+            empty=_NO_RUN,
         ),
         Panel(
             "Learning rate",
@@ -54,6 +61,7 @@ TRAINING = Row(
             "short",
             (Query("max by (run) (ray_nllb_training_learning_rate)", "{{run}}"),),
             width=6,
+            empty=_NO_RUN,
         ),
         Panel(
             "Gradient norm",
@@ -61,6 +69,7 @@ TRAINING = Row(
             "short",
             (Query("max by (run) (ray_nllb_training_gradient_norm)", "{{run}}"),),
             width=6,
+            empty=_NO_RUN,
         ),
     ),
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ray.serve._private.common import DeploymentStatus
 
 from monitoring import metrics
 from monitoring.dashboard import dashboard
@@ -104,6 +105,19 @@ def test_panels_do_not_overlap_and_fill_their_rows() -> None:
         assert panel["type"] == "row" or panel["description"]
     assert taken == {(x, y) for x in range(24) for y in range(max(y for _, y in taken) + 1)}
     assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+def test_states_are_called_as_those_call_them_who_set_them() -> None:
+    """Ray Serve's numbers of a deployment's state, and ours of a circuit breaker's."""
+    words = {
+        panel["title"]: {int(value): word["text"] for value, word in mapping["options"].items()}
+        for panel in dashboard()["panels"]
+        for mapping in panel.get("fieldConfig", {}).get("defaults", {}).get("mappings", ())
+    }
+    of_serve = {status.to_numeric(): status.value.replace("_", " ").lower() for status in DeploymentStatus}
+    assert words.pop("State of deployments") == {0: "unknown", **of_serve}
+    assert ", ".join(f"{value} {word}" for value, word in words.pop("Circuits").items()) in metrics.CIRCUIT_STATE.help
+    assert words == {"Available": {0: "no", 1: "yes"}}
 
 
 def test_every_alert_has_its_entry_in_the_runbook() -> None:
