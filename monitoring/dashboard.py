@@ -14,6 +14,7 @@ _DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _HEIGHT = {"stat": 4, "timeseries": 8, "heatmap": 8}
 _COLUMNS = 24
 _SCHEMA_VERSION = 39  # of Grafana 10 and 11; later ones migrate it
+# Where all is zero, Grafana's own axis goes up to 100.
 _LEAST_TOP = {"ops": 0.1, "reqps": 0.1, "cps": 1, "s": 0.01}
 
 
@@ -48,7 +49,7 @@ def _alerts_annotation() -> dict[str, Any]:
         "datasource": _DATASOURCE,
         "enable": True,
         "iconColor": "red",
-        "expr": 'ALERTS{alertname!="", alertstate="firing"}',
+        "target": {"refId": "Anno", "expr": 'ALERTS{alertname!="", alertstate="firing"}'},
         "titleFormat": "{{alertname}}",
     }
 
@@ -113,7 +114,7 @@ def _defaults(panel: Panel) -> dict[str, Any]:
     }
     if panel.words:
         named = {str(value): {"text": word, "index": value} for value, word in enumerate(panel.words)}
-        defaults |= {"decimals": 0, "mappings": [{"type": "value", "options": named}]}
+        defaults |= {"max": len(named) - 1, "decimals": 0, "mappings": [{"type": "value", "options": named}]}
     if panel.kind == "timeseries":
         defaults["custom"] = {
             "lineWidth": 1,
@@ -122,20 +123,22 @@ def _defaults(panel: Panel) -> dict[str, Any]:
             "spanNulls": 60_000,
             "stacking": {"mode": "normal" if panel.stacked else "none"},
         }
-        # Where all is zero, Grafana's own axis goes up to 100.
-        top = len(panel.words) - 1 if panel.words else _LEAST_TOP.get(panel.unit)
-        if top is not None:
-            defaults["custom"]["axisSoftMax"] = top
+        if panel.unit in _LEAST_TOP:
+            defaults["custom"]["axisSoftMax"] = _LEAST_TOP[panel.unit]
     return defaults
 
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "timeseries": {
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
         "tooltip": {"mode": "multi", "sort": "desc"},
     },
     "stat": {"graphMode": "area", "colorMode": "value", "reduceOptions": {"calcs": ["lastNotNull"]}},
-    "heatmap": {"calculate": False, "yAxis": {"unit": "s"}, "color": {"scheme": "Oranges", "mode": "scheme"}},
+    "heatmap": {
+        "calculate": False,
+        "yAxis": {"unit": "s"},
+        "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64, "exponent": 0.5, "fill": "", "reverse": False},
+    },
 }
 
 

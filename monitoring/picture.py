@@ -150,7 +150,7 @@ def _draw_lines(axes: Any, panel: dict[str, Any], answers: list[tuple[dict[str, 
     else:
         for label, points in lines:
             axes.plot([_moment(at) for at in points], list(points.values()), linewidth=1.2, label=label)
-    axes.set_ylim(0, max(axes.get_ylim()[1], settings["custom"].get("axisSoftMax", 0)) * 1.05)
+    axes.set_ylim(0, settings.get("max", axes.get_ylim()[1]) * 1.05)
     for mapping in settings.get("mappings", ()):
         words = [word["text"] for word in mapping["options"].values()]
         axes.set_yticks(range(len(words)), words)
