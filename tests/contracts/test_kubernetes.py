@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import subprocess
 from collections.abc import Iterator
@@ -72,6 +73,7 @@ def _containers(resource: Any) -> Iterator[dict[str, Any]]:
         for each in resource:
             yield from _containers(each)
     elif isinstance(resource, dict):
+        yield from resource.get("initContainers", [])
         yield from resource.get("containers", [])
         for each in resource.values():
             yield from _containers(each)
@@ -134,9 +136,9 @@ def test_clusters_on_kubernetes_ask_for_the_token_and_run_as_nobody(name: str, c
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         pod = group["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"] is True
-        for container in pod["containers"]:
+        for container in _containers(pod):
             assert container["securityContext"]["allowPrivilegeEscalation"] is False
-            if name != "training":
+            if name != "training" and container in pod["containers"]:
                 environment = {each["name"]: each.get("value") for each in container["env"]}
                 assert environment.items() >= PRODUCTION.items()
                 assert environment["NLLB_ENV"] == name
@@ -231,6 +233,30 @@ def test_the_object_store_of_a_service_is_small_and_in_memory(name: str, cluster
         assert name == "training" or group["rayStartParams"]["object-store-memory"] == str(1 << 30)
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_the_service_says_is_in_the_logs_of_its_pods(overlay: str) -> None:
+    """Fluent Bit beside Ray starts before it and ends after it, and reads the files that Serve and crashes write."""
+    resources = _render(overlay)
+    (config,) = [each for each in resources if each["metadata"]["name"] == "nllb-logs"]
+    pipeline = yaml.safe_load(config["data"]["fluent-bit.yaml"])["pipeline"]
+    (read,), (written,) = pipeline["inputs"], pipeline["outputs"]
+    assert (read["parser"], written["name"]) == ("json", "stdout")
+    for file in ("serve/replica_nllb_Ingress_x1.log", "serve/controller_7.log", "worker-1-01000000-9.err"):
+        written_there = f"/tmp/ray/session_2026-11-30_22-06-37_1_2/logs/{file}"
+        assert any(fnmatch.fnmatchcase(written_there, path) for path in read["path"].split(",")), file
+    (service,) = [each for each in resources if each["kind"] == "RayService"]
+    assert yaml.safe_load(service["spec"]["serveConfigV2"])["logging_config"] == {"encoding": "JSON"}
+    cluster = service["spec"]["rayClusterConfig"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        (ray_container,), (reader,) = pod["containers"], pod["initContainers"]
+        assert reader["restartPolicy"] == "Always", "it would end before Ray begins"
+        (shared,) = [each["name"] for each in ray_container["volumeMounts"] if each["mountPath"] == "/tmp/ray"]
+        assert {"name": shared, "mountPath": "/tmp/ray", "readOnly": True} in reader["volumeMounts"]
+        (folder,) = [each["mountPath"] for each in reader["volumeMounts"] if each["name"] != shared]
+        assert reader["args"] == ["--quiet", f"--config={folder}/fluent-bit.yaml"]
+
+
 def test_one_redis_has_a_database_for_each_use() -> None:
     """The head's state is in 0; the cache counts the keys of its own."""
     (service,) = load(CLUSTER / "kuberay" / "base" / "rayservice.yaml")
@@ -249,7 +275,7 @@ def test_what_is_trained_on_kubernetes_fits_what_is_served_there() -> None:
         [
             (env["value"], [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "models"])
             for container in _containers(cluster)
-            for env in container["env"]
+            for env in container.get("env", ())
             if env["name"] == "NLLB__MODEL__NAME"
         ]
         for cluster in (service["spec"]["rayClusterConfig"], job["spec"]["rayClusterSpec"])
@@ -260,7 +286,7 @@ def test_what_is_trained_on_kubernetes_fits_what_is_served_there() -> None:
 @pytest.mark.parametrize(("name", "cluster"), _ray_clusters())
 def test_translators_wait_for_the_gpus_that_their_nodes_will_have(name: str, cluster: dict[str, Any]) -> None:
     """KubeRay deploys when the head is ready: what only looks for a GPU would find none, and do without for good."""
-    containers = list(_containers(cluster))
+    containers = [each for each in _containers(cluster) if each["name"].startswith("ray-")]
     has_gpus = any("nvidia.com/gpu" in each["resources"]["limits"] for each in containers)
     assert all(each["image"].endswith(":cuda" if has_gpus else ":cpu") for each in containers)
     if name != "training" and has_gpus:
