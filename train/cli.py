@@ -18,14 +18,15 @@ from configs.errors import ConfigError
 from configs.loader import load_settings
 from configs.schema import Section, Settings, TrainingSettings
 from pipelines.errors import TranslationError
-from train.errors import TrainingError
+from train.errors import GateRefusedError, TrainingError
 from train.options import RunOptions
 
 _LISTS = (tuple, Mapping)
+_REFUSED_BY_THE_GATE = 3  # 1 is any other failure, 2 argparse's
 
 
 def main(kind: Literal["lora", "full"], description: str, arguments: Sequence[str] | None = None) -> int:
-    """Read the command line and train; return the exit status.
+    """Read the command line and train; return the exit status: 3 where the gate refused what was trained, 1 for errors.
 
     Args:
         kind: An adapter, or the whole model.
@@ -40,6 +41,9 @@ def main(kind: Literal["lora", "full"], description: str, arguments: Sequence[st
         from train.run import run_training  # Ray and torch take seconds, which `--help` need not wait for
 
         run_training(options, settings, console)
+    except GateRefusedError as error:
+        console.print(f"[red]Not published:[/red] {error}")
+        return _REFUSED_BY_THE_GATE
     except (TranslationError, ConfigError, TrainingError) as error:
         console.print(f"[red]Not trained:[/red] {error}")
         return 1

@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class TrainingError(RuntimeError):
     """Training failed, or its result cannot be used; the message says what to do."""
+
+
+class GateRefusedError(TrainingError):
+    """The adapter is there and was not published: it did not pass the gate."""

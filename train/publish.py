@@ -18,7 +18,7 @@ from pipelines.adapters.manifest import check_name, version_name
 from pipelines.errors import StartupError
 from train.data.check import CheckedData
 from train.dev_sets import domain_pairs, general_pairs
-from train.errors import TrainingError
+from train.errors import GateRefusedError
 from train.evaluation import compare
 from train.gate import GateReport, decide
 from train.options import RunOptions
@@ -72,7 +72,7 @@ def publish_adapter(
         console: Where the report is shown.
 
     Raises:
-        TrainingError: The adapter did not pass; nothing was published.
+        GateRefusedError: The adapter did not pass; nothing was published.
         AdapterConflictError: Another version went live meanwhile; this one is published and its name points to that.
     """
     name, registry = str(options.publish), _registry(settings)
@@ -89,8 +89,8 @@ def publish_adapter(
     )
     tell_cluster(report.passed, settings.training)
     if not report.passed and not report.forced:
-        raise TrainingError(
-            f"{name} was not published: {'; '.join(report.problems)}. The adapter stays in {folder / 'adapter'}; "
+        raise GateRefusedError(
+            f"{name} did not pass the gate: {'; '.join(report.problems)}. The adapter stays in {folder / 'adapter'}; "
             "--resume --publish with --force publishes it all the same"
         )
     manifest = registry.publish(

@@ -114,6 +114,22 @@ def test_prometheus_hears_of_training_and_of_the_verdict(submitted: Submitted, f
     assert [line for line in submitted.metrics if re.match(figure, line)]
 
 
+def test_what_the_gate_refuses_is_told_from_a_failure(submitted: Submitted, course: list[str]) -> None:
+    """Asked again with a gate that nothing passes: the trained adapter is judged, stays, and is not published."""
+    command = [*TRAIN_LORA, *course, "--output-dir", str(submitted.folder), "--resume", "--publish", "medical"]
+    done = subprocess.run(
+        [*command, "--gate-min-domain-gain", "99"],
+        cwd=ROOT,
+        env=os.environ | {"NLLB__ADAPTERS__REGISTRY": submitted.registry.uri},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "Not published: medical did not pass the gate" in done.stderr
+    assert submitted.registry.versions("medical") == [1]
+
+
 def test_deaths_of_the_trainer_and_of_a_worker_change_nothing(
     submitted: Submitted, cluster: Cluster, course: list[str], tmp_path: Path
 ) -> None:
