@@ -73,6 +73,7 @@ def main() -> int:
                 _announce(port, dashboard_url, settings, console)
                 stop.wait()
             console.print("Stopping ...")
+            logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it would tell of each thing that it deletes
             drain(settings.limits.request_timeout_s)
     except (StartupError, ConfigError) as error:
         console.print(f"[red]Cannot start:[/red] {error}")
@@ -230,7 +231,9 @@ def _announce(port: int, dashboard_url: str, settings: Settings, console: Consol
         f"(API: {url}/docs, health: {url}/api/v1/health)\n"
         f"“{_SAMPLE['text']}” is “{_translate(port)}”. Try it:\n\n"
         f"  curl -s {url}/api/v1/translate -H 'Content-Type: application/json' \\\n"
-        f"    -d '{json.dumps(_SAMPLE)}'\n\nRay dashboard: {dashboard_url}\nCtrl-C stops everything.",
+        f"    -d '{json.dumps(_SAMPLE)}'\n\n"
+        f"Ray dashboard: {dashboard_url} (asks for the token that `.venv/bin/ray get-auth-token` prints)\n"
+        "Ctrl-C stops everything.",
         markup=True,
     )
 
