@@ -16,6 +16,7 @@ from deployments.access.headers import SecurityHeadersMiddleware
 from deployments.access.usage import usage_routes
 from deployments.adapters import AdapterFollower
 from deployments.cluster_metrics import MetricsPage
+from deployments.documentation import documented_api
 from deployments.http_errors import install_error_handlers
 from deployments.middleware import BodyLimitMiddleware, RequestIdMiddleware
 from deployments.request_log import TraceMiddleware
@@ -62,13 +63,7 @@ def create_api(
     """
     access = access or configured_access(AccessSettings())
     recorder = recorder or Recorder()
-    api = FastAPI(
-        title="NLLB on Ray",
-        version="1",
-        summary="Translation between 200 languages.",
-        docs_url="/docs",
-        openapi_url="/openapi.json",
-    )
+    api = documented_api()
     # The last one added is the first to see a request.
     api.add_middleware(
         BodyLimitMiddleware,

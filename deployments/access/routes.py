@@ -40,7 +40,7 @@ class Requirement:
 def requirement_of(method: str, path: str) -> Requirement:
     """Return what a request needs."""
     name = (path.removeprefix(_API) if path.startswith(_API) else path[1:]).split("/", 1)[0]
-    if name in _PUBLIC:
+    if name in _PUBLIC or (path == "/" and method in _READING):
         return Requirement("other", None, public=True)
     endpoint: Endpoint = next((each for each in _ENDPOINTS if each == name), "other")
     if name in _SCOPES:
