@@ -137,7 +137,14 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "heatmap": {
         "calculate": False,
         "yAxis": {"unit": "s"},
-        "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64, "exponent": 0.5, "fill": "", "reverse": False},
+        "color": {
+            "mode": "scheme",
+            "scheme": "Oranges",
+            "steps": 64,
+            "exponent": 0.5,
+            "fill": "dark-orange",
+            "reverse": False,
+        },
     },
 }
 
