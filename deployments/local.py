@@ -174,7 +174,7 @@ def _deploy(dashboard_url: str, config: dict[str, Any], console: Console, stop: 
             details = client.get_serve_details()["applications"].get(application["name"], {})
             if details.get("status") in {"DEPLOY_FAILED", "UNHEALTHY"}:
                 raise StartupError(_reason(details))
-            if details.get("status") == "RUNNING" and _translate(port) is not None:
+            if details.get("status") == "RUNNING" and _ask(f"http://{_HOST}:{port}/api/v1/health/ready") is not None:
                 return
             if time.monotonic() > deadline_s:
                 raise StartupError(f"the application is still {details.get('status')} after {_START_TIMEOUT_S:g} s")
@@ -210,32 +210,37 @@ def _reason(details: dict[str, Any]) -> str:
     return "\n".join(message for message in messages if message)
 
 
-def _translate(port: int) -> str | None:
-    request = urllib.request.Request(
-        f"http://{_HOST}:{port}/api/v1/translate",
-        data=json.dumps(_SAMPLE).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    try:
-        # Our own service, on loopback.
-        with urllib.request.urlopen(request, timeout=60) as response:  # nosec B310
-            return str(json.load(response)["translation"])
-    except (urllib.error.URLError, OSError):
-        return None
-
-
 def _announce(port: int, dashboard_url: str, settings: Settings, console: Console) -> None:
     url = f"http://{_HOST}:{port}"
+    sample = json.dumps(_SAMPLE)
+    if settings.access.keys == "required":
+        first = "Callers need an API key, which `.venv/bin/python -m deployments.keys create NAME` makes."
+        key = " -H 'X-API-Key: KEY'"
+    else:
+        answer = _ask(f"{url}/api/v1/translate", sample) or {}
+        first, key = f"“{_SAMPLE['text']}” is “{answer.get('translation')}”.", ""
     console.print(
         f"\nServing [bold]{settings.model.name}[/bold] ({settings.model.engine}) at {url}  "
         f"(API: {url}/docs, health: {url}/api/v1/health)\n"
-        f"“{_SAMPLE['text']}” is “{_translate(port)}”. Try it:\n\n"
-        f"  curl -s {url}/api/v1/translate -H 'Content-Type: application/json' \\\n"
-        f"    -d '{json.dumps(_SAMPLE)}'\n\n"
+        f"{first} Try it:\n\n"
+        f"  curl -s {url}/api/v1/translate -H 'Content-Type: application/json'{key} \\\n"
+        f"    -d '{sample}'\n\n"
         f"Ray dashboard: {dashboard_url} (asks for the token that `.venv/bin/ray get-auth-token` prints)\n"
         "Ctrl-C stops everything.",
         markup=True,
     )
+
+
+def _ask(url: str, body: str | None = None) -> dict[str, Any] | None:
+    """Return the JSON that our own service answers with on loopback; None where it is none, or an error."""
+    request = urllib.request.Request(
+        url, None if body is None else body.encode(), headers={"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:  # nosec B310
+            return dict(json.load(response))
+    except (urllib.error.URLError, OSError, ValueError):
+        return None
 
 
 if __name__ == "__main__":
