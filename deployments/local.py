@@ -214,15 +214,15 @@ def _announce(port: int, dashboard_url: str, settings: Settings, console: Consol
     url = f"http://{_HOST}:{port}"
     sample = json.dumps(_SAMPLE)
     if settings.access.keys == "required":
-        first = "Callers need an API key, which `.venv/bin/python -m deployments.keys create NAME` makes."
+        first = "Callers need an API key, which `.venv/bin/python -m deployments.keys create NAME` makes. "
         key = " -H 'X-API-Key: KEY'"
     else:
-        answer = _ask(f"{url}/api/v1/translate", sample) or {}
-        first, key = f"“{_SAMPLE['text']}” is “{answer.get('translation')}”.", ""
+        answer = _ask(f"{url}/api/v1/translate", sample)
+        first, key = f"“{_SAMPLE['text']}” is “{answer['translation']}”. " if answer else "", ""
     console.print(
         f"\nServing [bold]{settings.model.name}[/bold] ({settings.model.engine}) at {url}  "
         f"(API: {url}/docs, health: {url}/api/v1/health)\n"
-        f"{first} Try it:\n\n"
+        f"{first}Try it:\n\n"
         f"  curl -s {url}/api/v1/translate -H 'Content-Type: application/json'{key} \\\n"
         f"    -d '{sample}'\n\n"
         f"Ray dashboard: {dashboard_url} (asks for the token that `.venv/bin/ray get-auth-token` prints)\n"
