@@ -100,7 +100,8 @@ def prometheus_server(port: int, folder: Path) -> Server | None:
     if engine is None:
         return None
     mounts = _mounts((_MONITORING, Path("/etc/prometheus")), (_DISCOVERY.parent, _DISCOVERY.parent))
-    command = (*engine, *mounts, _PROMETHEUS_IMAGE, "--config.file=/etc/prometheus/prometheus.yml", *options)
+    places = ("--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus")
+    command = (*engine, *mounts, _PROMETHEUS_IMAGE, *places, *options)
     return Server("Prometheus", command, {}, url, "/-/ready")
 
 
