@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,7 @@ import yaml
 from ray.serve.schema import ServeDeploySchema
 
 from tests.cluster_files import CLUSTER, PRODUCTION, ROOT, load, published_schema
-
-OVERLAYS = ("dev", "staging", "prod")
+from tests.kustomize import OVERLAYS, containers, render
 
 
 def _closed(schema: Any) -> Any:
@@ -31,52 +28,6 @@ def _closed(schema: Any) -> Any:
     if "properties" in closed and not closed.get("x-kubernetes-preserve-unknown-fields"):
         closed.setdefault("additionalProperties", False)
     return closed
-
-
-def _pointer(document: Any, path: str) -> tuple[Any, Any]:
-    *parents, last = [part.replace("~1", "/").replace("~0", "~") for part in path.lstrip("/").split("/")]
-    for part in parents:
-        document = document[int(part) if isinstance(document, list) else part]
-    if isinstance(document, list):
-        return document, len(document) if last == "-" else int(last)
-    return document, last
-
-
-def _render(overlay: str) -> list[dict[str, Any]]:
-    """What `kubectl kustomize` makes of an overlay, for the few features that these use."""
-    (kustomization,) = load(CLUSTER / "kuberay" / "overlays" / overlay / "kustomization.yaml")
-    (base,) = load(CLUSTER / "kuberay" / "base" / "kustomization.yaml")
-    assert kustomization["resources"] == ["../../base"]
-    resources = [each for name in base["resources"] for each in load(CLUSTER / "kuberay" / "base" / name)]
-    # Anchors make shared objects; kustomize copies them.
-    resources = [json.loads(json.dumps(each)) for each in resources]
-    for patch in kustomization["patches"]:
-        target = patch["target"]
-        (resource,) = [r for r in resources if (r["kind"], r["metadata"]["name"]) == (target["kind"], target["name"])]
-        for operation in yaml.safe_load(patch["patch"]):
-            parent, key = _pointer(resource, operation["path"])
-            assert operation["op"] == "add" or parent[key] is not None
-            if isinstance(parent, list) and operation["op"] == "add":
-                parent.insert(key, operation["value"])
-            else:
-                parent[key] = operation["value"]
-    for image in kustomization["images"]:
-        for container in _containers(resources):
-            name, _, tag = container["image"].rpartition(":")
-            if name == image["name"]:
-                container["image"] = f"{image.get('newName', name)}:{image.get('newTag', tag)}"
-    return resources
-
-
-def _containers(resource: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(resource, list):
-        for each in resource:
-            yield from _containers(each)
-    elif isinstance(resource, dict):
-        yield from resource.get("initContainers", [])
-        yield from resource.get("containers", [])
-        for each in resource.values():
-            yield from _containers(each)
 
 
 def _validate(resource: dict[str, Any]) -> None:
@@ -93,7 +44,7 @@ def _validate(resource: dict[str, Any]) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_overlay_is_accepted_by_the_published_schemas(overlay: str) -> None:
     """Every key and value of every resource, after the overlay's patches."""
-    for resource in _render(overlay):
+    for resource in render(overlay):
         _validate(resource)
 
 
@@ -107,7 +58,7 @@ def test_the_files_beside_the_overlays_are_accepted(name: str) -> None:
 def test_a_misspelt_key_would_be_seen() -> None:
     """The checks can fail, for a custom resource and for Kubernetes' own."""
     service, budget = (
-        next(each for each in _render("dev") if each["kind"] == kind) for kind in ("RayService", "PodDisruptionBudget")
+        next(each for each in render("dev") if each["kind"] == kind) for kind in ("RayService", "PodDisruptionBudget")
     )
     service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"][0]["imge"] = "x"
     with pytest.raises(jsonschema.ValidationError, match="imge"):
@@ -121,7 +72,7 @@ def _ray_clusters() -> list[tuple[str, dict[str, Any]]]:
     clusters = [
         (overlay, each["spec"]["rayClusterConfig"])
         for overlay in OVERLAYS
-        for each in _render(overlay)
+        for each in render(overlay)
         if each["kind"] == "RayService"
     ]
     (job,) = load(CLUSTER / "kuberay" / "rayjob-training.yaml")
@@ -136,7 +87,7 @@ def test_clusters_on_kubernetes_ask_for_the_token_and_run_as_nobody(name: str, c
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         pod = group["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"] is True
-        for container in _containers(pod):
+        for container in containers(pod):
             assert container["securityContext"]["allowPrivilegeEscalation"] is False
             if name != "training" and container in pod["containers"]:
                 environment = {each["name"]: each.get("value") for each in container["env"]}
@@ -171,7 +122,7 @@ def test_the_policy_knows_the_operator_however_it_was_installed() -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_evictions_are_counted_in_what_kubernetes_can_count(overlay: str) -> None:
     """Pods whose owner has no scale let no eviction happen under `maxUnavailable` or a percentage."""
-    (budget,) = [each["spec"] for each in _render(overlay) if each["kind"] == "PodDisruptionBudget"]
+    (budget,) = [each["spec"] for each in render(overlay) if each["kind"] == "PodDisruptionBudget"]
     assert "maxUnavailable" not in budget
     assert isinstance(budget["minAvailable"], int)
     assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow", "a worker without a replica is never ready"
@@ -180,7 +131,7 @@ def test_evictions_are_counted_in_what_kubernetes_can_count(overlay: str) -> Non
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_callers_reach_the_ready_workers_of_old_and_new_clusters(overlay: str) -> None:
     """By labels that are no single cluster's; KubeRay's own service moves from one to the other in one step."""
-    resources = _render(overlay)
+    resources = render(overlay)
     (service,) = [each for each in resources if (each["kind"], each["metadata"]["name"]) == ("Service", "nllb")]
     ((_, cluster),) = [each for each in _ray_clusters() if each[0] == overlay]
     (group,) = cluster["workerGroupSpecs"]
@@ -236,7 +187,7 @@ def test_the_object_store_of_a_service_is_small_and_in_memory(name: str, cluster
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_what_the_service_says_is_in_the_logs_of_its_pods(overlay: str) -> None:
     """Fluent Bit beside Ray starts before it and ends after it, and reads the files that Serve and crashes write."""
-    resources = _render(overlay)
+    resources = render(overlay)
     (config,) = [each for each in resources if each["metadata"]["name"] == "nllb-logs"]
     pipeline = yaml.safe_load(config["data"]["fluent-bit.yaml"])["pipeline"]
     (read,), (written,) = pipeline["inputs"], pipeline["outputs"]
@@ -274,7 +225,7 @@ def test_what_is_trained_on_kubernetes_fits_what_is_served_there() -> None:
     serving, training = (
         [
             (env["value"], [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "models"])
-            for container in _containers(cluster)
+            for container in containers(cluster)
             for env in container.get("env", ())
             if env["name"] == "NLLB__MODEL__NAME"
         ]
@@ -286,11 +237,11 @@ def test_what_is_trained_on_kubernetes_fits_what_is_served_there() -> None:
 @pytest.mark.parametrize(("name", "cluster"), _ray_clusters())
 def test_translators_wait_for_the_gpus_that_their_nodes_will_have(name: str, cluster: dict[str, Any]) -> None:
     """KubeRay deploys when the head is ready: what only looks for a GPU would find none, and do without for good."""
-    containers = [each for each in _containers(cluster) if each["name"].startswith("ray-")]
-    has_gpus = any("nvidia.com/gpu" in each["resources"]["limits"] for each in containers)
-    assert all(each["image"].endswith(":cuda" if has_gpus else ":cpu") for each in containers)
+    of_ray = [each for each in containers(cluster) if each["name"].startswith("ray-")]
+    has_gpus = any("nvidia.com/gpu" in each["resources"]["limits"] for each in of_ray)
+    assert all(each["image"].endswith(":cuda" if has_gpus else ":cpu") for each in of_ray)
     if name != "training" and has_gpus:
-        assert all({"name": "NLLB__MODEL__DEVICE", "value": "cuda"} in each["env"] for each in containers)
+        assert all({"name": "NLLB__MODEL__DEVICE", "value": "cuda"} in each["env"] for each in of_ray)
 
 
 def test_the_application_on_kubernetes_is_that_of_the_serve_config() -> None:

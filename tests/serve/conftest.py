@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.local_service import local_service
 from tests.otlp_collector import OtlpCollector
 from tests.ports import free_port
 from tests.redis_server import RedisServer
-
-ROOT = Path(__file__).parents[2]
-_READY = "Ctrl-C stops everything"
 
 
 @dataclass(frozen=True)
@@ -69,32 +62,12 @@ def service(tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path) -> 
         "NLLB__TRACING__ENDPOINT": collector.endpoint,
         "OTEL_BSP_SCHEDULE_DELAY": "200",
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "deployments.local"],
-        cwd=ROOT,
-        env=os.environ | variables,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stderr is not None
-    said = ""
-    while _READY not in said:
-        line = process.stderr.readline()
-        assert line, f"the service ended before it was ready:\n{said}"
-        said += line
-    drain = threading.Thread(target=process.stderr.read, daemon=True)
-    drain.start()
-    dashboard = re.search(r"Ray dashboard: (\S+)", said)
-    assert dashboard is not None, said
-    yield Service(f"http://127.0.0.1:{port}", dashboard.group(1), port, redis, collector, registry)
-    os.killpg(process.pid, signal.SIGINT)  # Ctrl-C reaches all processes of a terminal
-    process.wait(timeout=60)
-    drain.join(timeout=10)
-    process.stderr.close()
+    with local_service(variables, tmp_path_factory.mktemp("service") / "serve.log") as (_, said):
+        dashboard = re.search(r"Ray dashboard: (\S+)", said)
+        assert dashboard is not None, said
+        yield Service(f"http://127.0.0.1:{port}", dashboard.group(1), port, redis, collector, registry)
     redis.kill()
     collector.close()
-    assert process.returncode == 0
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,11 @@ from typing import Any
 import httpx
 import pytest
 
+from configs.loader import ROOT
 from pipelines.adapters import AdapterRegistry
 from pipelines.engine.checkpoint import locate_checkpoint
 from tests.adapter_files import draft, publish_spoilt, write_adapter
-from tests.serve.conftest import ROOT, Service
+from tests.serve.conftest import Service
 
 PAIR = {"source_lang": "eng_Latn", "target_lang": "hin_Deva"}
 TEXTS = [f"The ticket to {city} costs {price} euros." for city in ("Rome", "Paris") for price in range(20, 24)]

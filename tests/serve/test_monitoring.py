@@ -18,12 +18,13 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from ray.job_submission import JobSubmissionClient
 
+from configs.loader import ROOT
 from monitoring import metrics
 from monitoring.dashboard import dashboard
 from monitoring.exposition import OWN_PREFIX, SERVE_METRICS
 from monitoring.metrics import ALL
 from tests.prometheus_server import PrometheusServer, find_binary
-from tests.serve.conftest import ROOT, Service
+from tests.serve.conftest import Service
 from tests.serve.stand_in import LABELS
 
 _RANGE = "15s"

@@ -17,7 +17,8 @@ import httpx
 import pytest
 import yaml
 
-from tests.serve.conftest import ROOT, Service
+from configs.loader import ROOT
+from tests.serve.conftest import Service
 from train.demo.corpus import build_corpus
 from train.demo.settings import DemoSettings
 
