@@ -99,7 +99,8 @@ def _problem_of_service(url: str) -> str | None:
         with urllib.request.urlopen(f"{url}/api/v1/models", timeout=30) as response:  # nosec B310
             served = json.dumps(json.load(response))
     except urllib.error.HTTPError as error:
-        return f"the service at {url} answers {error.code}; this demonstration shows no API key (access.keys)"
+        why = "; this demonstration shows no API key (access.keys)" if error.code == 401 else ""
+        return f"the service at {url} answers {error.code}{why}"
     except (urllib.error.URLError, OSError):
         return f"no service answers at {url}: run `make serve` in another terminal first (PORT=... as there)"
     if '"demo"' not in served:
