@@ -15,6 +15,7 @@ OBJECT_STORE_BYTES=${OBJECT_STORE_BYTES:-1073741824}
 
 main() {
     trap stop TERM INT
+    show_logs
     # Settings are variables; a secret that is mounted as a file becomes one here and is in no file of ours.
     if [[ -n ${REDIS_PASSWORD_FILE:-} ]]; then
         NLLB__CACHE__REDIS__PASSWORD=$(<"$REDIS_PASSWORD_FILE")
@@ -45,6 +46,16 @@ main() {
             exit 2
             ;;
     esac
+}
+
+# The service's lines on the output of the container, where rsyslog is at hand, to the last one.
+show_logs() {
+    command -v rsyslogd >/dev/null || return 0
+    mkdir -p /tmp/ray/rsyslog
+    rsyslogd -n -i NONE -f cluster/logs.conf > >(cat) & # by a pipe: /dev/stdout may be another user's
+    local reader=$!
+    # shellcheck disable=SC2064  # this reader
+    trap "kill $reader && wait $reader || true" EXIT
 }
 
 # Ray, as a process that ends when its node is dead.

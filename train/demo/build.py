@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import tempfile
 import time
 from collections.abc import Iterator
@@ -93,12 +94,17 @@ def _refuse_foreign(output_dir: Path) -> None:
 def _train_into(folder: Path, settings: DemoSettings, key: str, console: Console) -> None:
     # Here, so that a model that is up to date costs no second of loading torch.
     import torch
+    from transformers.utils import logging as transformers_logging
 
     from train.demo.evaluation import exact_match_by_direction
     from train.demo.tokenizer import train_tokenizer
     from train.demo.training import train_model
     from train.model import share_weights
 
+    transformers_logging.disable_progress_bar()  # one bar is enough
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it would tell of kernels that nothing here needs
+    if not console.is_terminal:
+        console.print("Training the demo model takes two to three minutes ...")
     started_s = time.monotonic()
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)  # see DemoSettings.num_parts
