@@ -22,6 +22,11 @@ def render(overlay: str) -> list[dict[str, Any]]:
     # Anchors make shared objects; kustomize copies them.
     resources = [json.loads(json.dumps(each)) for each in resources]
     for patch in kustomization["patches"]:
+        if "path" in patch:
+            (change,) = load(CLUSTER / "kuberay" / "overlays" / overlay / patch["path"])
+            (resource,) = [r for r in resources if r["kind"] == change["kind"]]
+            _merge(resource, change)
+            continue
         target = patch["target"]
         (resource,) = [r for r in resources if (r["kind"], r["metadata"]["name"]) == (target["kind"], target["name"])]
         for operation in yaml.safe_load(patch["patch"]):
@@ -49,6 +54,15 @@ def containers(resource: Any) -> Iterator[dict[str, Any]]:
         yield from resource.get("containers", [])
         for each in resource.values():
             yield from containers(each)
+
+
+def _merge(resource: dict[str, Any], change: dict[str, Any]) -> None:
+    """By RFC 7386, as kustomize does for kinds that are not Kubernetes' own."""
+    for key, value in change.items():
+        if isinstance(value, dict):
+            _merge(resource.setdefault(key, {}), value)
+        else:
+            resource[key] = value
 
 
 def _pointer(document: Any, path: str) -> tuple[Any, Any]:

@@ -253,9 +253,27 @@ def test_the_application_on_kubernetes_is_that_of_the_serve_config() -> None:
     assert deployed["applications"] == configured["applications"]
 
 
-def test_a_worker_has_time_to_drain() -> None:
+def test_in_prod_every_worker_has_a_translator() -> None:
+    """The application is the base's but for its numbers: no GPU is idle for long, none is asked for in vain."""
+    service, base = (
+        next(each["spec"] for each in render(overlay) if each["kind"] == "RayService") for overlay in ("prod", "dev")
+    )
+    deployed, of_base = (yaml.safe_load(each["serveConfigV2"]) for each in (service, base))
+    ServeDeploySchema.model_validate(deployed)
+    ingress, _, translator = deployed["applications"][0]["deployments"]
+    (workers,) = service["rayClusterConfig"]["workerGroupSpecs"]
+    scaling = translator["autoscaling_config"]
+    assert (scaling["min_replicas"], scaling["max_replicas"]) == (workers["minReplicas"], workers["maxReplicas"])
+    assert ingress["num_replicas"] > 1, "one that dies would take all requests with it"
+    ingress["num_replicas"] = 1
+    scaling |= {"min_replicas": 1, "max_replicas": 2}
+    assert deployed == of_base
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_worker_has_time_to_drain(overlay: str) -> None:
     """A pod is given longer than Serve gives its replicas."""
-    (service,) = load(CLUSTER / "kuberay" / "base" / "rayservice.yaml")
+    (service,) = [each for each in render(overlay) if each["kind"] == "RayService"]
     applications = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"]
     longest_s = max(each.get("graceful_shutdown_timeout_s", 20) for each in applications[0]["deployments"])
     (group,) = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]

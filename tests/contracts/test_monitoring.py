@@ -16,6 +16,7 @@ from monitoring import metrics
 from monitoring.dashboard import dashboard
 from monitoring.exposition import SERVE_METRICS
 from monitoring.metrics import ALL, Counter, Histogram
+from monitoring.prometheus_rule import prometheus_rule
 from tests.prometheus_server import find_binary
 
 ROOT = Path(__file__).parents[2]
@@ -187,6 +188,13 @@ def test_promtool_accepts_configuration_and_rules(arguments: tuple[str, ...]) ->
         [find_binary("promtool"), *arguments], cwd=_MONITORING, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_on_kubernetes_the_alerts_are_the_same() -> None:
+    """Made by `python -m monitoring.prometheus_rule`, never by hand."""
+    file = ROOT / "cluster" / "kuberay" / "base" / "prometheusrule.yaml"
+    assert file.read_text(encoding="utf-8") == prometheus_rule()
+    assert yaml.safe_load(prometheus_rule())["spec"]["groups"][1]["rules"] == [r for r in _rules() if "alert" in r]
 
 
 def test_every_alert_is_unit_tested() -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import ServeDeploySchema
 
-from configs.loader import DEFAULT_ENVIRONMENT, environments, load_settings
+from configs.loader import environments, load_settings
 from configs.schema import LimitSettings
 from deployments.app import AppArgs
 from deployments.cache import CacheDeployment
@@ -63,11 +63,10 @@ def test_ray_accepts_every_key_and_value(config: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("environment", environments())
 def test_a_late_request_is_answered_by_the_ingress(config: dict[str, Any], environment: str) -> None:
-    """Not by the proxy in front of it; and on a cluster, a replica that is to end has the time to answer."""
+    """Not by the proxy in front of it; and a replica that is to end has the time to answer."""
     longest_s = load_settings(environment, environ={}).limits.request_timeout_s
     assert config["http_options"]["request_timeout_s"] > longest_s
-    if environment != DEFAULT_ENVIRONMENT:
-        assert all(each["graceful_shutdown_timeout_s"] > longest_s for each in config["applications"][0]["deployments"])
+    assert all(each["graceful_shutdown_timeout_s"] > longest_s for each in config["applications"][0]["deployments"])
 
 
 def test_a_misspelt_key_would_be_seen(config: dict[str, Any]) -> None:

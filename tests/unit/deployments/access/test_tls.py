@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import socket
 import ssl
@@ -17,6 +18,7 @@ import httpx
 import pytest
 import trustme
 import uvicorn
+from starlette.responses import Response
 
 from configs.schema import AccessSettings
 from deployments.access.configured import configured_access
@@ -46,6 +48,8 @@ def service_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     )
     api = create_api(make_service(), access=configured_access(settings))
     api.add_api_route("/-/healthz", lambda: "success")  # Serve's proxy has it
+    num_refused = itertools.count(1)
+    api.add_api_route("/busy", lambda: Response(str(next(num_refused)), status_code=503))
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(api, log_level="error", proxy_headers=False, lifespan="off"))
@@ -102,6 +106,12 @@ def test_a_translation_over_tls(proxied: Proxied) -> None:
     assert response.json()["translation"] == "HELLO."
     assert response.headers["strict-transport-security"].startswith("max-age=31536000")
     assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_refusal_goes_to_the_client(proxied: Proxied) -> None:
+    """Asking again would be more of what the service has too much of."""
+    answers = [httpx.get(f"{proxied.url}/busy", verify=proxied.authority) for _ in range(2)]
+    assert [(each.status_code, each.text) for each in answers] == [(503, "1"), (503, "2")]
 
 
 def test_plain_http_is_sent_to_tls(proxied: Proxied) -> None:
