@@ -15,6 +15,8 @@ OBJECT_STORE_BYTES=${OBJECT_STORE_BYTES:-1073741824}
 
 main() {
     trap stop TERM INT
+    mkdir -p /tmp/ray
+    find /tmp/ray -maxdepth 1 -name 'session_2*' -mtime +7 -exec rm -rf {} + # of nodes before this one
     show_logs
     # Settings are variables; a secret that is mounted as a file becomes one here and is in no file of ours.
     if [[ -n ${REDIS_PASSWORD_FILE:-} ]]; then
@@ -55,7 +57,7 @@ show_logs() {
     rsyslogd -n -i NONE -f cluster/logs.conf > >(cat) & # by a pipe: /dev/stdout may be another user's
     local reader=$!
     # shellcheck disable=SC2064  # this reader
-    trap "kill $reader && wait $reader || true" EXIT
+    trap "sleep 2; kill $reader && wait $reader || true" EXIT # it reads the last lines meanwhile
 }
 
 # Ray, as a process that ends when its node is dead.

@@ -40,6 +40,7 @@ def test_launcher_files_are_accepted_by_rays_schema(name: str) -> None:
     assert sum(each["max_workers"] for each in types.values()) <= config["max_workers"]
     options = " ".join(config["docker"]["run_options"])
     assert "RAY_AUTH_MODE=token" in options
+    assert "NLLB__MODEL__NAME=" in options, "the image has no model, and nobody builds the demo model there"
     assert "NLLB__MODEL__DEVICE=cuda" in options, "no worker has joined when the application is deployed"
     assert all(f"{key}={value}" in options for key, value in PRODUCTION.items())
     assert "--dashboard-host=127.0.0.1" in " ".join(config["head_start_ray_commands"])
@@ -60,7 +61,7 @@ def test_launchers_containers_can_do_what_the_launcher_does_in_them(name: str) -
 
 
 def test_compose_is_accepted_and_publishes_only_what_it_should() -> None:
-    """By the specification's schema: TLS in front for all, dashboards for this machine alone, secrets as files."""
+    """By the specification's schema: TLS in front for all, dashboards for this machine alone, secrets as files, a key for callers."""
     (compose,) = load(CLUSTER / "compose.yaml")
     jsonschema.Draft7Validator(published_schema("compose.json.gz")).validate(json.loads(json.dumps(compose)))
     published = {name: each.get("ports", []) for name, each in compose["services"].items()}
@@ -69,6 +70,7 @@ def test_compose_is_accepted_and_publishes_only_what_it_should() -> None:
     for name in ("head", "worker"):
         environment = compose["services"][name]["environment"]
         assert environment["RAY_AUTH_MODE"] == "token"
+        assert environment["NLLB__ACCESS__KEYS"] == "${KEYS:-required}"
         assert not any("PASSWORD" in key and not key.endswith("_FILE") for key in environment)
 
 
