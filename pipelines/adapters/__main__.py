@@ -85,11 +85,20 @@ def _open(uri: str | None) -> AdapterRegistry:
 
 def _list(registry: AdapterRegistry, options: argparse.Namespace) -> int:
     listing = registry.listing()
-    entries = [(name, listing.versions[name], registry.alias(name)) for name in listing.names]
+    entries: list[tuple[str, Sequence[int], Alias | None]] = []
+    problems: list[str] = []
+    for name in listing.names:
+        alias = None
+        try:
+            alias = registry.alias(name)
+        except InvalidAdapterError as error:
+            problems.append(error.message)
+        entries.append((name, listing.versions[name], alias))
     if options.json:
-        _print_json({"registry": registry.uri, "adapters": [_adapter_json(*entry) for entry in entries]})
+        adapters = [_adapter_json(*entry) for entry in entries]
+        _print_json({"registry": registry.uri, "adapters": adapters, "problems": problems})
     else:
-        print(tables.adapters(registry.uri, entries))
+        print("\n".join([tables.adapters(registry.uri, entries), *problems]))
     return 0
 
 

@@ -45,6 +45,8 @@ class AliasRecord(BaseModel):
     """Versions that were live before, the latest last: where a rollback goes."""
     retired: tuple[PositiveInt, ...] = ()
     """Versions that are not served any more."""
+    nonce: str | None = None
+    """Random, so that whoever wrote a record knows it from another's that says the same; older ones have none."""
 
     @model_validator(mode="after")
     def _percentages_need_a_canary(self) -> Self:

@@ -6,16 +6,18 @@ What a change means is in `pipelines.adapters.alias`.
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from pipelines.adapters.alias import Action, Alias, AliasRecord, alias_of
+from pipelines.adapters.manifest import NAME
 from pipelines.adapters.store import CreateOnlyStore
 from pipelines.errors import InvalidAdapterError, UnavailableError
 
-RECORD_PATH = re.compile(r"aliases/([^/]+)/([0-9]{8})\.json")
+RECORD_PATH = re.compile(rf"aliases/({NAME})/([0-9]{{8}})\.json")
 _MAX_RECORD_BYTES = 1 << 20
 _MAX_ATTEMPTS = 100
 
@@ -44,7 +46,7 @@ class AliasLog:
         """Return one record.
 
         Raises:
-            InvalidAdapterError: It is damaged.
+            InvalidAdapterError: It is damaged, or may not be read.
         """
         if (name, number) not in self._read:
             self._read[name, number] = self._read_record(name, number)
@@ -66,16 +68,18 @@ class AliasLog:
             state = last.model_dump() if last is not None else {}
             number = last.number + 1 if last is not None else 1
             stamp = {"number": number, "action": action, "version": version, "at": self._now()}
-            record = AliasRecord.model_validate({**state, **changed, **stamp})
+            record = AliasRecord.model_validate({**state, **changed, **stamp, "nonce": uuid.uuid4().hex})
             with suppress(FileExistsError):
-                self._store.create(_path(name, number), record.model_dump_json().encode() + b"\n")
+                self._store.create(record_path(name, number), record.model_dump_json().encode() + b"\n")
                 return alias_of(name, (*records, record))
         raise UnavailableError(f"alias {name} changes faster than this change could be made", retry_after_s=1.0)
 
     def _read_record(self, name: str, number: int) -> AliasRecord:
-        path = _path(name, number)
+        path = record_path(name, number)
         try:
             record = AliasRecord.model_validate_json(self._store.read(path, _MAX_RECORD_BYTES))
+        except PermissionError as error:
+            raise InvalidAdapterError(str(error), field=path) from None
         except (ValueError, FileNotFoundError) as error:  # pydantic's errors are ValueErrors
             raise InvalidAdapterError(f"{path}: cannot be used: {error}", field=path) from None
         if record.number != number:
@@ -83,5 +87,6 @@ class AliasLog:
         return record
 
 
-def _path(name: str, number: int) -> str:
+def record_path(name: str, number: int) -> str:
+    """Return where a record is in a registry."""
     return f"aliases/{name}/{number:08d}.json"

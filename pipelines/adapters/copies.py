@@ -19,7 +19,7 @@ def keep_copy(store: CreateOnlyStore, manifest: Manifest, folder: Path) -> Path:
     """Return a verified copy of a version, `<folder>/<name>@<version>`; one that is there and sound is not made again.
 
     Raises:
-        InvalidAdapterError: The version is not what its manifest says.
+        InvalidAdapterError: The version is not what its manifest says, or a copy is there that is not and stays.
         UnavailableError: The store cannot be read.
     """
     home = folder / manifest.full_name
@@ -34,8 +34,10 @@ def keep_copy(store: CreateOnlyStore, manifest: Manifest, folder: Path) -> Path:
         download(store, manifest, draft)
         (draft / MANIFEST_FILE).write_bytes(manifest.to_json())
         (draft / _ORIGIN_FILE).write_text(store.uri, encoding="utf-8")
-        with suppress(OSError):  # another process was faster with the same version
+        try:
             draft.rename(home)
+        except OSError:  # another process was faster with the same version, or what is there is another user's
+            check_folder(home, manifest)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return home
@@ -65,6 +67,8 @@ def download(store: CreateOnlyStore, manifest: Manifest, folder: Path) -> None:
             content = store.read(file_path(manifest.name, manifest.version, file), said)
         except FileNotFoundError:
             raise InvalidAdapterError(f"{file}: is missing; the manifest names it", field=file) from None
+        except PermissionError as error:
+            raise InvalidAdapterError(str(error), field=file) from None
         except ValueError:
             raise InvalidAdapterError(f"{file}: has over {said} bytes; the manifest lies", field=file) from None
         (folder / file).write_bytes(content)

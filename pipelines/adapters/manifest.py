@@ -29,7 +29,9 @@ FileName = Literal["adapter_config.json", "adapter_model.safetensors"]
 FILES: tuple[FileName, ...] = ("adapter_config.json", "adapter_model.safetensors")
 """All files of a version beside its manifest, as peft names them; nothing else is ever published, fetched or loaded."""
 
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
+NAME = "[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?"
+"""Pattern of what an adapter may be called."""
+_NAME = re.compile(NAME)
 _VERSION = re.compile(r"([^@]+)@([1-9][0-9]{0,8})")
 
 

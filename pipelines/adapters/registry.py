@@ -9,19 +9,18 @@ its number, the manifest is its publication. The newest record of an alias is it
 
 from __future__ import annotations
 
-import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.adapters import alias as changes
 from pipelines.adapters.alias import ANYTHING, Alias, AliasRecord, Anything, alias_of
-from pipelines.adapters.alias_log import RECORD_PATH, AliasLog
+from pipelines.adapters.alias_log import AliasLog, record_path
 from pipelines.adapters.checks import check_folder, describe_files
 from pipelines.adapters.copies import copied_manifest, download, keep_copy
+from pipelines.adapters.listing import Listing, list_all, list_claimed, list_published
 from pipelines.adapters.manifest import (
     MANIFEST_FILE,
     Manifest,
@@ -34,26 +33,16 @@ from pipelines.adapters.manifest import (
 from pipelines.adapters.store import CreateOnlyStore
 from pipelines.breaker import CircuitBreaker
 from pipelines.engine.adapter_config import CONFIG_FILE, WEIGHTS_FILE
-from pipelines.errors import InvalidAdapterError, UnavailableError, UnknownAdapterError
+from pipelines.errors import (
+    AdapterConflictError,
+    InvalidAdapterError,
+    TranslationError,
+    UnavailableError,
+    UnknownAdapterError,
+)
 
-_MANIFEST_PATH = re.compile(r"adapters/([^/]+)/([1-9][0-9]{0,8})/" + re.escape(MANIFEST_FILE))
-_CLAIM_PATH = re.compile(r"adapters/([^/]+)/([1-9][0-9]{0,8})/[^/]+")
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_ATTEMPTS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What exists, by name: one look at the store, nothing read."""
-
-    versions: Mapping[str, tuple[int, ...]]
-    records: Mapping[str, int]
-    """Number of the newest record of each alias."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Adapters with a version, sorted."""
-        return tuple(sorted(self.versions))
 
 
 class AdapterRegistry:
@@ -104,15 +93,22 @@ class AdapterRegistry:
         Raises:
             InvalidRequestError: The name is not accepted.
             InvalidAdapterError: The files are not what the draft says; nothing was published.
+            AdapterConflictError: Another wrote files of the version that this one had claimed; nothing was published.
             UnavailableError: The store cannot be written.
         """
         check_name(name)
         check_folder(folder, draft)
         files = describe_files(folder)
         version = self._claim(name, (folder / CONFIG_FILE).read_bytes())
-        self._store.create(file_path(name, version, WEIGHTS_FILE), (folder / WEIGHTS_FILE).read_bytes())
         manifest = complete(draft, name, version, self._now(), files)
-        self._store.create(file_path(name, version, MANIFEST_FILE), manifest.to_json())
+        contents = {WEIGHTS_FILE: (folder / WEIGHTS_FILE).read_bytes(), MANIFEST_FILE: manifest.to_json()}
+        for file, content in contents.items():
+            try:
+                self._store.create(file_path(name, version, file), content)
+            except FileExistsError:
+                raise AdapterConflictError(
+                    f"{manifest.full_name}: another wrote its {file} meanwhile; publish again, as a new version"
+                ) from None
         return manifest
 
     def listing(self) -> Listing:
@@ -121,17 +117,7 @@ class AdapterRegistry:
         Raises:
             UnavailableError: The store cannot be read.
         """
-        versions: dict[str, list[int]] = {}
-        records: dict[str, int] = {}
-        # A listing takes its time, and an alias may move to a version that is published meanwhile. Aliases first: what
-        # they name is there when the versions are listed.
-        aliases = self._store.paths("aliases")
-        for path in self._store.paths():
-            if match := _MANIFEST_PATH.fullmatch(path):
-                versions.setdefault(match[1], []).append(int(match[2]))
-        for match in filter(None, map(RECORD_PATH.fullmatch, aliases)):
-            records[match[1]] = max(records.get(match[1], 0), int(match[2]))
-        return Listing({name: tuple(sorted(found)) for name, found in versions.items()}, records)
+        return list_all(self._store)
 
     def names(self) -> list[str]:
         """Return the adapters that have a version, sorted."""
@@ -139,8 +125,7 @@ class AdapterRegistry:
 
     def versions(self, name: str) -> list[int]:
         """Return the published versions of an adapter, the oldest first; none if it does not exist."""
-        found = (_MANIFEST_PATH.fullmatch(path) for path in self._store.paths(f"adapters/{check_name(name)}"))
-        return sorted(int(match[2]) for match in found if match)
+        return list_published(self._store, check_name(name))
 
     def manifest(self, name: str, version: int, *, copies: Path | None = None) -> Manifest:
         """Return what is known of a version.
@@ -148,17 +133,18 @@ class AdapterRegistry:
         Args:
             name: Of the adapter.
             version: Its number.
-            copies: Folder of copies (see `fetch`) that are believed while the store cannot be read.
+            copies: Folder of copies (see `fetch`) that are believed while the store's cannot be read.
 
         Raises:
             UnknownAdapterError: There is no such version.
-            InvalidAdapterError: Its manifest is damaged.
+            InvalidAdapterError: Its manifest is damaged, or may not be read.
             UnavailableError: The store cannot be read.
         """
         if (name, version) not in self._manifests:
             try:
                 self._manifests[name, version] = self._read_manifest(name, version)
-            except UnavailableError:
+                self._store.rely_on(file_path(name, version, MANIFEST_FILE))
+            except (UnavailableError, InvalidAdapterError):
                 copied = None if copies is None else copied_manifest(self._store, copies, name, version)
                 if copied is None:
                     raise
@@ -178,9 +164,13 @@ class AdapterRegistry:
         """Return one record of an alias' log, as `listing` counts them; read once.
 
         Raises:
-            InvalidAdapterError: It is damaged.
+            InvalidAdapterError: It is damaged, or may not be read.
         """
-        return self._aliases.record(name, number)
+        record = self._aliases.record(name, number)
+        # A record does not say whose it is: it may be a copy's, which somebody removes again.
+        if any(known == name for known, _ in list(self._manifests)):
+            self._store.rely_on(record_path(name, number))
+        return record
 
     def promote(self, name: str, version: int, *, expected_live: int | Anything | None = ANYTHING) -> Alias:
         """Let a name point to a version.
@@ -266,11 +256,11 @@ class AdapterRegistry:
 
     def _claim(self, name: str, config: bytes) -> int:
         """Take the next free number by creating the first file of its version."""
-        found = (_CLAIM_PATH.fullmatch(path) for path in self._store.paths(f"adapters/{name}"))
-        version = 1 + max((int(match[2]) for match in found if match), default=0)
+        version = 1 + max(list_claimed(self._store, name), default=0)
         for candidate in range(version, version + _MAX_ATTEMPTS):
             with suppress(FileExistsError):
-                self._store.create(file_path(name, candidate, CONFIG_FILE), config)
+                # Two publishers may have the same configuration: a number that looks claimed is another's.
+                self._store.create(file_path(name, candidate, CONFIG_FILE), config, contested=True)
                 return candidate
         raise UnavailableError(f"no free version of {name} was found from {version} on", retry_after_s=1.0)
 
@@ -280,13 +270,15 @@ class AdapterRegistry:
             content = self._store.read(file_path(name, version, MANIFEST_FILE), _MAX_MANIFEST_BYTES)
         except FileNotFoundError:
             raise self._unknown(name, version) from None
-        except ValueError as error:
+        except (PermissionError, ValueError) as error:
             raise InvalidAdapterError(str(error), field=MANIFEST_FILE) from None
         return Manifest.from_json(content, name, version)
 
-    def _unknown(self, name: str, version: int) -> UnknownAdapterError:
+    def _unknown(self, name: str, version: int) -> TranslationError:
         found = self.versions(name)
         if not found:
             return self.unknown_name(name)
+        if version in found:  # a link to nothing, for example
+            return InvalidAdapterError(f"{MANIFEST_FILE}: is listed and cannot be found", field=MANIFEST_FILE)
         exist = ", ".join(version_name(name, each) for each in found)
         return UnknownAdapterError(f"there is no {version_name(name, version)}; there are {exist}", field="adapter")

@@ -179,10 +179,11 @@ def _moved(adapter: AdapterView, before: Traffic | None, held_by_all: frozenset[
 
     live = wanted.live
     if live is not None and not held(live):
-        if before is not None and before.live is not None:
+        if before is not None and before.live is not None and not adapter.retired(before.live):
             live = before.live
         else:
-            # Nothing was served yet: the latest that can be, or else the one that is wanted, loaded by its first use.
+            # Nothing was served yet, or it was retired since: the latest that can be, or else the one that is wanted,
+            # loaded by its first use.
             earlier = adapter.record.earlier if adapter.record is not None else ()
             live = next((version for version in reversed(earlier) if held(version)), live)
     on_trial = before is not None and wanted.canary == before.canary  # a replica that does not answer ends no trial

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import fsspec
 from fsspec.asyn import sync
@@ -27,7 +28,10 @@ _CONNECT_TIMEOUT_S = 3
 _READ_TIMEOUT_S = 10  # of silence: an answer may take longer
 _PATIENCE_S = 20.0
 _SLOWEST_BYTES_PER_S = 1 << 20
-_ANSWERS = (FileNotFoundError, FileExistsError)
+_Exceptions: TypeAlias = tuple[type[Exception], ...]
+_ANSWERS: _Exceptions = (FileNotFoundError, FileExistsError)
+# Of a single file: where nothing can be read, nothing can be listed either.
+_ANSWERS_OF_A_FILE: _Exceptions = (*_ANSWERS, PermissionError)
 _HOW_TO_INSTALL = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 
 
@@ -68,36 +72,61 @@ class CreateOnlyStore:
         self._root = str(root).rstrip("/")
         self.breaker = CircuitBreaker() if breaker is None else breaker
         self._seen: frozenset[str] = frozenset()
+        self._relied_on: set[str] = set()
         self.num_retries = 0
         """Reads that were made again after they failed."""
 
-    def create(self, path: str, content: bytes) -> None:
+    def create(self, path: str, content: bytes, *, contested: bool = False) -> None:
         """Make a whole file, or none.
+
+        The answer to a put may be lost, and the client's next try meets the file that it made. So what is there with
+        the same content counts as made by this call, unless it is contested.
+
+        Args:
+            path: Relative to the root.
+            content: Of the file.
+            contested: Whether others may create that file with the very same content.
 
         Raises:
             FileExistsError: The name is taken.
             UnavailableError: The store cannot be written.
         """
-        if isinstance(self._filesystem, LocalFileSystem):
-            self._ask(lambda: _link_new(Path(self._root, path), content))
-        else:
-            self._ask(lambda: self._put_new(f"{self._root}/{path}", content))
+        try:
+            if isinstance(self._filesystem, LocalFileSystem):
+                self._ask(lambda: _link_new(Path(self._root, path), content))
+            else:
+                self._ask(lambda: self._put_new(f"{self._root}/{path}", content))
+        except FileExistsError:
+            if contested or not self._holds(path, content):
+                raise
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """Return a file's content.
 
         Raises:
             FileNotFoundError: There is none.
+            PermissionError: This process may not read it.
             ValueError: It has more bytes than that.
             UnavailableError: The store cannot be read.
         """
         where = f"{self._root}/{path}"
-        content: bytes = self._ask_again(
-            lambda: self._call("cat_file", where, start=0, end=max_bytes + 1, num_bytes=max_bytes)
-        )
+        try:
+            content: bytes = self._ask_again(
+                lambda: self._call("cat_file", where, start=0, end=max_bytes + 1, num_bytes=max_bytes),
+                answers=_ANSWERS_OF_A_FILE,
+            )
+        except PermissionError as error:
+            raise PermissionError(f"{path} may not be read by this process") from error
         if len(content) > max_bytes:
             raise ValueError(f"{path} has over {max_bytes} bytes")
         return content
+
+    def rely_on(self, path: str) -> None:
+        """From now on, take a listing that has lost this file for no answer.
+
+        For what proved sound. Whatever else lies in the store may be removed again.
+        """
+        self._relied_on.add(path)
 
     def paths(self, folder: str = "") -> list[str]:
         """Return all files below a folder, relative to the root, sorted; none if there is no such folder.
@@ -107,6 +136,12 @@ class CreateOnlyStore:
         """
         return self._ask_again(lambda: self._find(folder))
 
+    def _holds(self, path: str, content: bytes) -> bool:
+        try:
+            return self.read(path, len(content)) == content
+        except (FileNotFoundError, PermissionError, ValueError):
+            return False
+
     def _find(self, folder: str) -> list[str]:
         try:
             found: Sequence[str] = self._call("find", f"{self._root}/{folder}".rstrip("/"))
@@ -115,13 +150,14 @@ class CreateOnlyStore:
         relative = [path[len(self._root) :].lstrip("/") for path in found]
         paths = sorted(path for path in relative if path and not path.rpartition("/")[2].startswith("."))
         if not folder:
-            # Nothing is ever deleted: a disk is not mounted, another bucket answers, or a copy is not all back yet.
-            if lost := self._seen.difference(paths):
+            # What is relied on is never deleted: a disk is not mounted, another bucket answers, or a copy is not all
+            # back yet. Of a file that was never listed, this listing may just not know yet.
+            if lost := (self._seen & self._relied_on).difference(paths):
                 raise OSError(f"it had {min(lost)} and now has not")
             self._seen = frozenset(paths)
         return paths
 
-    def _ask_again(self, question: Callable[[], T]) -> T:
+    def _ask_again(self, question: Callable[[], T], answers: _Exceptions = _ANSWERS) -> T:
         """Ask up to three times; reading twice does no harm, and creating twice would find its own file.
 
         While the store is left alone, one probe will do.
@@ -131,15 +167,17 @@ class CreateOnlyStore:
             self.num_retries += 1
 
         max_attempts = 1 if self.breaker.is_open else _MAX_READS
-        return retry_blocking(lambda: self._ask(question), on=UnavailableError, max_attempts=max_attempts, again=again)
+        return retry_blocking(
+            lambda: self._ask(question, answers), on=UnavailableError, max_attempts=max_attempts, again=again
+        )
 
-    def _ask(self, question: Callable[[], T]) -> T:
+    def _ask(self, question: Callable[[], T], answers: _Exceptions = _ANSWERS) -> T:
         if not self.breaker.admit():
             raise UnavailableError(f"the adapter registry {self.uri} did not answer a moment ago", retry_after_s=5.0)
         try:
-            with self.breaker.watching(Exception, answers=_ANSWERS):  # each protocol has its own errors
+            with self.breaker.watching(Exception, answers=answers):  # each protocol has its own errors
                 return question()
-        except _ANSWERS:
+        except answers:
             raise
         except Exception as error:
             raise UnavailableError(
@@ -177,17 +215,38 @@ def _client_limits(uri: str) -> dict[str, Any]:
 
 def _link_new(path: Path, content: bytes) -> None:
     """Make a file that is whole from its first moment on: written aside, made durable, then linked to its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with draft.open("xb") as stream:
             stream.write(content)
             stream.flush()
+            _let_read(draft, 0o444)
             os.fsync(stream.fileno())
         os.link(draft, path)
         _sync_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        if not folder.is_dir():
+            raise NotADirectoryError(folder) from None
+    else:
+        _let_read(folder, 0o555)
+
+
+def _let_read(path: Path, bits: int) -> None:
+    """Let everybody read what was made, whatever the umask: servers often run as another user than publishers."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & bits != bits:
+        path.chmod(mode | bits)
 
 
 def _sync_folder(folder: Path) -> None:

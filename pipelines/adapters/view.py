@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipelines.adapters.alias import AliasRecord
 from pipelines.adapters.manifest import Manifest, version_name
 from pipelines.adapters.registry import AdapterRegistry
-from pipelines.errors import InvalidAdapterError
+from pipelines.errors import InvalidAdapterError, InvalidRequestError
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def read_manifests(
     for version in versions:
         try:
             manifests[version] = registry.manifest(name, version)
-        except InvalidAdapterError as error:
+        except InvalidRequestError as error:  # damaged, or gone since it was listed
             damaged[version] = error.message
     return manifests, damaged
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,19 @@ async def test_a_registry_that_is_away_keeps_what_is_served(app: App, registry: 
     figures.sample_registry(registry)
     assert (await app.http.get("/adapters")).json()["problems"] == []
     assert recorder.gauges[metrics.CIRCUIT_STATE, ("registry",)] == 0
+
+
+async def test_copies_beside_the_adapters_stop_nothing(registry: AdapterRegistry, replicas: FakeReplicas) -> None:
+    """The service starts, serves, and says what an adapter could be and is damaged."""
+    home = Path(registry.uri) / "adapters"
+    for name in ("medical.bak", "legal"):
+        shutil.copytree(home / "medical" / "1", home / name / "1")
+    app = App(registry, replicas, {})
+    app.follower.start()
+    await app.follower.follow()
+    assert await app.version() == "medical@1"
+    (problem,) = (await app.http.get("/adapters")).json()["problems"]
+    assert problem.startswith("legal@1: manifest.json: says that it is medical@1")
 
 
 async def test_a_service_without_adapters_says_so() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pipelines.breaker import CircuitBreaker
 from tests.adapter_files import draft, write_adapter
 from tests.gcs_server import GcsServer, running_gcs
 from tests.unit.pipelines.adapters.keeping import Clock, FileEngine, KeeperMaker
+from tests.unit.pipelines.adapters.losing_files import LosingFiles
 
 
 @pytest.fixture
@@ -32,6 +34,23 @@ def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsServer]:
         monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon"})  # what fsspec read when it was imported
         yield server
         fsspec.get_filesystem_class("gs").clear_instance_cache()
+
+
+@pytest.fixture
+def nobodys() -> Iterator[Path]:
+    """An empty folder that every user of this machine can reach, as `tmp_path` is not."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def losing() -> Iterator[type[LosingFiles]]:
+    """An object store that loses answers; `losing://registry` leads there."""
+    fsspec.register_implementation("losing", LosingFiles, clobber=True)
+    yield LosingFiles
+    for kept in (LosingFiles.store, LosingFiles.answers_to_lose):
+        kept.clear()
 
 
 @pytest.fixture

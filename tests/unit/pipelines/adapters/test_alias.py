@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pipelines.adapters import AdapterRegistry, alias
 from pipelines.adapters.alias import AliasRecord
 from pipelines.errors import AdapterConflictError, InvalidRequestError, UnknownAdapterError
 from tests.adapter_files import draft
+from tests.unit.pipelines.adapters.losing_files import LosingFiles
 
 
 @pytest.fixture
@@ -94,6 +96,38 @@ def test_a_retired_version_comes_no_more(published: AdapterRegistry) -> None:
         published.canary("medical", 2, 5)
     assert published.rollback("medical").live == 1
     assert published.verify("medical", 2).version == 2
+
+
+def test_a_change_whose_answer_is_lost_is_made_once(adapter: Path, losing: type[LosingFiles]) -> None:
+    """A rollback goes back one version and not two; what had to be live was; the history tells each change once."""
+    registry = AdapterRegistry("losing://registry")
+    for version in (1, 2, 3):
+        registry.publish("medical", adapter, draft())
+        registry.promote("medical", version)
+    losing.answers_to_lose.update(["00000004.json", "00000005.json"])
+    assert registry.rollback("medical").live == 2
+    assert registry.promote("medical", 3, expected_live=2).live == 3
+    assert not losing.answers_to_lose
+    found = AdapterRegistry("losing://registry").alias("medical")
+    assert found is not None
+    assert [each.live for each in found.history] == [1, 2, 3, 2, 3]
+
+
+def test_of_two_who_make_the_same_change_each_makes_it(published: AdapterRegistry) -> None:
+    """At the same moment by their clocks: nobody takes a record that another wrote meanwhile for the own one."""
+    then = datetime(2026, 1, 2, tzinfo=UTC)
+    for version in (1, 2, 3):
+        published.promote("medical", version)
+    faster = AdapterRegistry(published.uri, now=lambda: then)
+    lives: list[int | None] = []
+
+    def now() -> datetime:  # is asked between the look at the newest record and the writing of the next
+        if not lives:
+            lives.append(faster.rollback("medical").live)
+        return then
+
+    lives.append(AdapterRegistry(published.uri, now=now).rollback("medical").live)
+    assert lives == [2, 1]
 
 
 @pytest.mark.parametrize("percent", [-1, 100.5, float("nan")])

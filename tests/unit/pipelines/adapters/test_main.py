@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,23 @@ def test_a_damaged_version_hides_no_other(run, tmp_path: Path) -> None:
     assert "medical@4  damaged: manifest.json: base_model: Field required" in out
     assert "medical@3" in out
     assert json.loads(run("show", "medical", "--json")[1])["damaged"].keys() == {"medical@4"}
+
+
+def test_a_damaged_alias_hides_no_other(run, registry: AdapterRegistry, adapter: Path) -> None:
+    """`list` shows all adapters, and says what is wrong; a copy beside them is none."""
+    registry.publish("legal", adapter, draft())
+    home = Path(registry.uri)
+    (home / "aliases/legal").mkdir(parents=True)
+    (home / "aliases/legal/00000001.json").write_text("{")
+    shutil.copytree(home / "adapters/legal", home / "adapters/legal.bak")
+    run("promote", "medical", "1")
+    status, out, _ = run("list")
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()[1:3]] == ["legal", "medical"]
+    assert out.splitlines()[3].startswith("aliases/legal/00000001.json: cannot be used: ")
+    listed = json.loads(run("list", "--json")[1])
+    assert [each["name"] for each in listed["adapters"]] == ["legal", "medical"]
+    assert len(listed["problems"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,15 @@ import pytest
 
 from pipelines.adapters import AdapterRegistry
 from pipelines.adapters.manifest import Manifest
-from pipelines.errors import InvalidAdapterError, InvalidRequestError, StartupError, UnknownAdapterError
+from pipelines.errors import (
+    AdapterConflictError,
+    InvalidAdapterError,
+    InvalidRequestError,
+    StartupError,
+    UnknownAdapterError,
+)
 from tests.adapter_files import draft, write_adapter
+from tests.unit.pipelines.adapters.losing_files import LosingFiles
 
 
 def test_a_version_is_numbered_described_and_read_back(registry: AdapterRegistry, adapter: Path) -> None:
@@ -110,6 +117,30 @@ def test_a_draft_that_lies_is_not_published(
     with pytest.raises(InvalidAdapterError, match=reason):
         registry.publish("medical", adapter, draft(**said))
     assert registry.names() == []
+
+
+def test_a_version_is_whole_whatever_answer_is_lost(adapter: Path, losing: type[LosingFiles]) -> None:
+    """Of its first file it costs the number, of the others nothing."""
+    registry = AdapterRegistry("losing://registry")
+    losing.answers_to_lose.update(["adapter_model.safetensors", "manifest.json"])
+    first = registry.publish("medical", adapter, draft())
+    losing.answers_to_lose.add("adapter_config.json")
+    second = registry.publish("medical", adapter, draft())
+    assert not losing.answers_to_lose
+    assert [registry.verify("medical", number) for number in (1, 3)] == [first, second]
+    assert registry.versions("medical") == [1, 3]
+
+
+def test_files_that_another_wrote_into_ones_version_are_a_conflict(adapter: Path, tmp_path: Path) -> None:
+    """Said in a sentence; nothing is published."""
+    home = tmp_path / "registry/adapters/medical/1"
+
+    def now() -> datetime:  # is asked between the claim and the other files
+        (home / "manifest.json").write_text("{}")
+        return datetime(2026, 1, 2, tzinfo=UTC)
+
+    with pytest.raises(AdapterConflictError, match=r"medical@1: another wrote its manifest\.json meanwhile"):
+        AdapterRegistry(str(tmp_path / "registry"), now=now).publish("medical", adapter, draft())
 
 
 def test_a_pickle_is_never_read(registry: AdapterRegistry, adapter: Path) -> None:

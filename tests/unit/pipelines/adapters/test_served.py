@@ -61,6 +61,35 @@ def test_an_ingress_that_starts_takes_the_latest_that_can_be_served(published: A
     assert _ask(served, "medical") == "medical@2"
 
 
+def test_what_is_retired_answers_to_no_name_either(published: AdapterRegistry) -> None:
+    """Not even while what its name should mean is not held yet: that is loaded by the first request for it."""
+    served = ServedAdapters({})
+    published.promote("medical", 1)
+    served.update(read_view(published), _held(1), "1")
+    published.promote("medical", 2)
+    published.promote("medical", 3)
+    served.update(read_view(published), _held(1), "1")
+    assert _ask(served, "medical") == "medical@1"
+    published.retire("medical", 1)
+    for held in (_held(1), _held()):
+        served.update(read_view(published), held, "1")
+        assert _ask(served, "medical") == "medical@3"
+    served.update(read_view(published), _held(1, 3), "1")
+    assert (_ask(served, "medical"), served.settled) == ("medical@3", True)
+
+
+def test_a_retired_version_leaves_to_one_that_was_live_and_is_held(published: AdapterRegistry) -> None:
+    """Rather than to one that has to be loaded first."""
+    served = ServedAdapters({})
+    for version in (1, 2):
+        published.promote("medical", version)
+        served.update(read_view(published), _held(1, 2), "1")
+    published.promote("medical", 3)
+    published.retire("medical", 2)
+    served.update(read_view(published), _held(1, 2), "1")
+    assert (_ask(served, "medical"), served.settled) == ("medical@1", False)
+
+
 def test_a_canary_takes_its_share_once_it_is_held(published: AdapterRegistry) -> None:
     """None of it before, and no less when a replica then stays silent; the same text is always on the same side."""
     served = ServedAdapters({})
