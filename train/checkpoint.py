@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow.fs
 
-from train.data.read import open_filesystem
+from train.data.files import open_filesystem
 
 _COMPLETE = "complete.json"
 _CLAIM = "claim"

@@ -46,6 +46,7 @@ class Comparison:
 
     Attributes:
         dev_set: `domain` or `general`.
+        language_pair: Two FLORES-200 codes, such as `eng_Latn-hin_Deva`.
         baseline: What `before` is of: `base model`, or a version.
         before: Scores of the baseline.
         after: Scores of the candidate; None if the baseline alone was asked for.
@@ -53,6 +54,7 @@ class Comparison:
     """
 
     dev_set: str
+    language_pair: str
     baseline: str
     before: Scores
     after: Scores | None
@@ -67,6 +69,7 @@ class Comparison:
         """Return plain values."""
         return {
             "dev_set": self.dev_set,
+            "language_pair": self.language_pair,
             "baseline": self.baseline,
             "before": self.before.as_json(),
             "after": None if self.after is None else self.after.as_json(),
@@ -78,7 +81,7 @@ class Comparison:
         """Return a small table, and the examples."""
         columns = [(self.baseline, self.before), *([("candidate", self.after)] if self.after else [])]
         width = max(10, *(len(name) for name, _ in columns))
-        lines = [f"{self.dev_set} dev set, {self.before.num_pairs} pairs"]
+        lines = [f"{self.dev_set} dev set, {self.language_pair}, {self.before.num_pairs} pairs"]
         lines.append(f"  {'':14}" + "".join(f"{name:>{width + 2}}" for name, _ in columns))
         for key, label in _ROWS.items():
             values = "".join(
@@ -133,6 +136,7 @@ def compare(
 
     return Comparison(
         dev_set=dev_set,
+        language_pair="-".join(languages),
         baseline=baseline or "base model",
         before=scored(before),
         after=None if candidate is None else scored(after),

@@ -1,7 +1,11 @@
-"""May an adapter be published? Better in its domain by a margin, and elsewhere not worse than by a margin."""
+"""May an adapter be published? Better in its domain by a margin, and elsewhere not worse than by a margin.
+
+One for both directions of a language pair is judged in both, and the worse one decides.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +18,18 @@ class GateReport:
     """The gate's decision, and on what it rests.
 
     Attributes:
-        domain: On the domain's dev set.
-        general: On the general dev set; None if there is none for the language pair.
+        domain: On the domain's dev set; of two directions, the one that gains less.
+        general: On the general dev set; of two directions, the one that loses more. None if there is no such set.
         problems: Why the adapter does not pass; empty if it does.
         forced: Whether it is published all the same.
+        better: What was found in the direction that does not decide.
     """
 
     domain: Comparison
     general: Comparison | None
     problems: tuple[str, ...]
     forced: bool = False
+    better: tuple[Comparison, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -32,48 +38,62 @@ class GateReport:
 
     def as_json(self) -> dict[str, Any]:
         """Return what the manifest keeps: everything but the examples."""
-        sets = {"domain": self.domain, "general": self.general}
         return {
             "passed": self.passed,
             "forced": self.forced,
             "problems": list(self.problems),
-            **{
-                name: None
-                if each is None
-                else {key: value for key, value in each.as_json().items() if key != "examples"}
-                for name, each in sets.items()
-            },
+            "domain": _without_examples(self.domain),
+            "general": None if self.general is None else _without_examples(self.general),
+            "better": [_without_examples(each) for each in self.better],
         }
 
     def as_text(self) -> str:
         """Return what a person reads."""
-        parts = [each.as_text(with_examples=False) for each in (self.domain, self.general) if each is not None]
+        shown = [self.domain, *([] if self.general is None else [self.general]), *self.better]
         verdict = "passed" if self.passed else "not passed" + (", published by force" if self.forced else "")
-        return "\n".join([*parts, f"Gate: {verdict}", *(f"  - {problem}" for problem in self.problems)])
+        by = ", by the worse of two directions" if self.better else ""
+        return "\n".join(
+            [
+                *(each.as_text(with_examples=False) for each in shown),
+                f"Gate: {verdict}{by}",
+                *(f"  - {problem}" for problem in self.problems),
+            ]
+        )
 
 
 def decide(
-    domain: Comparison, general: Comparison | None, settings: GateSettings, *, forced: bool = False
+    domain: Sequence[Comparison], general: Sequence[Comparison], settings: GateSettings, *, forced: bool = False
 ) -> GateReport:
-    """Hold two comparisons against the margins.
+    """Hold comparisons against the margins.
 
     Args:
-        domain: On the domain's dev set.
-        general: On the general dev set; without one no adapter passes.
+        domain: On the domain's dev set, in each direction that the adapter is for.
+        general: On the general dev set, likewise; without one no adapter passes.
         settings: The margins.
         forced: Whether a failure is overruled.
     """
+    worst, *better = sorted(domain, key=_gain)
     problems = []
-    if domain.gain < settings.min_domain_gain:
+    if worst.gain < settings.min_domain_gain:
         problems.append(
-            f"on the domain's dev set it gains {domain.gain:+.2f} chrF++ over {domain.baseline}; "
+            f"on the domain's dev set, {worst.language_pair}, it gains {worst.gain:+.2f} chrF++ over {worst.baseline}; "
             f"training.gate.min_domain_gain asks for {settings.min_domain_gain:+.2f}"
         )
-    if general is None:
+    most_lost = min(general, key=_gain, default=None)
+    better += [each for each in general if each is not most_lost]
+    if most_lost is None:
         problems.append("there is no general dev set for this language pair; name one with --gate-general-file")
-    elif -general.gain > settings.max_general_loss:
+    elif -most_lost.gain > settings.max_general_loss:
         problems.append(
-            f"on the general dev set it loses {-general.gain:.2f} chrF++ to {general.baseline}; "
-            f"training.gate.max_general_loss accepts {settings.max_general_loss:.2f}"
+            f"on the general dev set, {most_lost.language_pair}, it loses {-most_lost.gain:.2f} chrF++ to "
+            f"{most_lost.baseline}; training.gate.max_general_loss accepts {settings.max_general_loss:.2f}"
         )
-    return GateReport(domain, general, tuple(problems), forced=forced and bool(problems))
+    return GateReport(worst, most_lost, tuple(problems), forced=forced and bool(problems), better=tuple(better))
+
+
+def _gain(comparison: Comparison) -> float:
+    return comparison.gain
+
+
+def _without_examples(comparison: Comparison) -> dict[str, Any]:
+    return {key: value for key, value in comparison.as_json().items() if key != "examples"}

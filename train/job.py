@@ -17,7 +17,7 @@ class ModelPlan:
     Attributes:
         lora: The adapter's shape; None trains every weight.
         quantize: `4bit` keeps a frozen base in NF4 (QLoRA, Dettmers et al. 2023).
-        dtype: Of a frozen base's weights; weights that are trained are float32.
+        dtype: Of a frozen base's weights, which the worker knows; weights that are trained are float32.
         gradient_checkpointing: Compute activations twice to keep fewer of them.
         seed: Of new weights.
     """
@@ -42,7 +42,6 @@ class TrainingJob:
         model: Name of the base model, which every worker's machine can load.
         model_revision: On the model hub, or None.
         offline: Whether the model hub is out of bounds.
-        precision: Of the arithmetic.
         checkpoint_location: A path or URI that all workers reach.
         claim: What the command left there; see `CheckpointStore.claim`.
     """
@@ -55,6 +54,5 @@ class TrainingJob:
     model: str
     model_revision: str | None
     offline: bool
-    precision: torch.dtype
     checkpoint_location: str
     claim: str

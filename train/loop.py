@@ -19,6 +19,7 @@ from configs.schema import TrainingSettings
 from train.checkpoint import CheckpointStore
 from train.data.batches import BatchPlan, Rows
 from train.data.tokens import TokenizedPairs
+from train.errors import DivergedError
 from train.loss import PairLoss
 from train.model import base_model, set_evaluating, set_weights, trained_weights
 from train.records import DevRecord, Record, TrainRecord
@@ -96,7 +97,11 @@ class TrainingLoop:
         self._window = Window()
 
     def run(self) -> None:
-        """Train from the newest checkpoint, or from the start, to the end; the model then has its best weights."""
+        """Train from the newest checkpoint, or from the start, to the end; the model then has its best weights.
+
+        Raises:
+            DivergedError: The first dev loss is no number. A later one ends training, as early stopping does.
+        """
         device = self._around.device
         self._model.to(device)
         self._loss = self._around.wrap(PairLoss(base_model(self._model), self._settings.label_smoothing))
@@ -120,7 +125,8 @@ class TrainingLoop:
             set_weights(self._model, self._best)
 
     def _stopped(self) -> bool:
-        return self._state.evaluations_since_best >= self._settings.early_stopping_patience
+        patience = self._settings.early_stopping_patience
+        return self._state.has_diverged or self._state.evaluations_since_best >= patience
 
     def _is_due(self, interval_steps: int | None, begun: int) -> bool:
         """Whether an interval ended with this step; without an interval, whether an epoch did."""
@@ -218,6 +224,11 @@ class TrainingLoop:
         record = DevRecord(self._state.step, self._epoch, dev_loss, chrf, is_best)
         if self._rank == 0:
             self._around.record(record)
+        if self._state.has_diverged and not self._best:
+            raise DivergedError(
+                f"the loss is not a number at step {self._state.step}: lower --learning-rate (for a whole model, "
+                "--full-learning-rate); in float16, try --precision bfloat16"
+            )
         self._around.synchronise(record)
         self._window = Window()
 

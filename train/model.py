@@ -17,16 +17,11 @@ from torch import Tensor, nn
 from transformers import BitsAndBytesConfig, M2M100ForConditionalGeneration
 
 from pipelines.engine.checkpoint import DESCRIPTIVE_FILES
-from pipelines.errors import StartupError
 from train.job import ModelPlan
 
 
 def load_trainable(checkpoint: Path, plan: ModelPlan) -> nn.Module:
-    """Load a checkpoint's model, ready to be trained on the device that it is moved to.
-
-    Raises:
-        StartupError: No layer has a name that the plan wants adapted.
-    """
+    """Load a checkpoint's model, ready to be trained on the device that it is moved to."""
     options: dict[str, Any] = {"dtype": torch.float32 if plan.lora is None else plan.dtype}
     if plan.quantize:
         options["quantization_config"] = BitsAndBytesConfig(
@@ -51,12 +46,7 @@ def load_trainable(checkpoint: Path, plan: ModelPlan) -> nn.Module:
         use_dora=plan.lora.use_dora,
         task_type="SEQ_2_SEQ_LM",
     )
-    try:
-        return get_peft_model(model, config)
-    except ValueError as error:
-        raise StartupError(
-            f"training.lora.targets = {', '.join(plan.lora.targets)}: {error}", field="training.lora.targets"
-        ) from None
+    return get_peft_model(model, config)
 
 
 def base_model(model: nn.Module) -> Any:

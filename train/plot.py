@@ -13,7 +13,7 @@ def plot_curves(records: Sequence[dict[str, Any]], file: Path) -> None:
     """Write a PNG.
 
     Args:
-        records: Of `metrics.jsonl`.
+        records: Of `metrics.jsonl`; what was not a number is left out.
         file: Is replaced.
     """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -34,5 +34,6 @@ def plot_curves(records: Sequence[dict[str, Any]], file: Path) -> None:
 
 
 def _points(records: Sequence[dict[str, Any]], kind: str, key: str) -> tuple[list[int], list[float]] | None:
-    found = [(record["step"], record[key]) for record in records if record["kind"] == kind and key in record]
+    found = [(record["step"], record.get(key)) for record in records if record["kind"] == kind]
+    found = [(step, value) for step, value in found if value is not None]
     return ([step for step, _ in found], [value for _, value in found]) if found else None

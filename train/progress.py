@@ -6,6 +6,7 @@ Replayed steps are taken once: of two records of one step, the later one counts.
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -69,12 +70,12 @@ class RunProgress:
 
     def show(self, record: Record) -> None:
         """Take one record."""
-        values = {key: value for key, value in asdict(record).items() if value is not None}
+        values = {key: _number(value) for key, value in asdict(record).items() if value is not None}
         self._records[record.step, record.kind] = values
         with self._file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(values) + "\n")
         for key, value in values.items():
-            if key not in {"kind", "step"}:
+            if key not in {"kind", "step"} and value is not None:
                 self._tensorboard.add_scalar(f"{record.kind}/{key}", float(value), record.step)
         if isinstance(record, TrainRecord):
             self._show_training(record)
@@ -100,10 +101,11 @@ class RunProgress:
     def _show_dev(self, record: DevRecord) -> None:
         chrf = "" if record.chrf is None else f", chrF++ {record.chrf:.1f}"
         self._last_dev = f", dev loss {record.dev_loss:.3f}{chrf}"
-        if not self._console.is_terminal:
-            best = " (the best so far)" if record.is_best else ""
+        has_diverged = not math.isfinite(record.dev_loss)
+        if has_diverged or not self._console.is_terminal:
+            remark = " (training ends here)" if has_diverged else " (the best so far)" if record.is_best else ""
             self._console.print(
-                f"step {record.step}, epoch {record.epoch:.2f}: dev loss {record.dev_loss:.3f}{chrf}{best}"
+                f"step {record.step}, epoch {record.epoch:.2f}: dev loss {record.dev_loss:.3f}{chrf}{remark}"
             )
         self._recorder.set(metrics.TRAINING_DEV_LOSS, record.dev_loss, run=self._name)
         if record.chrf is not None:
@@ -127,6 +129,11 @@ def read_metrics(file: Path) -> list[dict[str, Any]]:
         except ValueError:
             continue
     return records
+
+
+def _number(value: Any) -> Any:
+    """Return a value as JSON can have it, which knows no infinity and no NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _duration(seconds: float) -> str:

@@ -1,9 +1,20 @@
-"""What training says of its progress: a record of each stretch of steps, and one of each evaluation."""
+"""What training says: a record of its start, one of each stretch of steps, and one of each evaluation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class StartRecord:
+    """What the workers found when they began, or began anew.
+
+    Attributes:
+        precision: The number format that they compute in.
+    """
+
+    precision: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +56,4 @@ class DevRecord:
 
 
 Record = TrainRecord | DevRecord
+"""Of progress."""

@@ -5,42 +5,34 @@ Whatever can be refused is refused before any work begins, and said in one sente
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import torch
 from rich.console import Console
 
 from configs.schema import Settings, TrainingSettings
 from pipelines.engine.checkpoint import Checkpoint, locate_checkpoint
-from pipelines.engine.device import pick_float
 from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.errors import StartupError, UnknownLanguageError
 from pipelines.text.languages import resolve_language
 from train.checkpoint import CheckpointStore, result_store
 from train.data.check import CheckedData, DataSource, check_data
 from train.data.tokens import count_tokens_of
+from train.dev_sets import general_set
 from train.errors import TrainingError
 from train.job import ModelPlan, TrainingJob
 from train.options import RunOptions
 from train.phases import Phases
 from train.progress import RunProgress
 from train.publish import publish_adapter, refuse_unpublishable
-from train.records import Record
+from train.records import Record, StartRecord
+from train.run_record import RunRecord, deciding_facts, write_json
 from train.workers import connected_to_ray, fit, runs_on_gpu
 
-RUN_FILE, DATA_FILE = "run.json", "data.json"
+DATA_FILE = "data.json"
 RESULTS = {"lora": "adapter", "full": "model"}
-# What may be different when a run is resumed: it does not bear on the result, or only on how much is done at a time.
-_FREE_SETTINGS = {
-    "num_workers", "min_workers", "cpus_per_worker", "device", "max_worker_failures", "output_dir", "gate",
-    "checkpoint_interval_steps", "num_checkpoints_kept", "checkpoint_uri", "log_interval_steps", "num_chrf_sentences",
-    "max_bad_line_ratio",
-}  # fmt: skip
 
 
 def run_training(options: RunOptions, settings: Settings, console: Console) -> Path:
@@ -68,18 +60,18 @@ def run_training(options: RunOptions, settings: Settings, console: Console) -> P
     checked = _check_data(options, settings, checkpoint, languages, console)
     folder = Path(training.output_dir).expanduser().absolute()
     result = folder / RESULTS[options.kind]
-    record = _record(options, settings, checkpoint, checked)
+    record = RunRecord(folder, deciding_facts(options, settings, checkpoint, checked), resume=options.resume)
     with ExitStack() as session:
-        if not _is_finished(folder, record, options.resume):
+        if not record.is_finished:
             phases.begin("starting Ray")
             with console.status("Starting Ray ..."):
                 session.enter_context(connected_to_ray(training))
-            precision = _precision(training)
+            _refuse_float16_on_cpus(training)
             folder.mkdir(parents=True, exist_ok=True)
-            _write_json(folder / RUN_FILE, record)
-            _write_json(folder / DATA_FILE, checked.report.as_json())
-            _train(options, settings, checkpoint, checked, folder, precision, console, phases)
-            _write_json(folder / RUN_FILE, record | {"finished": True})
+            record.begin()
+            write_json(folder / DATA_FILE, checked.report.as_json())
+            _train(options, settings, checkpoint, checked, folder, record, console, phases)
+            record.finish()
         console.print(f"The {RESULTS[options.kind]} is in {result}")
         if options.publish is not None:
             phases.begin("evaluating and publishing")
@@ -140,6 +132,7 @@ def _check_data(
             max_length_ratio=training.max_length_ratio,
             max_dev_pairs=training.max_dev_pairs,
             count_tokens=count_tokens,
+            kept_out=general_set(languages, training.gate) if options.kind == "lora" else (),
         )
     report = checked.report
     console.print(report.as_text(), markup=False)
@@ -158,50 +151,11 @@ def _check_data(
     return checked
 
 
-def _record(options: RunOptions, settings: Settings, checkpoint: Checkpoint, checked: CheckedData) -> dict[str, Any]:
-    """Return all that decides the result; a run that is resumed must agree in it."""
-    chosen = settings.training.model_dump(mode="json", exclude=_FREE_SETTINGS)
-    return {
-        "kind": options.kind,
-        "base_model": checkpoint.name,
-        "base_revision": checkpoint.revision,
-        "language_pair": f"{checked.source.source_lang}-{checked.source.target_lang}",
-        "quantize": options.quantize,
-        "data_fingerprint": checked.report.fingerprint,
-        "settings": chosen,
-        "finished": False,
-    }
-
-
-def _is_finished(folder: Path, record: dict[str, Any], resume: bool) -> bool:
-    """Whether an earlier run did all of this already; refuses to mix two runs."""
-    file = folder / RUN_FILE
-    if not file.is_file():
-        return False
-    earlier = json.loads(file.read_text(encoding="utf-8"))
-    if not resume:
-        if earlier["finished"]:
-            return False  # its result is replaced, once the new one is there
+def _refuse_float16_on_cpus(training: TrainingSettings) -> None:
+    if training.precision == "float16" and not runs_on_gpu(training):
         raise StartupError(
-            f"{folder} holds a run that is not finished: --resume continues it; to start anew, delete the folder or "
-            "name another --output-dir",
-            field="output_dir",
+            "training.precision = 'float16': CPUs train in float32 or bfloat16", field="training.precision"
         )
-    for key, value in record.items():
-        if key != "finished" and earlier.get(key) != value:
-            raise StartupError(
-                f"--resume: the run in {folder} had {_difference(key, earlier.get(key), value)}: give what it had, or "
-                "name another --output-dir",
-                field=key,
-            )
-    return bool(earlier["finished"])
-
-
-def _difference(key: str, before: Any, now: Any) -> str:
-    if isinstance(before, dict) and isinstance(now, dict):
-        name = next(name for name in now if before.get(name) != now[name])
-        return f"{name} = {before.get(name)}, now it is {now[name]}"
-    return f"{key} = {before}, now it is {now}"
 
 
 def _train(
@@ -210,14 +164,15 @@ def _train(
     checkpoint: Checkpoint,
     checked: CheckedData,
     folder: Path,
-    precision: torch.dtype,
+    run_record: RunRecord,
     console: Console,
     phases: Phases,
 ) -> None:
     training = settings.training
     location = training.checkpoint_uri or str(folder / "checkpoints")
     if training.checkpoint_uri:
-        location = f"{training.checkpoint_uri.rstrip('/')}/{folder.name}"
+        # Runs of other folders of this name may keep theirs there, too.
+        location = f"{training.checkpoint_uri.rstrip('/')}/{folder.name}-{run_record.run_id}"
     store = CheckpointStore(location, training.num_checkpoints_kept)
     if not options.resume:
         store.delete()
@@ -228,7 +183,6 @@ def _train(
         plan=ModelPlan(
             lora=training.lora if options.kind == "lora" else None,
             quantize=options.quantize,
-            dtype=precision,
             gradient_checkpointing=training.gradient_checkpointing,
             seed=training.seed,
         ),
@@ -239,13 +193,15 @@ def _train(
         model=str(checkpoint.path) if Path(checkpoint.name).is_dir() else checkpoint.name,
         model_revision=settings.model.revision,
         offline=settings.model.offline,
-        precision=precision,
         checkpoint_location=location,
         claim=store.claim(),
     )
     phases.begin("starting workers")
 
-    def show(record: Record) -> None:
+    def show(record: Record | StartRecord) -> None:
+        if isinstance(record, StartRecord):
+            run_record.computes_in(record.precision)
+            return
         phases.begin("training")
         progress.show(record)
 
@@ -256,15 +212,6 @@ def _train(
             raise TrainingError(f"no result was found in {location}")
         _replace(folder / RESULTS[options.kind], files)
     store.delete()
-
-
-def _precision(training: TrainingSettings) -> torch.dtype:
-    device = torch.device("cuda" if runs_on_gpu(training) else "cpu")
-    if training.precision == "float16" and device.type == "cpu":
-        raise StartupError(
-            "training.precision = 'float16': CPUs train in float32 or bfloat16", field="training.precision"
-        )
-    return pick_float(training.precision, device)
 
 
 def _replace(target: Path, files: Path) -> None:
@@ -280,9 +227,3 @@ def _replace(target: Path, files: Path) -> None:
 
 def _remove(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-def _write_json(file: Path, content: dict[str, Any]) -> None:
-    draft = file.with_suffix(".draft")
-    draft.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    draft.replace(file)

@@ -9,6 +9,7 @@ optimizer.safetensors   AdamW's moments
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class RunState:
         best_dev_loss: Of all evaluations.
         best_step: Whose it was.
         evaluations_since_best: For early stopping.
+        has_diverged: Whether the latest dev loss is no number: neither are the weights, and they stay so.
     """
 
     step: int = 0
@@ -36,9 +38,11 @@ class RunState:
     best_dev_loss: float = float("inf")
     best_step: int = 0
     evaluations_since_best: int = 0
+    has_diverged: bool = False
 
     def judge(self, dev_loss: float) -> bool:
         """Take the dev loss of this step, and return whether it is the best so far."""
+        self.has_diverged = not math.isfinite(dev_loss)
         is_best = dev_loss < self.best_dev_loss
         if is_best:
             self.best_dev_loss, self.best_step, self.evaluations_since_best = dev_loss, self.step, 0

@@ -7,7 +7,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,20 +26,22 @@ from train.errors import TrainingError
 from train.job import TrainingJob
 from train.loop import TrainingLoop
 from train.model import load_trainable, save_model
-from train.records import DevRecord, Record
+from train.precision import agreed_precision
+from train.records import DevRecord, Record, StartRecord
 from train.score import QuickScore
 
 
-def work(job: TrainingJob, roles: npt.NDArray[np.uint8], on_record: Callable[[Record], None]) -> None:
+def work(job: TrainingJob, roles: npt.NDArray[np.uint8], on_record: Callable[[Record | StartRecord], None]) -> None:
     """Train to the end; the first worker leaves the result in the store.
 
     Args:
         job: What to do.
         roles: Of each line of the data.
-        on_record: Is told of progress by the first worker.
+        on_record: Is told of the start and of progress by the first worker.
 
     Raises:
-        TrainingError: This machine does not have the checkpoints where the command has them.
+        TrainingError: This machine does not have the checkpoints, or the data, that the command has.
+        DivergedError: See `TrainingLoop.run`.
     """
     store = CheckpointStore(job.checkpoint_location, job.settings.num_checkpoints_kept)
     if not store.is_claimed_by(job.claim):
@@ -48,11 +50,15 @@ def work(job: TrainingJob, roles: npt.NDArray[np.uint8], on_record: Callable[[Re
             "where the command runs: name an --output-dir that all machines share, or a --checkpoint-uri"
         )
     pin_threads(None)
+    around, is_first = _RaySurroundings(on_record), ray.train.get_context().get_world_rank() == 0
+    precision = agreed_precision(job.settings.precision, around.device)
+    if is_first:
+        on_record(StartRecord(str(precision).removeprefix("torch.")))
     checkpoint = locate_checkpoint(job.model, revision=job.model_revision, offline=job.offline)
     tokenizer = SegmentTokenizer.from_checkpoint(checkpoint.path)
     folders = _tokenized(job, roles, tokenizer, checkpoint.revision)
     train_folder, dev_folder = folders
-    model = load_trainable(checkpoint.path, job.plan)
+    model = load_trainable(checkpoint.path, replace(job.plan, dtype=precision))
     settings = job.settings
     dev_pairs = TokenizedPairs(dev_folder)
     languages = (str(job.data.source_lang), str(job.data.target_lang))
@@ -62,16 +68,16 @@ def work(job: TrainingJob, roles: npt.NDArray[np.uint8], on_record: Callable[[Re
         dev_pairs,
         settings,
         peak_learning_rate=job.peak_learning_rate,
-        precision=job.precision,
+        precision=precision,
         pad_id=tokenizer.pad_id,
         store=store,
-        around=_RaySurroundings(on_record),
+        around=around,
         score=QuickScore(dev_pairs, tokenizer, languages[1], settings.num_chrf_sentences).chrf
         if settings.num_chrf_sentences
         else None,
     )
     loop.run()
-    if ray.train.get_context().get_world_rank() == 0:
+    if is_first:
         result = result_store(job.checkpoint_location)
         result.save(0, lambda folder: save_model(model, checkpoint.path, folder, base_name=job.model))
     for folder in folders:

@@ -29,9 +29,9 @@ from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
 
 from configs.schema import TrainingSettings
-from train.errors import TrainingError
+from train.errors import DivergedError, TrainingError
 from train.job import TrainingJob
-from train.records import Record
+from train.records import Record, StartRecord
 
 _POLL_S = 0.5
 _OBJECT_STORE_BYTES = 200 * 1024**2  # weights and text never go through it
@@ -64,16 +64,17 @@ def connected_to_ray(settings: TrainingSettings) -> Iterator[None]:
         ray.shutdown()
 
 
-def fit(job: TrainingJob, roles: npt.NDArray[np.uint8], on_record: Callable[[Record], None]) -> None:
+def fit(job: TrainingJob, roles: npt.NDArray[np.uint8], on_record: Callable[[Record | StartRecord], None]) -> None:
     """Train to the end; the result is then in the store of `result_store`.
 
     Args:
         job: What to do.
         roles: Of each line of the data.
-        on_record: Is called in this process, from another thread, for all progress.
+        on_record: Is called in this process, from another thread, for the start and all progress.
 
     Raises:
         TrainingError: It failed more often than it may.
+        DivergedError: There are no weights to be had this way.
     """
     settings = job.settings
     queue = Queue(actor_options={"num_cpus": 0})
@@ -92,12 +93,19 @@ def fit(job: TrainingJob, roles: npt.NDArray[np.uint8], on_record: Callable[[Rec
             failure_config=FailureConfig(max_failures=settings.max_worker_failures),
         ),
     )
-    with _listening(queue, on_record):  # the queue goes with this process, should it fail
+    diverged: list[DivergedError] = []
+
+    def take(message: Record | StartRecord | DivergedError) -> None:
+        diverged.append(message) if isinstance(message, DivergedError) else on_record(message)
+
+    with _listening(queue, take):  # the queue goes with this process, should it fail
         try:
             trainer.fit()
         except ray.train.TrainingFailedError as error:
             raise TrainingError(f"{_reason(error)}; the same command with --resume goes on") from error
     queue.shutdown(force=True)
+    if diverged:
+        raise diverged[0]
 
 
 def runs_on_gpu(settings: TrainingSettings) -> bool:
@@ -108,7 +116,7 @@ def runs_on_gpu(settings: TrainingSettings) -> bool:
 
 
 @contextmanager
-def _listening(queue: Queue, on_record: Callable[[Record], None]) -> Iterator[None]:
+def _listening(queue: Queue, take: Callable[[Any], None]) -> Iterator[None]:
     ended = threading.Event()
 
     def listen() -> None:
@@ -116,7 +124,7 @@ def _listening(queue: Queue, on_record: Callable[[Record], None]) -> Iterator[No
             last = ended.is_set()
             try:
                 while True:
-                    on_record(queue.get(block=False))
+                    take(queue.get(block=False))
             except Empty:
                 if last:
                     return
@@ -142,4 +150,8 @@ def _work(config: dict[str, Any]) -> None:
     """Run on each worker. What it takes to train is loaded there alone, not by the process that watches over them."""
     from train.worker import work
 
-    work(config["job"], ray.get(config["roles"]), config["queue"].put)
+    queue = config["queue"]
+    try:
+        work(config["job"], ray.get(config["roles"]), queue.put)
+    except DivergedError as error:  # of all workers: Ray would start them anew, to the same end
+        queue.put(error)

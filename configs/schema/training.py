@@ -8,6 +8,9 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from configs.schema.section import Name, Ratio, Section
 
+AdaptableLayer = Literal["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
+"""Linear layers that the service adapts row by row: of attention, and of the feed-forward block."""
+
 
 class LoraSettings(Section):
     """The shape of a low-rank adapter (Hu et al. 2021)."""
@@ -18,8 +21,9 @@ class LoraSettings(Section):
     """The adapter's output is scaled by `alpha / r`."""
     dropout: Ratio = 0.05
     """Share of the adapter's inputs that is dropped in training."""
-    targets: Annotated[tuple[Name, ...], Field(min_length=1)] = ("q_proj", "k_proj", "v_proj", "out_proj")
-    """Names of the linear layers that are adapted, in self-attention and cross-attention alike."""
+    targets: Annotated[tuple[AdaptableLayer, ...], Field(min_length=1)] = ("q_proj", "k_proj", "v_proj", "out_proj")
+    """Names of the linear layers that are adapted, in self-attention and cross-attention alike; fc1 and fc2 are those
+    of the feed-forward block."""
     use_dora: bool = False
     """Learn the length of each row of the adapted weights, too (DoRA, Liu et al. 2024): slower to train."""
 

@@ -16,6 +16,7 @@ from pipelines.errors import TranslationError
 from pipelines.text.languages import resolve_language
 from train.data.check import CountTokens, DataSource, check_data
 from train.data.read import named_languages
+from train.dev_sets import general_set
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,13 +24,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         settings = load_settings()
-        languages = _languages(options)
+        languages = source, target = _languages(options)
         checked = check_data(
             DataSource(options.file, *languages, dev_location=options.dev_file),
             dev_ratio=settings.training.dev_ratio,
             max_tokens=settings.training.max_source_tokens,
             max_length_ratio=settings.training.max_length_ratio,
             count_tokens=_tokenizer(options.model or settings.model.name),
+            kept_out=general_set((source, target), settings.training.gate) if source and target else (),
         )
     except (TranslationError, ConfigError) as error:
         print(error, file=sys.stderr)

@@ -6,29 +6,28 @@ Holds under 100 bytes per line in memory and no text, so that a file larger than
 from __future__ import annotations
 
 import hashlib
+import socket
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain, islice
 
 import numpy as np
 import numpy.typing as npt
-import regex
 
-from pipelines.text.languages import resolve_language
-from pipelines.text.scripts import SCRIPT_CLASSES
+from pipelines.errors import StartupError
+from train.data.columns import Line
 from train.data.findings import DataReport, Finding, Found
-from train.data.read import Line, read_pairs
+from train.data.read import read_pairs
+from train.data.scripts import is_written_in, script_letters
 from train.data.split import is_held_out, text_hash
+from train.errors import TrainingError
 
 _LINES_PER_STEP = 1024
 _CHARS_PER_TOKEN = 4
-_MIN_SCRIPT_LETTERS = 4
-_MIN_SCRIPT_SHARE = 0.5
 _RATIO_SLACK_CHARS = 15  # a greeting may double; only what is beyond this counts
 _MIN_PAIRS_FOR_MEDIAN = 20
-_LETTER = regex.compile(r"\p{L}")
 
 
 class Role(IntEnum):
@@ -78,10 +77,23 @@ class CheckedData:
     roles: npt.NDArray[np.uint8]
 
     def pairs(self, role: Role) -> Iterator[tuple[str, str]]:
-        """Read the text again and yield (source, target) of one role, stripped."""
-        for (line, _), its in zip(self.source.lines(), self.roles, strict=False):
-            if its == role:
+        """Read the text again and yield (source, target) of one role, stripped.
+
+        Raises:
+            TrainingError: Behind the last pair: the text is another one than was checked, so that the roles are not of
+                these lines.
+        """
+        digest = hashlib.sha256()
+        for place, (line, _) in enumerate(self.source.lines()):
+            digest.update(_content(line))
+            if place < len(self.roles) and self.roles[place] == role:
                 yield line.source.strip(), line.target.strip()
+        digest.update(self.roles.tobytes())
+        if digest.hexdigest() != self.report.fingerprint:
+            raise TrainingError(
+                f"{self.source.location} on {socket.gethostname()} is not what was checked: it was changed meanwhile, "
+                "or this machine has another file there; start again once nobody writes to it"
+            )
 
 
 CountTokens = Callable[[Sequence[str], str | None], list[int]]
@@ -96,6 +108,7 @@ def check_data(
     max_length_ratio: float,
     max_dev_pairs: int | None = None,
     count_tokens: CountTokens | None = None,
+    kept_out: Iterable[tuple[str, str]] = (),
 ) -> CheckedData:
     """Check every line.
 
@@ -106,11 +119,12 @@ def check_data(
         max_length_ratio: How many times the median a pair's ratio of lengths may be, or its inverse.
         max_dev_pairs: Of more held-out pairs than this, those with the lowest hashes are evaluated on.
         count_tokens: The model's tokenizer; None estimates tokens by characters.
+        kept_out: Other pairs that the model will be judged by, and must not be trained on.
 
     Raises:
-        StartupError: There is nothing to read.
+        StartupError: There is nothing to read, or it was changed during the check.
     """
-    return _Check(source, dev_ratio, max_tokens, max_length_ratio, max_dev_pairs, count_tokens).run()
+    return _Check(source, dev_ratio, max_tokens, max_length_ratio, max_dev_pairs, count_tokens, kept_out).run()
 
 
 class _Check:
@@ -122,6 +136,7 @@ class _Check:
         max_length_ratio: float,
         max_dev_pairs: int | None,
         count_tokens: CountTokens | None,
+        kept_out: Iterable[tuple[str, str]],
     ) -> None:
         self._source = source
         self._dev_ratio = dev_ratio
@@ -130,7 +145,9 @@ class _Check:
         self._max_dev_pairs = max_dev_pairs
         self._count_tokens = count_tokens or _estimate_tokens
         self._length_unit = "tokens" if count_tokens else "characters"
-        self._scripts = [_script_letters(code) for code in (source.source_lang, source.target_lang)]
+        hashes = [(text_hash(one), text_hash(other)) for one, other in kept_out]
+        self._kept_out = np.array(hashes, dtype=np.uint64).reshape(-1, 2)
+        self._scripts = [script_letters(code) for code in (source.source_lang, source.target_lang)]
         self._found: dict[Finding, Found] = {}
         self._digest = hashlib.sha256()
         # One entry per line; what is wrong with the line itself has a role of LEFT_OUT already.
@@ -171,7 +188,7 @@ class _Check:
             held_out = is_dev if self._source.dev_location else is_held_out(source_hash, self._dev_ratio)
             if finding:
                 self._note(finding, line)
-            self._digest.update(f"{line.source}\t{line.target}\n".encode())
+            self._digest.update(_content(line))
             self._roles.append(Role.LEFT_OUT if finding else Role.DEV if held_out else Role.TRAIN)
             self._pair_hashes.append(text_hash(line.source, line.target))
             self._source_hashes.append(source_hash)
@@ -184,7 +201,7 @@ class _Check:
             return Finding.EMPTY
         if line.source.strip() == line.target.strip():
             return Finding.COPY
-        if not all(map(_is_written_in, (line.source, line.target), self._scripts)):
+        if not all(map(is_written_in, (line.source, line.target), self._scripts)):
             return Finding.SCRIPT
         return Finding.TOO_LONG if num_tokens > self._max_tokens else None
 
@@ -201,9 +218,15 @@ class _Check:
             if len(bad):
                 self._found[kind] = Found()
         if late.any():
-            for (line, _), number in zip(self._source.lines(), late, strict=True):
-                if number:
-                    self._note(kinds[number - 1], line)
+            try:
+                for (line, _), number in zip(self._source.lines(), late, strict=True):
+                    if number:
+                        self._note(kinds[number - 1], line)
+            except ValueError:
+                raise StartupError(
+                    f"{self._source.location} was changed while it was checked: start again once nobody writes to it",
+                    field="data_file",
+                ) from None
 
     def _outliers(self, roles: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         used = np.flatnonzero(roles)
@@ -222,9 +245,9 @@ class _Check:
     def _in_dev(self, roles: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         train, dev = roles == Role.TRAIN, roles == Role.DEV
         leaks = np.zeros(len(roles), dtype=bool)
-        for hashes in (self._source_hashes, self._target_hashes):
+        for hashes, others in zip((self._source_hashes, self._target_hashes), self._kept_out.T, strict=True):
             side = np.array(hashes, dtype=np.uint64)
-            leaks |= train & np.isin(side, side[dev])
+            leaks |= train & np.isin(side, np.concatenate([side[dev], others]))
         return np.flatnonzero(leaks)
 
     def _bound_dev(self, roles: npt.NDArray[np.uint8]) -> None:
@@ -239,18 +262,9 @@ class _Check:
         self._found.setdefault(finding, Found()).add(line.file, line.number, text)
 
 
+def _content(line: Line) -> bytes:
+    return f"{line.source}\t{line.target}\n".encode()
+
+
 def _estimate_tokens(texts: Sequence[str], _language: str | None) -> list[int]:
     return [len(text) // _CHARS_PER_TOKEN for text in texts]
-
-
-def _script_letters(language: str | None) -> regex.Pattern[str]:
-    if language is None:
-        return _LETTER
-    return regex.compile(SCRIPT_CLASSES[resolve_language(language).script])
-
-
-def _is_written_in(text: str, script: regex.Pattern[str]) -> bool:
-    """Whether half of a text's letters are of a script; texts of a few letters may be names or units."""
-    letters = _LETTER.findall(text)
-    fitting = script.findall("".join(letters))
-    return len(letters) < _MIN_SCRIPT_LETTERS or len(fitting) >= _MIN_SCRIPT_SHARE * len(letters)

@@ -7,6 +7,7 @@ A side is what the model reads or writes: `[language, tokens..., </s>]`.
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -20,11 +21,13 @@ from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.protocols import EncodedSegment
 from pipelines.types import Segment
 from train.data.check import CountTokens
+from train.errors import TrainingError
 
 Tokens = npt.NDArray[np.uint32]
 
 _SIDES = ("source", "target")
 _PAIRS_PER_STEP = 1024
+_MAX_SHOWN_CHARS = 80
 
 
 class TokenizedPairs:
@@ -68,6 +71,9 @@ def tokenize_pairs(
         pairs: (source, target), each short enough for the model.
         tokenizer: The model's.
         languages: FLORES-200 codes of source and target.
+
+    Raises:
+        TrainingError: A text is too long all the same.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
@@ -85,6 +91,8 @@ def tokenize_pairs(
 def count_tokens_of(checkpoint: Path) -> CountTokens:
     """Return what counts tokens as the model of a checkpoint does, special tokens included.
 
+    A text that the model cannot read has more of them than any bound.
+
     Raises:
         StartupError: The tokenizer cannot be read.
     """
@@ -92,7 +100,7 @@ def count_tokens_of(checkpoint: Path) -> CountTokens:
 
     def count(texts: Sequence[str], language: str | None) -> list[int]:
         rows = _encode(tokenizer, [text or " " for text in texts], language or tokenizer.languages[0])
-        return [len(row) for row in rows]
+        return [sys.maxsize if row is None else len(row) for row in rows]
 
     return count
 
@@ -106,7 +114,7 @@ def _write(
     with (folder / "source.tokens").open("wb") as sources, (folder / "target.tokens").open("wb") as targets:
         while step := list(islice(remaining, _PAIRS_PER_STEP)):
             for side, (stream, language) in enumerate(zip((sources, targets), languages, strict=True)):
-                rows = _encode(tokenizer, [pair[side] for pair in step], language)
+                rows = _encoded(tokenizer, [pair[side] for pair in step], language)
                 stream.write(np.concatenate([np.array(row, dtype=np.uint32) for row in rows]).tobytes())
                 ends[side].append(total[side] + np.cumsum([len(row) for row in rows], dtype=np.int64))
                 total[side] = int(ends[side][-1][-1])
@@ -114,11 +122,22 @@ def _write(
         np.save(folder / f"{name}.ends.npy", np.concatenate(ends[side] or [np.empty(0, np.int64)]))
 
 
-def _encode(tokenizer: SegmentTokenizer, texts: Sequence[str], language: str) -> list[Sequence[int]]:
-    """Tokenise as the service does. A text that it would refuse as too long has one token too many."""
+def _encoded(tokenizer: SegmentTokenizer, texts: Sequence[str], language: str) -> list[Sequence[int]]:
+    rows = []
+    for text, row in zip(texts, _encode(tokenizer, texts, language), strict=True):
+        if row is None:  # the check leaves such texts out
+            raise TrainingError(
+                f"{text[:_MAX_SHOWN_CHARS]!r} has more tokens than the {tokenizer.max_source_tokens} that the model "
+                "reads: the data or the base model is another one than was checked"
+            )
+        rows.append(row)
+    return rows
+
+
+def _encode(tokenizer: SegmentTokenizer, texts: Sequence[str], language: str) -> list[Sequence[int] | None]:
+    """Tokenise as the service does. None is a text that the service would refuse as too long."""
     encoded = tokenizer.encode([Segment(text, language, language) for text in texts])
-    too_long = (0,) * (tokenizer.max_source_tokens + 1)
-    return [each.token_ids if isinstance(each, EncodedSegment) else too_long for each in encoded]
+    return [each.token_ids if isinstance(each, EncodedSegment) else None for each in encoded]
 
 
 def _mapped(file: Path) -> Tokens:

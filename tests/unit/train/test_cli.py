@@ -50,6 +50,18 @@ def test_a_bad_value_is_named_with_its_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "targets", ["q_proj,v_porj", "q_proj,lm_head", "q_proj,embed_tokens", "q_proj,self_attn.v_proj"]
+)
+def test_a_layer_that_is_not_adapted_is_refused(targets: str) -> None:
+    """Before training: misspelt, one of its name that the service does not adapt, or a longer name."""
+    wrong = targets.partition(",")[2]
+    with pytest.raises(
+        ConfigError, match=rf"training.lora.targets.1 = '{wrong}': should be 'q_proj', .* 'fc1' or 'fc2'"
+    ):
+        parse("lora", "", [*GIVEN, "--lora-targets", targets])
+
+
+@pytest.mark.parametrize(
     ("kind", "flags", "message"),
     [
         ("lora", ["--target-lang", "xxx_Latn"], "xxx_Latn"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from pipelines.engine.tokenize import SegmentTokenizer
 from tests.tiny_model import make_tiny_checkpoint
 from train.checkpoint import CheckpointStore
 from train.data.tokens import TokenizedPairs, tokenize_pairs
+from train.errors import DivergedError
 from train.job import ModelPlan
 from train.loop import TrainingLoop
 from train.model import load_trainable, trained_weights
@@ -51,6 +53,27 @@ class Alone:
 
     def synchronise(self, record: DevRecord) -> None:
         """One worker waits for nobody."""
+
+
+@dataclass
+class Spoiling(Alone):
+    """Surroundings in which the weights are no numbers any more from a step on, as after an overflow."""
+
+    at_step: int = 0
+    model: nn.Module | None = None
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Keep hold of the weights."""
+        self.model = module
+        return module
+
+    def record(self, record: Record) -> None:
+        """Spoil them at the record before the evaluation."""
+        super().record(record)
+        if record.step == self.at_step and isinstance(record, TrainRecord) and self.model is not None:
+            with torch.no_grad():
+                for weight in trained_weights(self.model).values():
+                    weight.fill_(torch.nan)
 
 
 Run = Callable[..., tuple[dict[str, Tensor], Alone]]
@@ -183,6 +206,27 @@ def test_training_stops_when_the_dev_loss_no_longer_falls(run: Run, tmp_path: Pa
     losses = dev_losses(around)
     assert len(losses) == 3
     assert [record.is_best for record in around.records if isinstance(record, DevRecord)] == [True, False, False]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_run_without_a_single_usable_evaluation_fails(run: Run, tmp_path: Path, precision: str) -> None:
+    """It leaves no adapter of numbers that are none; the message says what to change."""
+    around = Alone()
+    with pytest.raises(DivergedError, match=r"not a number at step 6: lower --learning-rate"):
+        run(tmp_path, learning_rate=1e30, precision=precision, around=around)
+    assert not math.isfinite(dev_losses(around)[-1])
+
+
+def test_a_run_that_diverges_later_keeps_its_best_weights(run: Run, tmp_path: Path) -> None:
+    """It ends there, and so does the run that goes on from its last checkpoint."""
+    around = Spoiling(at_step=12)
+    weights, _ = run(tmp_path, epochs=9, around=around)
+    losses = dev_losses(around)
+    assert [math.isfinite(loss) for loss in losses] == [True, False]
+    assert all(bool(torch.isfinite(weight).all()) for weight in weights.values())
+    again, idle = run(tmp_path, epochs=9)
+    assert_equal(weights, again)
+    assert idle.records == []
 
 
 def test_accumulated_steps_equal_one_large_step(run: Run, tmp_path: Path) -> None:

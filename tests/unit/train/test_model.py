@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
 from configs.schema import LoraSettings
+from configs.schema.training import AdaptableLayer
 from pipelines import load_translator
 from pipelines.adapters.checks import check_folder
 from pipelines.adapters.manifest import FILES
-from pipelines.errors import StartupError
+from pipelines.engine.weights import LINEARS
 from tests.adapter_files import draft
 from tests.tiny_model import make_tiny_checkpoint
 from train.job import ModelPlan
@@ -43,10 +45,10 @@ def test_the_seed_decides_the_new_weights(checkpoint: Path) -> None:
     assert not all(map(torch.equal, first, other))
 
 
-def test_layers_that_do_not_exist_are_named(checkpoint: Path) -> None:
-    """The setting and its value are in the message."""
-    with pytest.raises(StartupError, match=r"training\.lora\.targets = no_proj"):
-        load_trainable(checkpoint, ModelPlan(lora=LoraSettings(targets=("no_proj",))))
+def test_each_layer_that_may_be_named_is_one_that_the_service_adapts() -> None:
+    """And the other way round: what is trained can be published."""
+    modules = {module for side in LINEARS.values() for stacked in side.values() for module in stacked}
+    assert {module.rpartition(".")[2] for module in modules} == set(get_args(AdaptableLayer))
 
 
 def test_weights_survive_a_file(checkpoint: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from train.data.__main__ import main
 from train.data.check import CheckedData, DataSource, Role, check_data
 from train.data.findings import Finding
 from train.data.split import is_held_out, text_hash
+from train.errors import TrainingError
 
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 HINDI = ["शून्य", "एक", "दो", "तीन", "चार", "पाँच", "छह", "सात", "आठ", "नौ"]
@@ -73,6 +75,49 @@ def test_a_sentence_of_the_dev_split_is_left_out_of_training(tmp_path: Path) -> 
     lines.append(f"{source}\t{lines[held_out].split(chr(9))[1]}")
     checked = check(write(tmp_path / "data.tsv", lines))
     assert checked.report.found[Finding.IN_DEV].lines[0][1] == 61
+
+
+def test_other_pairs_to_be_judged_by_are_left_out_of_training(tmp_path: Path) -> None:
+    """In whatever case and spacing, also if one side alone is the same."""
+    lines = good(60)
+    source, target = lines[7].split("\t")
+    data = DataSource(str(write(tmp_path / "data.tsv", lines)), "eng_Latn", "hin_Deva")
+    kept_out = [(f" {source.upper()}", "कुछ और।"), ("Something else.", lines[9].split("\t")[1])]
+    checked = check_data(data, dev_ratio=1e-9, max_tokens=50, max_length_ratio=3.0, kept_out=kept_out)
+    assert [number for _, number in checked.report.found[Finding.IN_DEV].lines] == [8, 10]
+    assert (source, target) not in set(checked.pairs(Role.TRAIN))
+
+
+def test_what_is_kept_for_evaluation_is_not_bad(tmp_path: Path) -> None:
+    """Several sources for one target: those whose target is in the dev split are left out, and the data is clean."""
+    lines = [f"{opening} {line}" for opening in ("So:", "Well:", "Now:") for line in good(60)]
+    report = check(write(tmp_path / "data.tsv", lines)).report
+    assert list(report.found) == [Finding.IN_DEV]
+    assert (report.num_bad, report.bad_ratio) == (0, 0.0)
+    assert report.num_train + report.num_dev + report.found[Finding.IN_DEV].num_lines == 180
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: ["One more.\tएक और।", *lines],
+        lambda lines: [*lines, "One more.\tएक और।"],
+        lambda lines: lines[1:],
+        lambda lines: [lines[1], lines[0], *lines[2:]],
+    ],
+    ids=["inserted", "appended", "deleted", "swapped"],
+)
+def test_data_that_is_not_what_was_checked_is_not_used(
+    tmp_path: Path, change: Callable[[list[str]], list[str]]
+) -> None:
+    """Roles are of the lines that were there: a single line more would let dev pairs into training."""
+    file = write(tmp_path / "data.tsv", good(60))
+    checked = check(file)
+    assert len(list(checked.pairs(Role.TRAIN))) == checked.report.num_train
+    write(file, change(good(60)))
+    for role in (Role.TRAIN, Role.DEV):
+        with pytest.raises(TrainingError, match=r"data\.tsv on .* is not what was checked"):
+            list(checked.pairs(role))
 
 
 def test_a_dev_file_replaces_the_split(tmp_path: Path) -> None:

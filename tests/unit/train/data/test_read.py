@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,8 +12,9 @@ import pyarrow.parquet
 import pytest
 
 from pipelines.errors import StartupError
+from train.data.columns import Line
 from train.data.findings import Finding
-from train.data.read import Line, named_languages, read_pairs
+from train.data.read import named_languages, read_pairs
 
 PAIRS = [("Good morning.", "सुप्रभात।"), ('A "quoted", side', "एक\u2028पक्ष"), ("Three", "तीन")]
 
@@ -65,14 +67,6 @@ def test_other_protocols_are_read_through_fsspec() -> None:
     assert [(line.source, line.target) for line in read("memory://corpus")] == [("One", "एक")]
 
 
-@pytest.mark.parametrize("header", ["hin_Deva\tfra_Latn\teng_Latn", "hi\tfr\ten", "target\tnote\tsource"])
-def test_a_header_says_which_columns_are_meant(tmp_path: Path, header: str) -> None:
-    """By FLORES-200 codes, by short ones, or as source and target."""
-    file = tmp_path / "data.tsv"
-    file.write_text(f"{header}\nएक\tun\tOne\n", encoding="utf-8")
-    assert [(line.number, line.source, line.target) for line in read(file)] == [(2, "One", "एक")]
-
-
 def test_languages_are_told_from_the_header(tmp_path: Path) -> None:
     """In their order; text without a header names none."""
     file = tmp_path / "data.tsv"
@@ -96,6 +90,46 @@ def test_lines_that_are_no_pairs_are_yielded_with_the_reason(tmp_path: Path) -> 
     records = tmp_path / "data.jsonl"
     records.write_text('{"en": "One"}\n[1]\n{"translation": {"en": "One", "hi": "एक"}}\nno json\n', encoding="utf-8")
     assert [line.problem for line in read(records)] == [Finding.COLUMNS, Finding.COLUMNS, None, Finding.COLUMNS]
+
+
+def test_characters_that_no_text_has_are_found(tmp_path: Path) -> None:
+    """Half of a character that JSON spells as two, and bytes in a line that is no JSON either."""
+    file = tmp_path / "data.jsonl"
+    file.write_bytes(b'{"source": "a \\ud83d b", "target": "c"}\n{"\xff\n{"source": "x", "target": "\\ud83d\\ude00"}\n')
+    lines = read(file)
+    assert [line.problem for line in lines] == [Finding.ENCODING, Finding.ENCODING, None]
+    assert [line.source for line in lines[:2]] == ["a \N{REPLACEMENT CHARACTER} b", '{"\N{REPLACEMENT CHARACTER}']
+
+
+def test_a_record_that_is_nested_too_deeply_is_one_bad_line(tmp_path: Path) -> None:
+    """Its neighbours are untouched."""
+    file = tmp_path / "data.jsonl"
+    file.write_text("[" * 100_000 + '\n{"source": "x", "target": "y"}\n')
+    assert [line.problem for line in read(file)] == [Finding.COLUMNS, None]
+
+
+@pytest.mark.parametrize("name", ["DATA.TSV.GZ", "data.tsv.Gz"])
+def test_the_case_of_a_name_does_not_matter(tmp_path: Path, name: str) -> None:
+    """Formats and compressions are told from it all the same."""
+    write(tmp_path, "tsv.gz").rename(tmp_path / name)
+    assert [line.source for line in read(tmp_path / name)] == [source for source, _ in PAIRS]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("cut-short.tsv.gz", gzip.compress(random.Random(1).randbytes(20_000))[:5000]),
+        ("mislabelled.tsv.gz", b"One\tTwo\n"),
+        ("damaged.parquet", b"hello"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    """Wherever the damage shows: when it is opened, or behind its first lines."""
+    (tmp_path / name).write_bytes(content)
+    for look in (read, lambda file: named_languages(str(file))):
+        with pytest.raises(StartupError, match=f"{name} cannot be read") as caught:
+            look(tmp_path / name)
+        assert caught.value.field == "data_file"
 
 
 @pytest.mark.parametrize("location", ["missing.tsv", "data.xlsx", ".", "nope://host/data.tsv"])

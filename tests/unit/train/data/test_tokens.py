@@ -9,7 +9,10 @@ import pytest
 from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.types import Segment
 from tests.tiny_model import make_tiny_checkpoint
+from train.data.check import DataSource, Role, check_data
+from train.data.findings import Finding
 from train.data.tokens import TokenizedPairs, count_tokens_of, tokenize_pairs
+from train.errors import TrainingError
 
 PAIRS = [("Good morning.", "नमस्ते"), ("</s> is text", "यह <pad> है"), ("x", "आप कैसे हैं?")]
 
@@ -54,9 +57,22 @@ def test_a_failed_write_leaves_nothing_behind(checkpoint: Path, tmp_path: Path) 
     assert [file for file in tmp_path.iterdir() if file.is_dir()] == []
 
 
-def test_over_long_text_counts_as_too_long(checkpoint: Path) -> None:
-    """A text that the model cannot read has more tokens than it reads."""
+def test_text_that_the_model_cannot_read_is_too_long_for_any_bound(checkpoint: Path, tmp_path: Path) -> None:
+    """Also for one over the model's own; the check leaves it out."""
     count = count_tokens_of(checkpoint)
-    short, long = count(["Hello", "word " * 500], "eng_Latn")
-    assert short < 20
-    assert long == 65
+    lengths = count(["Hello", "word " * 500], "eng_Latn")
+    assert lengths[0] < 20
+    file = tmp_path / "data.tsv"
+    file.write_text(f"Good morning.\tनमस्ते\n{'word ' * 500}\t{'नमस्ते ' * 500}\n", encoding="utf-8")
+    source = DataSource(str(file), "eng_Latn", "hin_Deva")
+    checked = check_data(source, dev_ratio=0.001, max_tokens=10**9, max_length_ratio=3.0, count_tokens=count)
+    assert [number for _, number in checked.report.found[Finding.TOO_LONG].lines] == [2]
+    assert list(checked.pairs(Role.TRAIN)) == [("Good morning.", "नमस्ते")]
+
+
+def test_text_that_the_model_cannot_read_is_never_written(checkpoint: Path, tmp_path: Path) -> None:
+    """What was checked with another tokenizer, say: nothing is trained on in its place."""
+    tokenizer = SegmentTokenizer.from_checkpoint(checkpoint)
+    with pytest.raises(TrainingError, match=r"'word word .* has more tokens than the 64"):
+        tokenize_pairs(tmp_path / "pairs", [*PAIRS, ("word " * 500, "x")], tokenizer, ("eng_Latn", "hin_Deva"))
+    assert not (tmp_path / "pairs").exists()
