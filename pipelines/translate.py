@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
@@ -108,11 +108,12 @@ class TranslationPipeline:
             self._finished(request, result, plan, started_s)
         return results
 
-    async def stream(self, request: TranslationRequest) -> AsyncIterator[SegmentProgress | TranslationResult]:
+    async def stream(self, request: TranslationRequest) -> AsyncGenerator[SegmentProgress | TranslationResult]:
         """Translate one text and yield each finished piece in order, then the whole result.
 
-        The texts of the pieces joined are the result's text, unless the target script spaces sentences differently
-        from the source; the result has the last word.
+        The texts of the pieces joined are the result's text, with two exceptions: where the target script spaces
+        sentences differently from the source, and where the document names its own language (`lang`), which is
+        known to change only with the last sentence. The result has the last word.
 
         Raises:
             TranslationError: As `translate`; the pieces yielded before stay valid.
@@ -138,7 +139,8 @@ class TranslationPipeline:
             async with window:
                 return await run(translate_sentence(sentence, order), self._station)
 
-        tasks = [asyncio.ensure_future(translate_one(*each)) for each in plan.work()]
+        work = plan.work()
+        tasks = [asyncio.ensure_future(translate_one(*each)) for each in work]
         done: list[Done] = []
         try:
             lead, index = "", 0
@@ -147,16 +149,20 @@ class TranslationPipeline:
                     lead += fragment
                     continue
                 own: list[Done] = []
-                for task in tasks[len(done) : len(done) + fragment.num_sentences]:
+                its = slice(len(done), len(done) + fragment.num_sentences)
+                for task in tasks[its]:
                     outcome = await task
                     if isinstance(outcome, Failure):
                         raise outcome.error
                     own.append(outcome)
                 done += own
                 cached = all(each.translation.cached for each in own)
-                yield SegmentProgress(index, lead + fragment.write(own), cached)
+                num_source_chars = sum(len(sentence.text) for sentence, _ in work[its])
+                yield SegmentProgress(index, lead + fragment.write(own), cached, num_source_chars)
                 index += 1
                 lead = ""
+            if lead:
+                yield SegmentProgress(index, lead, cached=True, num_source_chars=0)  # what is behind the last sentence
             result = make_result(plan, done)
             if isinstance(result, TranslationError):
                 raise result

@@ -262,7 +262,8 @@ class TranslationResult:
         notices: What the caller should know.
         score: Mean log-probability of an output token over all segments, or None if the engine has none.
         alternatives: The best translations of the whole text, best first, when more than one was asked for.
-        detected: How sure the detection of the source language was, 0 to 1, or None if the caller named it.
+        detected: How sure the detection of the source language was, 0 to 1, or None if the caller or the document
+            named it, or the text has none.
         glossary: Version of the stored glossary that was used (`medical@3`), or None.
         counts: What happened on the way, by name: guards that fired (`guard_repetition`), sentences decoded again
             (`decoded_again`) or translated around what must not change (`translated_around`), and the like.
@@ -284,8 +285,13 @@ class TranslationResult:
 
 @dataclass(frozen=True, slots=True)
 class SegmentProgress:
-    """One finished piece of a streamed translation: `text` follows the texts before it, separators included."""
+    """One finished piece of a streamed translation: `text` follows the texts before it, separators included.
+
+    Attributes:
+        num_source_chars: Of the sentences that it is the translation of.
+    """
 
     index: int
     text: str
     cached: bool
+    num_source_chars: int

@@ -13,7 +13,7 @@ from pipelines.stages.protected import Order
 from pipelines.stages.sentence import Done, Sentence
 from pipelines.text.join import space_pieces
 from pipelines.text.languages import resolve_language
-from pipelines.text.passage import Declared, Passage, Tag
+from pipelines.text.passage import Declared, Passage, Tag, as_it_is
 from pipelines.text.segment import Piece
 
 
@@ -55,6 +55,8 @@ class PlannedPassage:
         """
         own = [next(done) for _ in self.sentences]
         passage = self._with_tags(done, target)
+        if any(each.translation.text != sentence.text for each, sentence in zip(own, self.sentences, strict=True)):
+            passage = passage.if_changed()
         spaced = space_pieces(
             self.pieces,
             [each.translation.text for each in own],
@@ -75,12 +77,14 @@ class PlannedPassage:
         written = "".join(parts)
         return written if written == passage.raw else passage.finish(written)
 
-    def fragments(self) -> Iterator[str | Place]:
-        """The passage in order: what is kept as it is, and where sentences stand.
+    @property
+    def is_whole(self) -> bool:
+        """Whether its sentences are written together: tags move with their words, or its format looks at all of it."""
+        return bool(self.passage.tags or self.passage.objects) or self.passage.finish is not as_it_is
 
-        Where tags move with their words the whole passage is one place.
-        """
-        if self.passage.tags or self.passage.objects:
+    def fragments(self) -> Iterator[str | Place]:
+        """The passage in order: what is kept as it is, and where sentences stand."""
+        if self.is_whole:
             yield Place(self, 0, len(self.passage.text), sum(1 for _ in self.work()))
             return
         for start, end, piece in self._places():
@@ -117,7 +121,7 @@ class Place:
 
     def write(self, done: Sequence[Done]) -> str:
         """The translated sentences in the document's form; the source's own bytes if nothing changed."""
-        if self.planned.passage.tags or self.planned.passage.objects:
+        if self.planned.is_whole:
             return self.planned.assemble(iter(done), None)
         return _write(self.planned.passage, self.start, self.end, done[0])
 

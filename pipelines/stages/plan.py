@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipelines.adapters import AdapterCatalog
-from pipelines.errors import TextTooLongError
+from pipelines.errors import AdapterLanguageError, TextTooLongError
 from pipelines.stages.assembly import Place, PlannedPart, PlannedPassage
 from pipelines.stages.protected import Order
 from pipelines.stages.sentence import Sentence
@@ -20,7 +20,7 @@ from pipelines.text.markup.build import Part
 from pipelines.text.markup.read import read_document
 from pipelines.text.passage import Passage, Tag
 from pipelines.text.patterns import Patterns
-from pipelines.text.protect import find_spans
+from pipelines.text.protect import find_spans, has_language
 from pipelines.text.segment import Piece, split_text
 from pipelines.text.spans import Span, merge_spans, spans_within, unchanged_spans
 from pipelines.text.validity import check_text
@@ -121,23 +121,28 @@ class Planner:
         source, detected = named, None
         if source is None:
             source, detected = self._detect(document, f"{prefix}source_lang")
+        if source is None:
+            # What is the same in every language is in the target's already.
+            source = target
+            notices.append(Notice("no_language", f"the text has no letters; it is taken for {target}, and as it is"))
         scope = _Scope(
             request,
             source,
             target,
-            adapter=self._adapter(request, source, target),
+            adapters={source: self._adapter(request, source, target)},
             detects=named is None,
             patterns=Patterns(request.keep_patterns, f"{prefix}protect_patterns"),
         )
         parts = [self._plan_part(part, scope) for part in document]
-        if not scope.languages - {target} and scope.languages:
+        notices += scope.notices
+        if scope.languages == {target} and not any(each.code == "no_language" for each in notices):
             notices.append(
                 Notice("same_language", f"source and target are both {target}; the text is returned as it is")
             )
         return Plan(
             source_lang=source,
             target_lang=target,
-            adapter=scope.adapter,
+            adapter=scope.adapters[source],
             parts=parts,
             num_alternatives=request.decoding.num_hypotheses,
             detected=detected,
@@ -146,19 +151,27 @@ class Planner:
             counts=scope.counts,
         )
 
-    def _detect(self, document: Sequence[Part], field: str) -> tuple[str, float]:
-        """The language of most of a document, and how sure it is."""
-        passages = [part for part in document if isinstance(part, Passage) and part.language is None]
+    def _detect(self, document: Sequence[Part], field: str) -> tuple[str | None, float | None]:
+        """The language of most of a document, if it has any, and how sure it is, if the document does not say it."""
+        passages = list(_passages(document))
         num_chars: Counter[str] = Counter()
         confidence: dict[str, float] = {}
         for part in passages:
-            found = self._detector.detect_if_sure(part.text)
+            found = self._detector.detect_if_sure(part.text) if part.language is None else None
             if found is not None:
                 num_chars[found.language] += len(part.text)
                 confidence[found.language] = max(confidence.get(found.language, 0.0), found.confidence)
         if num_chars:
             source = num_chars.most_common(1)[0][0]
             return source, confidence[source]
+        declared: Counter[str] = Counter()
+        for part in passages:
+            if part.language is not None:
+                declared[part.language] += len(part.text)
+        if declared:
+            return declared.most_common(1)[0][0], None
+        if not any(has_language(part.text) for part in passages):
+            return None, None
         whole = self._detector.detect("\n".join(part.text for part in passages), field=field)
         return whole.language, whole.confidence
 
@@ -181,13 +194,10 @@ class Planner:
 
     def _plan_passage(self, passage: Passage, language: str, scope: _Scope) -> PlannedPassage:
         request = scope.request
-        adapter = scope.adapter
-        if language != scope.source:
-            adapter = self._adapter(request, language, scope.target)
         order = Order(
             source_lang=language,
             target_lang=scope.target,
-            adapter=adapter,
+            adapter=self._adapter_of(language, scope),
             decoding=request.decoding,
             second_try=request.second_try,
             priority=request.priority,
@@ -196,8 +206,8 @@ class Planner:
         )
         objects = [Span(tag.offset, tag.offset + 1, char) for char, tag in passage.objects.items()]
         fitting = [each for each in request.glossaries if each.source_lang in (None, language)]
-        terms = merge_spans(*(glossary.find(passage.text) for glossary in fitting))
         kept = find_spans(passage.text, terms=request.keep_terms, patterns=scope.patterns)
+        terms = merge_spans(*(glossary.find(passage.text, kept) for glossary in fitting))
         spans = merge_spans(objects, terms, unchanged_spans(passage.text, kept))
         pieces = split_text(passage.text, language, max_segment_chars=self._max_segment_chars, whole=spans)
         tags: dict[int | str, list[PlannedPart]] = {}
@@ -214,6 +224,17 @@ class Planner:
             tags=tags,
         )
 
+    def _adapter_of(self, language: str, scope: _Scope) -> str | None:
+        """The adapter for passages in a language; one that is not the document's own need not have any."""
+        if language not in scope.adapters:
+            try:
+                scope.adapters[language] = self._adapter(scope.request, language, scope.target)
+            except AdapterLanguageError as error:
+                scope.adapters[language] = None
+                message = f"what is in {language} is translated by the base model: {error.message}"
+                scope.notices.append(Notice("adapter_language", message))
+        return scope.adapters[language]
+
 
 @dataclass(slots=True)
 class _Scope:
@@ -222,11 +243,21 @@ class _Scope:
     request: TranslationRequest
     source: str
     target: str
-    adapter: str | None
+    adapters: dict[str, str | None]
     detects: bool
     patterns: Patterns
+    notices: list[Notice] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     languages: set[str] = field(default_factory=set)
+
+
+def _passages(parts: Sequence[Part]) -> Iterator[Passage]:
+    """The passages of a document, and those inside their tags."""
+    for part in parts:
+        if isinstance(part, Passage):
+            yield part
+            for tag in (*part.tags, *part.objects.values()):
+                yield from _passages(tag.parts)
 
 
 def _sentences(passage: Passage, pieces: Sequence[Piece], spans: Sequence[Span]) -> list[Sentence]:

@@ -72,7 +72,7 @@ def translate_protected(text: str, spans: Sequence[Span], order: Order, decoding
         outcome = yield from _ask(masked.text, order, decoding)
         if isinstance(outcome, Failure):
             return outcome
-        restored = None if outcome.unknown_spans else _restore(masked, outcome)
+        restored = None if outcome.unknown_spans else _restore(masked, outcome, order)
         if restored is not None:
             return restored
         order.counts["translated_around"] += 1
@@ -96,14 +96,21 @@ def _ask_halves(text: str, failure: Failure, order: Order, decoding: DecodingOpt
     return join_outcomes(pieces, outcomes, order)
 
 
-def _restore(masked: Masked, outcome: Translation) -> Translation | None:
-    text = masked.restore(outcome.text)
+def _restore(masked: Masked, outcome: Translation, order: Order) -> Translation | None:
+    text = _restored(masked, outcome.text, order)
     if text is None:
         return None
-    restored = ((masked.restore(each.text), each.score) for each in outcome.alternatives)
+    restored = ((_restored(masked, each.text, order), each.score) for each in outcome.alternatives)
     alternatives = tuple(Hypothesis(text, score) for text, score in restored if text is not None)
     # The links are those of the masked text.
     return replace(outcome, text=text, alternatives=alternatives, alignment=(), links=())
+
+
+def _restored(masked: Masked, output: str, order: Order) -> str | None:
+    text = masked.restore(output)
+    if text is None:
+        return None
+    return join_pieces(masked.pieces, [text], source_lang=order.source_lang, target_lang=order.target_lang)
 
 
 def _translate_around(text: str, spans: Sequence[Span], order: Order, decoding: DecodingOptions) -> Steps[Outcome]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pipelines.stages.guarded import Guarded, translate_guarded
 from pipelines.stages.protected import Order, join_outcomes, translate_protected
 from pipelines.stages.steps import Steps, side_by_side
+from pipelines.text.join import space_pieces
 from pipelines.text.passage import Tag
 from pipelines.text.placing import Element, find_elements, place_tags
 from pipelines.text.segment import Piece
@@ -171,13 +172,28 @@ def _translate_between(sentence: Sentence, spans: Sequence[Span], order: Order) 
     joined = join_outcomes(pieces, outcomes, order)
     if isinstance(joined, Failure):
         return joined
-    offset_at, position = {0: 0}, 0
-    for (_, end), outcome in zip(parts, outcomes, strict=True):
-        assert isinstance(outcome, Translation)
-        position += len(outcome.text)
-        offset_at[end] = position
-    # Written one after the other, so that each tag's place is where its part begins.
-    text = "".join(outcome.text for outcome in outcomes if isinstance(outcome, Translation))
-    places = [(place, offset_at[tag.offset]) for place, tag in enumerate(sentence.tags)]
+    places = list(_places_between(sentence, parts, _spaced(pieces, outcomes, order)))
     notice = Notice("tags_split", "the tags could not be placed in the whole; it was translated between them")
-    return Done(replace(joined, text=text), (notice,), places)
+    return Done(joined, (notice,), places)
+
+
+def _spaced(pieces: Sequence[Piece], outcomes: Sequence[Outcome], order: Order) -> list[tuple[str, str]]:
+    texts = [outcome.text for outcome in outcomes if isinstance(outcome, Translation)]
+    return space_pieces(pieces, texts, source_lang=order.source_lang, target_lang=order.target_lang)
+
+
+def _places_between(
+    sentence: Sentence, parts: Sequence[tuple[int, int]], spaced: Sequence[tuple[str, str]]
+) -> Iterator[tuple[int, int]]:
+    """Where each tag stands: written one after the other, each is where its part begins."""
+    around, position = {0: (0, 0)}, 0
+    for (start, end), (space, text) in zip(parts, spaced, strict=True):
+        around[start] = (position, position + len(space))
+        position += len(space) + len(text)
+        around[end] = (position, position)
+    last = 0
+    for place, tag in enumerate(sentence.tags):
+        before, behind = around[tag.offset]
+        # What opens goes with the words behind the space, the rest with those before it.
+        last = max(last, behind if tag.kind == "open" else before)
+        yield place, last

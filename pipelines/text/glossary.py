@@ -6,17 +6,23 @@ Knows no model and no store.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import regex
 
 from pipelines.errors import UnsupportedOptionError
-from pipelines.text.spans import Span
+from pipelines.text.spans import Span, cuts_any
+from pipelines.text.validity import check_text
 from pipelines.text.words import inside_word
 from pipelines.types import Notice
 
 # A shorter word with another ending is too often another word (`cat`, `cater`).
 _MIN_INFLECTED_CHARS = 4
 _MAX_ENDING_CHARS = 3
-_KEY_CHARS = 8
+# What Unicode composes: a character with its marks, and the jamo of a syllable.
+_COMPOSABLE = regex.compile(r"(?s:.)[\p{M}\u1160-\u11ff]*+")
 
 
 class Glossary:
@@ -33,6 +39,7 @@ class Glossary:
 
     Raises:
         UnsupportedOptionError: A term or a translation is empty.
+        InvalidTextError: One is no valid Unicode.
     """
 
     def __init__(
@@ -45,67 +52,125 @@ class Glossary:
         source_lang: str | None = None,
         field: str | None = None,
     ) -> None:
+        place = field or "glossary"
         for term, target in entries.items():
+            check_text(term, place, entry=term)
+            check_text(target, place, entry=term)
             if not term.strip() or not target.strip():
                 raise UnsupportedOptionError(
-                    f"{field or 'glossary'}: {term!r} -> {target!r}: a glossary has neither empty terms nor empty "
-                    "translations",
+                    f"{place}: {term!r} -> {target!r}: a glossary has neither empty terms nor empty translations",
                     field=field,
                 )
         self.name = name
         self.source_lang = source_lang
         self._match_case = match_case
         self._match_inflections = match_inflections
-        # By their first characters, so that the way through a large glossary is short; the longest first.
-        self._terms: dict[str, list[tuple[list[str], str]]] = {}
-        for term, target in sorted(entries.items(), key=lambda entry: -len(entry[0].strip())):
-            words = [_folded(word, match_case) for word in term.split()]
-            self._terms.setdefault(" ".join(words)[:_KEY_CHARS], []).append((words, target))
-        self._key_lengths = sorted({len(key) for key in self._terms}, reverse=True)
+        self._root = _Node()
+        longest_first = sorted(entries.items(), key=lambda entry: -len(entry[0].strip()))
+        for rank, (term, target) in enumerate(longest_first):
+            self._root.add(_folded(unicodedata.normalize("NFC", term), match_case).split(), rank, target)
+        self._first_chars = frozenset(word[0] for word in self._root.words)
 
-    def find(self, text: str) -> list[Span]:
-        """Return where the terms stand, the longest where several do, and their translations."""
+    def find(self, text: str, found: Sequence[tuple[int, int]] = ()) -> list[Span]:
+        """Return where the terms stand, the longest where several do, and their translations.
+
+        Args:
+            text: Composed or decomposed: `é` is one word's letter in both.
+            found: What stands in the text for itself (`find_spans`). No term is a part of it.
+        """
+        if not self._root.words:
+            return []
+        composed, places = _composed(text)
+        folded = _folded(composed, self._match_case)
         spans: list[Span] = []
-        folded = _folded(text, self._match_case) if self._terms else ""
-        position = 0
-        while position < len(folded):
-            span = self._find_at(text, folded, position)
-            if span is not None:
-                spans.append(span)
-            position = span.end if span is not None else position + 1
+        end = 0
+        for start, char in enumerate(folded):
+            if start < end or char not in self._first_chars or inside_word(composed, start):
+                continue
+            longest: _Match | None = None
+            for match in self._matches(composed, folded, start):
+                is_longer = longest is None or match.rank < longest.rank
+                if is_longer and not cuts_any(places[start], places[match.end], found):
+                    longest = match
+            if longest is not None:
+                end = longest.end
+                spans.append(Span(places[start], places[end], longest.target))
         return spans
 
-    def _find_at(self, text: str, folded: str, position: int) -> Span | None:
-        if inside_word(text, position):
-            return None
-        start = " ".join(folded[position : position + 2 * _KEY_CHARS].split())
-        for length in self._key_lengths:
-            for words, target in self._terms.get(start[:length], ()) if len(start) >= length else ():
-                end = self._match(text, folded, position, words)
-                if end is not None:
-                    return Span(position, end, target)
-        return None
+    def _matches(self, text: str, folded: str, start: int) -> list[_Match]:
+        """All terms at a place."""
+        matches: list[_Match] = []
+        reached = [(start, self._root)]
+        while reached:
+            position, node = reached.pop()
+            for length in node.lengths:
+                end = position + length
+                inner = node.words.get(folded[position:end])
+                if inner is None or end > len(folded):
+                    continue
+                if self._match_inflections and length >= _MIN_INFLECTED_CHARS:
+                    end = _skip_ending(text, end)
+                if inside_word(text, end):
+                    continue
+                if inner.target is not None:
+                    matches.append(_Match(end, inner.rank, inner.target))
+                next_word = _skip_space(folded, end) if inner.words else end
+                if next_word > end:
+                    reached.append((next_word, inner))
+        return matches
 
-    def _match(self, text: str, folded: str, position: int, words: Sequence[str]) -> int | None:
-        for number, word in enumerate(words):
-            if number:
-                space_end = _skip_space(folded, position)
-                if space_end == position:
-                    return None
-                position = space_end
-            if not folded.startswith(word, position):
-                return None
-            position += len(word)
-            if self._match_inflections and len(word) >= _MIN_INFLECTED_CHARS:
-                position = _skip_ending(text, position)
-            if inside_word(text, position):
-                return None
-        return position
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    end: int
+    rank: int
+    target: str
+
+
+@dataclass(slots=True)
+class _Node:
+    """Terms that begin with the same words: what it costs to look for them does not grow with their number.
+
+    Attributes:
+        words: By the word that goes on.
+        lengths: Of those words, each once.
+        rank: Of the term that ends here; the longest term has the first.
+        target: Its translation, or None where no term ends.
+    """
+
+    words: dict[str, _Node] = field(default_factory=dict)
+    lengths: tuple[int, ...] = ()
+    rank: int = 0
+    target: str | None = None
+
+    def add(self, words: Sequence[str], rank: int, target: str) -> None:
+        """Add a term; of two that are the same the first one counts."""
+        node = self
+        for word in words:
+            if len(word) not in node.lengths:
+                node.lengths += (len(word),)
+            node = node.words.setdefault(word, _Node())
+        if node.target is None:
+            node.rank, node.target = rank, target
+
+
+def _composed(text: str) -> tuple[str, Sequence[int]]:
+    """The text in NFC, and where in the text each of its characters, and its end, was."""
+    if unicodedata.is_normalized("NFC", text):
+        return text, range(len(text) + 1)
+    parts: list[str] = []
+    places: list[int] = []
+    for found in _COMPOSABLE.finditer(text):
+        parts.append(unicodedata.normalize("NFC", found.group()))
+        # Where characters become fewer or more, none has a place of its own.
+        is_same = len(parts[-1]) == len(found.group())
+        places += range(*found.span()) if is_same else [found.start()] * len(parts[-1])
+    return "".join(parts), [*places, len(text)]
 
 
 def _folded(text: str, match_case: bool) -> str:
     """The text in the case that is compared, character by character, so that positions stay."""
-    return text if match_case else "".join(char if len(char.lower()) > 1 else char.lower() for char in text)
+    return text if match_case else text.replace("İ", "i").lower().replace("ς", "σ")
 
 
 def _skip_space(text: str, position: int) -> int:

@@ -11,13 +11,20 @@ import regex
 
 from pipelines.text.languages import resolve_language
 from pipelines.text.segment import Piece
+from pipelines.text.words import UNSPACED
 
-# Scripts that put no space between two sentences. Thai, Lao, Khmer, Burmese and Tibetan do put one.
+# Scripts that put no space between two sentences. Thai, Lao, Khmer, Burmese and Tibetan do put one,
 _UNSPACED_SCRIPTS = frozenset({"Hans", "Hant", "Jpan"})
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\u3001-\u303f\u30fb\u30fc\uff01-\uff0f\uff1a-\uff1f"
-_ENDS_UNSPACED = regex.compile(rf"[{_UNSPACED}…—”’][\p{{M}}]*\Z")
-_STARTS_UNSPACED = regex.compile(rf"[{_UNSPACED}“‘]")
-_SPACE = regex.compile(r"\s")
+# but none between two words.
+_UNSPACED_WORD_SCRIPTS = _UNSPACED_SCRIPTS | {"Thai", "Laoo", "Khmr", "Mymr", "Tibt"}
+_UNSPACED_SIGNS = r"\p{Bopomofo}\u3001-\u303f\u30fb\uff01-\uff0f\uff1a-\uff1f"
+_ENDS_UNSPACED = regex.compile(rf"[{UNSPACED}{_UNSPACED_SIGNS}…—”’]\p{{M}}*\Z")
+_STARTS_UNSPACED = regex.compile(rf"[{UNSPACED}{_UNSPACED_SIGNS}“‘]")
+# What no space is put behind, and before. Of a text, not of a span: that stands for a word, whatever its characters.
+_OPENS = regex.compile(r"(?:[\s\p{Cc}\p{Cf}\p{Ps}\p{Pi}\p{Sc}¿¡/\\@#&+=_|]|(?<!\s)-)\Z")
+_CLOSES = regex.compile(r"[\s\p{Cc}\p{Cf}\p{Pe}\p{Pf},;:!?%/、。，．：；！？]|\.(?!\.)|-(?=\w)|'s\b")
+_OPENING_TAG = regex.compile(r"<[^/<>][^<>]*(?<!/)>\Z")
+_CLOSING_TAG = regex.compile(r"</[^<>]*>")
 
 
 def join_pieces(pieces: Sequence[Piece], outputs: Sequence[str], *, source_lang: str, target_lang: str) -> str:
@@ -36,13 +43,13 @@ def space_pieces(
 ) -> list[tuple[str, str]]:
     """Return for each piece the space to add before it, and its text in the translation.
 
-    Everything that is not translated stays as it is, except the spacing between sentences where the two scripts
-    differ: text without spaces between sentences gets one when it becomes a spaced script, and a single space between
-    two sentences goes when it becomes Chinese or Japanese. If every output equals its source nothing was translated,
-    and the source comes back byte for byte.
+    Everything that is not translated stays as it is, except the spacing where the two scripts differ: text without
+    spaces between sentences, or around the spans in them, gets one when it becomes a spaced script, and a single space
+    between two sentences goes when it becomes Chinese or Japanese. If every output equals its source nothing was
+    translated, and the source comes back byte for byte.
 
     Args:
-        pieces: What `split_text` made.
+        pieces: Their texts joined are the source.
         outputs: One per translatable piece, in order.
         source_lang: FLORES-200 code of the pieces.
         target_lang: FLORES-200 code of the outputs.
@@ -51,19 +58,21 @@ def space_pieces(
         ValueError: The numbers of outputs and of translatable pieces differ.
         UnknownLanguageError: The table has no such language.
     """
-    texts = [piece.text for piece in pieces]
+    texts = [piece.text if piece.output is None else piece.output for piece in pieces]
     places = [place for place, piece in enumerate(pieces) if piece.translatable]
-    source_is_spaced = resolve_language(source_lang).script not in _UNSPACED_SCRIPTS
-    target_is_spaced = resolve_language(target_lang).script not in _UNSPACED_SCRIPTS
-    changed = False
+    source_script, target_script = resolve_language(source_lang).script, resolve_language(target_lang).script
     for place, output in zip(places, outputs, strict=True):
-        changed = changed or output != texts[place]
         texts[place] = output
     spaces = [""] * len(pieces)
-    if changed and source_is_spaced and not target_is_spaced:
-        texts = _without_spaces(pieces, texts)
-    elif changed and target_is_spaced and not source_is_spaced:
-        spaces = _spaces_to_add(pieces)
+    if all(text == piece.text for piece, text in zip(pieces, texts, strict=True)):
+        return list(zip(spaces, texts, strict=True))
+    if target_script in _UNSPACED_SCRIPTS:
+        if source_script not in _UNSPACED_SCRIPTS:
+            texts = _without_spaces(pieces, texts)
+    elif source_script in _UNSPACED_WORD_SCRIPTS:
+        between_words = target_script not in _UNSPACED_WORD_SCRIPTS
+        if between_words or source_script in _UNSPACED_SCRIPTS:
+            spaces = _spaces_to_add(pieces, texts, between_words)
     return list(zip(spaces, texts, strict=True))
 
 
@@ -78,12 +87,35 @@ def _without_spaces(pieces: Sequence[Piece], texts: list[str]) -> list[str]:
     return joined
 
 
-def _spaces_to_add(pieces: Sequence[Piece]) -> list[str]:
+def _spaces_to_add(pieces: Sequence[Piece], texts: Sequence[str], between_words: bool) -> list[str]:
+    """A space wherever the source's script left one out: between sentences, or around the spans in them as well."""
     spaces = [""]
     for place in range(1, len(pieces)):
-        left, right = pieces[place - 1].text, pieces[place].text
-        touched = pieces[place - 1].translatable or pieces[place].translatable
-        # Only where the source's script left it out; the two halves of a long Latin word belong together.
-        missing = touched and _ENDS_UNSPACED.search(left) and not _SPACE.match(right)
-        spaces.append(" " if missing else "")
+        left, right = pieces[place - 1], pieces[place]
+        touched = _changes(left) or _changes(right)
+        if not between_words:
+            missing = left.output is None and right.output is None and _ENDS_UNSPACED.search(left.text)
+        else:
+            # The two halves of a long Latin word belong together.
+            missing = _ENDS_UNSPACED.search(left.text) or _STARTS_UNSPACED.match(right.text)
+        apart = _stays_open(left, texts[place - 1]) or _closes(right, texts[place])
+        spaces.append(" " if touched and missing and not apart else "")
     return spaces[: len(pieces)]
+
+
+def _changes(piece: Piece) -> bool:
+    return piece.translatable or piece.output not in (None, piece.text)
+
+
+def _stays_open(piece: Piece, text: str) -> bool:
+    """Whether nothing, or no space, is behind which a space could be missing."""
+    if piece.output is not None:
+        return not text or bool(_OPENING_TAG.search(text))
+    return not text or bool(_OPENS.search(text) or _OPENS.search(piece.text))
+
+
+def _closes(piece: Piece, text: str) -> bool:
+    """Whether a text goes on with what stands directly behind a word."""
+    if piece.output is not None:
+        return not text or bool(_CLOSING_TAG.match(text))
+    return not text or bool(_CLOSES.match(text) or _CLOSES.match(piece.text))

@@ -80,10 +80,15 @@ def resolve_language(code: str, *, field: str | None = None) -> Language:
     Raises:
         UnknownLanguageError: No such language; the message names the nearest ones by code and by name.
     """
-    language = _find(code) if len(code) <= _MAX_CODE_CHARS else None
+    language = find_language(code)
     if language is None:
         raise UnknownLanguageError(_unknown(code[:_MAX_CODE_CHARS]), field=field)
     return language
+
+
+def find_language(code: str) -> Language | None:
+    """As `resolve_language`, for a code that may well be none: nothing is looked for to name in an error."""
+    return _find(code) if len(code) <= _MAX_CODE_CHARS else None
 
 
 @lru_cache(maxsize=1024)  # asked for several times per sentence

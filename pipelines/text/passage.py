@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 TagKind = Literal["open", "close", "single"]
@@ -37,6 +37,8 @@ class Tag:
         kind: Whether it opens or closes something, or stands alone.
         name: What must agree for an opening and a closing tag to be a pair.
         parts: The same as `raw`, in parts, where some of it is language itself (`alt`, `title`).
+        raw_if_changed: What is written once the passage's text is another, where that matters to the markup: a link
+            that named its address by its text.
     """
 
     offset: int
@@ -44,6 +46,7 @@ class Tag:
     kind: TagKind = "single"
     name: str = ""
     parts: tuple[str | Declared | Passage, ...] = ()
+    raw_if_changed: str | None = None
 
 
 def as_it_is(text: str) -> str:
@@ -101,6 +104,13 @@ class Passage:
             else:
                 plain += char
         return "".join([*parts, self.encode(plain)])
+
+    def if_changed(self) -> Passage:
+        """The passage with the markup that a changed text needs."""
+        if all(tag.raw_if_changed is None for tag in self.tags):
+            return self
+        tags = tuple(tag if tag.raw_if_changed is None else replace(tag, raw=tag.raw_if_changed) for tag in self.tags)
+        return replace(self, tags=tags)
 
     def markup_before(self, offset: int) -> str:
         """The tags that stand before a character."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import regex
 
@@ -81,21 +81,23 @@ def place_tags(
     elements = find_elements(source, tags)
     if not _find_all(elements, source, output, (0, len(output)), _Evidence(renderings, links), found, written, depth=1):
         return None
-    empty: list[tuple[str, int]] = []
+    empty: list[tuple[str, _Written]] = []
     for place, tag in enumerate(tags):
         if place in found:
             continue
         if tag.kind == "close" and empty and empty[-1][0] == tag.name:
-            _, offset = empty.pop()  # an element without content stays together
+            alone = replace(empty.pop()[1], tag=place)  # an element without content stays together
         else:
-            parent = _innermost(elements, tag.offset, place)
+            parents = _around(elements, tag.offset, place)
+            parent = parents[-1] if parents else None
             inside = (0, len(output)) if parent is None else found[parent.tags[0]]
             around = (0, len(source)) if parent is None else (parent.start, parent.end)
             share = (tag.offset - around[0]) / max(1, around[1] - around[0])
             offset = _proportional(output, inside, share, behind_space=source[tag.offset - 1 : tag.offset].isspace())
+            alone = _written_alone(place, offset, inside, len(parents))
         if tag.kind == "open":
-            empty.append((tag.name, offset))
-        written.append(_Written(offset, 1, place, place))
+            empty.append((tag.name, alone))
+        written.append(alone)
     written.sort()
     return [(each.tag, each.offset) for each in written]
 
@@ -110,7 +112,11 @@ class _Evidence:
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Written:
-    """At one offset what ends there is written before what stands alone, and that before what begins."""
+    """At one offset what ends there is written before what stands alone, and that before what begins.
+
+    What stands alone at an end of an element is written inside it, with the element's own rank: of two such things
+    the depth says which is first.
+    """
 
     offset: int
     rank: int
@@ -158,12 +164,21 @@ def _find_all(
 def _written_ends(
     element: Element, place: tuple[int, int], depth: int, num_source_chars: int
 ) -> tuple[list[_Written], list[_Written]]:
-    start, end = place
+    (start, end), level = place, 2 * depth
     if len(element.tags) == 2:
-        return [_Written(start, 2, depth, element.tags[0])], [_Written(end, 0, -depth, element.tags[1])]
+        return [_Written(start, 2, level, element.tags[0])], [_Written(end, 0, -level, element.tags[1])]
     if element.end == num_source_chars:
-        return [_Written(start, 2, depth, element.tags[0])], []
-    return [], [_Written(end, 0, -depth, element.tags[0])]
+        return [_Written(start, 2, level, element.tags[0])], []
+    return [], [_Written(end, 0, -level, element.tags[0])]
+
+
+def _written_alone(tag: int, offset: int, inside: tuple[int, int], num_parents: int) -> _Written:
+    level = 2 * num_parents + 1  # between the parent's and those of the elements inside it
+    if num_parents and offset == inside[0]:
+        return _Written(offset, 2, level, tag)
+    if num_parents and offset == inside[1]:
+        return _Written(offset, 0, -level, tag)
+    return _Written(offset, 1, 0, tag)
 
 
 def _find(
@@ -229,11 +244,19 @@ def _share(word: tuple[int, int], element: Element, links: Sequence[Link]) -> fl
     return len(inside) / len(own) if own else 0.0
 
 
-def _innermost(elements: Sequence[Element], offset: int, tag: int) -> Element | None:
+def _around(elements: Sequence[Element], offset: int, tag: int) -> list[Element]:
+    """The elements that a tag is inside of, the outermost first."""
     for element in elements:
-        if element.start < offset < element.end or (len(element.tags) == 2 and element.tags[0] < tag < element.tags[1]):
-            return _innermost(element.inner, offset, tag) or element
-    return None
+        if element.start < offset < element.end or _is_between(element, tag):
+            return [element, *_around(element.inner, offset, tag)]
+    return []
+
+
+def _is_between(element: Element, tag: int) -> bool:
+    if len(element.tags) == 2:
+        return element.tags[0] < tag < element.tags[1]
+    # Its partner is in another sentence: it begins there, or ends there.
+    return tag < element.tags[0] if element.start == 0 else element.tags[0] < tag
 
 
 def _proportional(output: str, inside: tuple[int, int], share: float, *, behind_space: bool) -> int:

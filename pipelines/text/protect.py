@@ -14,15 +14,30 @@ import regex
 
 from pipelines.text.patterns import Patterns
 from pipelines.text.segment import Piece
-from pipelines.text.spans import Span
-from pipelines.text.words import inside_word
+from pipelines.text.spans import Span, unchanged_spans
+from pipelines.text.words import UNSPACED, inside_word
 
 _EMOJI_TAIL = r"[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\u20e3]*+"
 _EMOJI = rf"(?:\p{{RI}}{{2}}|[0-9#*]\ufe0f?\u20e3|\p{{ExtPict}}{_EMOJI_TAIL}(?:\u200d\p{{ExtPict}}{_EMOJI_TAIL})*+)++"
 # Braces inside braces, as in ICU's plural; bounded, so that text without a closing brace costs little.
 _ICU_BODY = r"(?:[^{}]|\{(?:[^{}]|\{[^{}]{0,200}+\}){0,500}+\}){0,1000}+"
+# Scripts that put no space between words go on right behind an address, a placeholder or a mention. So these end where
+# such a script begins, and begin where it ends.
+_WORD = rf"[\w--[{UNSPACED}]]"
+_NOT_IN_ADDRESS = rf"\s<>\"“”\u3000-\u303f\uff00-\uffef{UNSPACED}"
 # Punctuation at the end of an address, and a parenthesis that it did not open, belong to the sentence.
-_ADDRESS = r"(?:\([^\s()<>]*+\)|[^\s<>\"()“”「」])*(?:\([^\s()<>]*+\)|[^\s<>\"()“”「」.,;:!?\]}'’»。，、！？])"
+_IN_PARENTHESES = rf"\([^(){_NOT_IN_ADDRESS}]*+\)"
+_ADDRESS = (
+    rf"(?:{_IN_PARENTHESES}|[^(){_NOT_IN_ADDRESS}])*"
+    rf"(?:{_IN_PARENTHESES}|[^(){_NOT_IN_ADDRESS}.,;:!?\]\}}'’»।॥،؛؟۔–—…])"
+)
+_SCHEME = r"(?<![a-zA-Z0-9_])(?:(?:https?|ftp|file|ssh|git)://|www\.)"
+# A name in such a script is a part of an address if all around says so: it begins where a name may, and what is before
+# and behind the address is white space.
+_NAMED_ADDRESS = (
+    rf"(?<![{UNSPACED}]){_SCHEME}[^(){_NOT_IN_ADDRESS}]*+(?<=[/=#&:_])"
+    rf"[{UNSPACED}][^\s<>\"()“”\u3000-\u303f\uff00-\uffef]{{0,200}}(?<=[\w/])(?=[.,;:!?)]*+(?:\s|\Z))"
+)
 # A name in a path of Windows; a full stop at its end belongs to the sentence.
 _FOLDER = r"\.*+[\w$\-]++(?:\.++[\w$\-]++)*+"
 _PATTERN = regex.compile(
@@ -34,17 +49,22 @@ _PATTERN = regex.compile(
             r"[$#]?\{\{[^{}]{0,200}+\}\}",
             rf"\{{\s*\w++\s*,\s*(?:plural|select|selectordinal|number|date|time)\b{_ICU_BODY}\}}",
             r"[$#%]?\{[\w.:!,\[\]#%+\-]{0,100}+\}",
-            r"%(?:\(\w++\)|\d++\$)?[#0+\-]*+\d*+(?:\.\d++)?(?:hh?|ll?|[Lqjzt])?[sdiuoxXfFeEgGcpa@](?!\p{L})|%%",
-            rf"\b(?:(?:https?|ftp|file|ssh|git)://|www\.){_ADDRESS}",
-            r"(?:\bmailto:)?(?<![\w.+\-])[\w.+\-]{1,64}+@[\w\-]++(?:\.[\w\-]++)+",
-            rf"(?<![\w.@\-])(?:[a-zA-Z0-9\-]{{1,63}}+\.)+(?:com|org|net|edu|gov|io|dev|info)\b(?:/(?:{_ADDRESS})?)?",
+            r"%(?:\(\w++\)|\d++\$)?[#0+\-]*+\d*+(?:\.\d++)?(?:hh?|ll?|[Lqjzt])?[sdiuoxXfFeEgGcpa@]"
+            rf"(?![\p{{L}}--[{UNSPACED}]])|%%",
+            _NAMED_ADDRESS,
+            rf"{_SCHEME}{_ADDRESS}",
+            rf"(?:(?<![a-zA-Z0-9_])mailto:)?(?<![{_WORD}.+\-])[{_WORD}.+\-]{{1,64}}+@[{_WORD}\-]++(?:\.[{_WORD}\-]++)+",
+            rf"(?<![{_WORD}.@\-])(?:[a-zA-Z0-9\-]{{1,63}}+\.)+(?:com|org|net|edu|gov|io|dev|info)(?!{_WORD})"
+            rf"(?:/(?:{_ADDRESS})?)?",
             rf"(?<![\w/\\])(?:[A-Za-z]:\\|\\\\){_FOLDER}(?:\\++{_FOLDER})*+",
             r"(?<![\w/.~])(?:~|\.{1,2})?/(?:[\w.+@\-]++/)+(?:[\w.+@\-]*\w)?|(?<![\w/.~])(?:~|\.{1,2})/[\w.+@\-]*\w",
             r"(?<![\w/.\-])[\w\-.]++(?:/[\w\-.]++)+(?<=\.[a-z][a-z0-9]{0,4})\b",
-            r"(?<![\p{L}\p{N}&#@])[#@](?=\d*\p{L})[\p{L}\p{M}\p{N}_]++",
+            rf"(?<![\p{{L}}\p{{N}}&#@])(?:#(?=\d*\p{{L}})|@(?=\d*[{UNSPACED}]))[\p{{L}}\p{{M}}\p{{N}}_]++",
+            rf"(?<![{_WORD}&#@])[#@](?=\d*+[\p{{L}}--[{UNSPACED}]])[[\p{{L}}\p{{M}}\p{{N}}_]--[{UNSPACED}]]++",
             _EMOJI,
         ]
-    )
+    ),
+    regex.V1,
 )
 # One of these is in all that the pattern finds. Most texts have none, and looking for one takes a fortieth of the time.
 _SIGN = regex.compile(r"[`<{$%@#/\\\u20e3\p{RI}\p{ExtPict}]|\.\S")
@@ -59,25 +79,23 @@ class Masked:
 
     Attributes:
         text: What the model reads; spans at its ends are left out of it, those inside are words like `ZQ0Q`.
-        lead: What goes before the output, to the byte.
-        tail: What goes behind it.
+        pieces: The whole text: what is left out of `text`, around the one piece that is translated.
         outputs: What stands for the hidden spans, by number.
         letters: How the masks begin.
     """
 
     text: str
-    lead: str
-    tail: str
+    pieces: tuple[Piece, ...]
     outputs: tuple[str, ...]
     letters: str
 
     def restore(self, output: str) -> str | None:
-        """Put the spans' outputs in, or return None if the model's output has not each mask exactly once."""
+        """The output of the one piece: with the spans' outputs in, or None if it has not each mask exactly once."""
         mask = regex.compile(rf"{self.letters}(\d{{1,6}}){self.letters[-1]}")
         numbers = sorted(int(found[1]) for found in mask.finditer(output))
         if numbers != list(range(len(self.outputs))):
             return None
-        return self.lead + mask.sub(lambda found: self.outputs[int(found[1])], output) + self.tail
+        return mask.sub(lambda found: self.outputs[int(found[1])], output)
 
 
 def find_spans(text: str, *, terms: Sequence[str] = (), patterns: Patterns | None = None) -> list[tuple[int, int]]:
@@ -127,30 +145,39 @@ def mask(text: str, spans: Sequence[Span]) -> Masked | None:
     behind = [span for span in spans if span.start >= end]
     tail_start = behind[0].start if behind else len(text)
     end += len(text[end:tail_start].rstrip())
+    lead = _kept(text, [span for span in spans if span.end <= start], 0, start)
+    tail = _kept(text, behind, end, len(text))
     return Masked(
         masked + text[position:end],
-        lead=_with_outputs(text, [span for span in spans if span.end <= start], 0, start),
-        tail=_with_outputs(text, behind, end, len(text)),
+        pieces=(*lead, Piece(text[start:end], translatable=True), *tail),
         outputs=tuple(span.output for span in inner),
         letters=letters,
     )
 
 
 def split_around(text: str, spans: Sequence[Span]) -> list[Piece]:
-    """Cut a text at its spans: their outputs and the space next to them are kept, the rest is translated by itself.
+    """Cut a text at its spans: they and the space next to them are kept, the rest is translated by itself.
 
-    Where the spans stay as they are, the pieces' texts joined are the text.
+    The pieces' texts joined are the text.
     """
     pieces: list[Piece] = []
-    outputs = [*(span.output for span in spans), ""]
-    for (start, end), output in zip(_gaps(text, spans), outputs, strict=True):
+    gaps = _gaps(text, spans)
+    for (start, end), span in zip(gaps, [*spans, None], strict=True):
         first, last = _content(text, start, end)
         pieces += [
             Piece(text[start:first], translatable=False),
             Piece(text[first:last], translatable=bool(_LETTER.search(text, first, last))),
-            Piece(text[last:end] + output, translatable=False),
+            Piece(text[last:end], translatable=False),
         ]
-    return [piece for piece in pieces if piece.text]
+        if span is not None:
+            pieces.append(_piece(text, span))
+    return [piece for piece in pieces if piece.text or piece.output]
+
+
+def has_language(text: str) -> bool:
+    """Whether a text has a letter outside of what is found by itself: if not, it is as it is in every language."""
+    gaps = _gaps(text, unchanged_spans(text, find_spans(text)))
+    return any(_LETTER.search(text, start, end) for start, end in gaps)
 
 
 def _term_spans(text: str, term: str) -> Iterator[tuple[int, int]]:
@@ -176,9 +203,14 @@ def _content(text: str, start: int, end: int) -> tuple[int, int]:
     return first, max(first, start + len(part.rstrip()))
 
 
-def _with_outputs(text: str, spans: Sequence[Span], start: int, end: int) -> str:
-    parts, position = [], start
+def _kept(text: str, spans: Sequence[Span], start: int, end: int) -> list[Piece]:
+    pieces, position = [], start
     for span in spans:
-        parts += [text[position : span.start], span.output]
+        pieces += [Piece(text[position : span.start], translatable=False), _piece(text, span)]
         position = span.end
-    return "".join([*parts, text[position:end]])
+    pieces.append(Piece(text[position:end], translatable=False))
+    return [piece for piece in pieces if piece.text or piece.output]
+
+
+def _piece(text: str, span: Span) -> Piece:
+    return Piece(text[span.start : span.end], translatable=False, output=span.output)

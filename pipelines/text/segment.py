@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import regex
 import sentencex
 
+from pipelines.text.graphemes import EXTENDS, starts_grapheme
 from pipelines.text.languages import resolve_language
 from pipelines.text.spans import Span
 
@@ -24,15 +25,9 @@ _SPACE_OR_CONTROL = regex.compile(r"[\s\p{Cc}]")
 # ends only; those that join with a neighbour stay: ZWNJ and ZWJ spell words, tags make flags, prepended signs hold
 # numbers.
 _LOOSE_FORMAT = regex.compile(r"[\p{Cf}--[\u200c\u200d\U000e0020-\U000e007f\p{GCB=Prepend}]]", regex.V1)
-_EXTENDS = r"[\p{GCB=Extend}\p{GCB=SpacingMark}\p{GCB=ZWJ}]"
-_EXTENDS_GRAPHEME = regex.compile(_EXTENDS)
-_PREPENDS_GRAPHEME = regex.compile(r"\p{GCB=Prepend}")
-# A virama binds the consonant behind it, here even without one before it, as `\X` has it.
-_BINDS_LETTER = regex.compile(r"\p{CCC=9}\p{L}")
-_CONTROL = regex.compile(r"[\p{GCB=Control}\r\n]")
 # A flag is named apart, because `\X` alone looks back over the whole run of flags before it.
-_GRAPHEME = regex.compile(rf"\p{{GCB=Prepend}}*\ue000+{_EXTENDS}*|\p{{RI}}{{2}}{_EXTENDS}*|\X")
-_LEADING_SPACE = regex.compile(rf"\s+(?!{_EXTENDS})")
+_GRAPHEME = regex.compile(rf"\p{{GCB=Prepend}}*\ue000+{EXTENDS}*|\p{{RI}}{{2}}{EXTENDS}*|\X")
+_LEADING_SPACE = regex.compile(rf"\s+(?!{EXTENDS})")
 _LETTER = regex.compile(r"\p{L}")
 
 # A clause ends after one of these; ASCII marks also stand inside numbers and names, so they need a space behind.
@@ -41,7 +36,7 @@ _CLAUSE_END = regex.compile(r"(?:[,;:\u2013](?=\s)|[—،؛၊፣፤፥；，：
 _WORD_END = regex.compile(r"(?=(?<!\d)\s|\s+(?!\d)\S)(?<!\s)")
 _INSIDE_NUMBER = regex.compile(r"\d[\d.,'\u2019\u066b\u066c]*\d")
 # What the sentence splitter (1.0.32) does not know: the ends of Khmer and Tibetan sentences,
-_MISSED_END = regex.compile(rf"(?<=[\u17d4\u17d5\u0f0d\u0f0e]\s)(?!\s|{_EXTENDS})", regex.V1)
+_MISSED_END = regex.compile(rf"(?<=[\u17d4\u17d5\u0f0d\u0f0e]\s)(?!\s|{EXTENDS})", regex.V1)
 # and where a sentence goes on: behind an ordinal, speech or a quotation, and behind some abbreviations.
 _GOES_ON = (
     (regex.compile(r"\d\.\s*\Z"), regex.compile(r"\p{Ll}")),
@@ -62,10 +57,17 @@ _WHOLE = "\ue000"
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a text: a sentence (or a part of one) to translate, or something to keep as it is."""
+    """A part of a text: a sentence (or a part of one) to translate, or something to keep.
+
+    Attributes:
+        text: In the source.
+        translatable: Whether it is translated.
+        output: What stands for it in the translation, where it is a span; None where it is no span.
+    """
 
     text: str
     translatable: bool
+    output: str | None = None
 
 
 def split_text(text: str, language: str, *, max_segment_chars: int, whole: Sequence[Span] = ()) -> list[Piece]:
@@ -93,7 +95,7 @@ def split_text(text: str, language: str, *, max_segment_chars: int, whole: Seque
     for separator in _HARD_SEPARATOR.finditer(text):
         # Spaces followed by a combining mark carry it: the mark's grapheme is not cut.
         end = separator.end()
-        if end < len(text) and not _starts_grapheme(text, end):
+        if end < len(text) and not starts_grapheme(text, end):
             end -= 1
         _append_block(pieces, text[start : separator.start()], tag, max_segment_chars)
         _keep(pieces, text[separator.start() : end])
@@ -155,7 +157,7 @@ def _sentences(block: str, tag: str) -> Iterator[str]:
         start = end = 0
         for sentence in found:
             end += len(sentence)
-            if end == len(chunk) or (_starts_grapheme(chunk, end) and not _goes_on(chunk, start, end)):
+            if end == len(chunk) or (starts_grapheme(chunk, end) and not _goes_on(chunk, start, end)):
                 yield from _MISSED_END.split(chunk[start:end])
                 start = end
         if start < len(chunk):
@@ -173,11 +175,11 @@ def _content(text: str) -> tuple[int, int]:
     start, end = 0, len(text)
     while start < end and _is_loose(text[start]):
         start += 1
-        while start < end and not _starts_grapheme(text, start):
+        while start < end and not starts_grapheme(text, start):
             start += 1
     while start < end:
         base = end - 1
-        while base > start and not _starts_grapheme(text, base):
+        while base > start and not starts_grapheme(text, base):
             base -= 1
         if not (_is_loose(text[base]) or _is_loose(text[end - 1])):
             break
@@ -187,17 +189,6 @@ def _content(text: str) -> tuple[int, int]:
 
 def _is_loose(char: str) -> bool:
     return not char.isalnum() and bool(_SPACE_OR_CONTROL.match(char) or _LOOSE_FORMAT.match(char))
-
-
-def _starts_grapheme(text: str, position: int) -> bool:
-    """Whether a cut before `position`, next to white space or punctuation, is between two graphemes."""
-    if position >= len(text) or position == 0 or text[position - 1 : position + 1].isascii():
-        return True
-    if _CONTROL.match(text[position - 1]):
-        return True
-    if _BINDS_LETTER.match(text, position - 1):
-        return False
-    return not (_EXTENDS_GRAPHEME.match(text[position]) or _PREPENDS_GRAPHEME.match(text[position - 1]))
 
 
 def _parts(text: str, max_chars: int) -> Iterator[str]:
@@ -219,7 +210,7 @@ def _cut(text: str, start: int, max_chars: int) -> int:
     window_end = limit + 2  # a boundary at the limit is recognised by what follows
     for pattern, floor in ((_CLAUSE_END, earliest), (_WORD_END, start)):
         boundaries = (found.start() for found in pattern.finditer(text, start, window_end))
-        fitting = [each for each in boundaries if floor < each <= limit and _starts_grapheme(text, each)]
+        fitting = [each for each in boundaries if floor < each <= limit and starts_grapheme(text, each)]
         if fitting:
             return fitting[-1]
     return _cut_between_graphemes(text, start, limit)

@@ -5,7 +5,7 @@ Knows positions alone; what is found is in `protect` and `glossary`.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -41,6 +41,13 @@ def merge_spans(*lists: Iterable[Span]) -> list[Span]:
         if after_left and before_right and span.start < span.end:
             merged.insert(place, span)
     return merged
+
+
+def cuts_any(start: int, end: int, found: Sequence[tuple[int, int]]) -> bool:
+    """Whether `[start, end)` takes a part of one of the places, which are in order, and leaves the rest of it."""
+    first = bisect_right(found, start, key=lambda place: place[1])
+    last = bisect_left(found, end, key=lambda place: place[0]) - 1
+    return first <= last and (found[first][0] < start or found[last][1] > end)
 
 
 def spans_within(spans: Sequence[Span], start: int, end: int) -> list[Span]:

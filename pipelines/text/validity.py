@@ -9,8 +9,13 @@ from pipelines.errors import InvalidTextError
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def check_text(text: str, field: str) -> None:
+def check_text(text: str, field: str, entry: str | None = None) -> None:
     """Refuse a text that cannot be encoded as UTF-8.
+
+    Args:
+        text: Any.
+        field: The request's field that it came from.
+        entry: Which entry of the field it is in, where the field has several.
 
     Raises:
         InvalidTextError: The text holds a lone surrogate; the message says where.
@@ -18,4 +23,5 @@ def check_text(text: str, field: str) -> None:
     found = _SURROGATE.search(text)
     if found is not None:
         surrogate = f"U+{ord(found.group()):04X} at character {found.start()}"
-        raise InvalidTextError(f"{field} is no valid Unicode: it has a lone surrogate {surrogate}", field=field)
+        place = field if entry is None else f"{field}: the entry {entry!r}"
+        raise InvalidTextError(f"{place} is no valid Unicode: it has a lone surrogate {surrogate}", field=field)

@@ -15,7 +15,7 @@ from pipelines.text.passage import Declared, Passage, Tag, TagKind, as_it_is
 Part: TypeAlias = str | Declared | Passage
 """What a document is made of: kept text, a name of a language, a passage. Their raw forms joined are the document."""
 Escape: TypeAlias = Callable[[str, frozenset[str]], str]
-"""Turns plain text into the format's form; is told which characters the source has written bare."""
+"""Turns plain text into the format's form; is told which characters the source has only written bare."""
 
 # Characters that stand for objects: of the private use area, so that no text means anything by them.
 _FIRST_OBJECT = 0xE100
@@ -29,18 +29,26 @@ class DocumentBuilder:
     Args:
         source: The whole document; objects are named by characters that it does not have.
         escape: See `Escape`.
+        loose: Characters of the format that mean something in few places, which `escape` or the passage's `finish`
+            knows: that the source escapes one of them says nothing of the others.
 
     Attributes:
         language: Of the passages that end from now on, as a FLORES-200 code, or None.
     """
 
-    def __init__(self, source: str, escape: Escape) -> None:
+    def __init__(self, source: str, escape: Escape, *, loose: str = "") -> None:
         self._source_chars = frozenset(_OBJECT.findall(source))
         self._escape = escape
+        self._loose = loose
         self._next_object = _FIRST_OBJECT
         self.language: str | None = None
         self._parts: list[Part] = []
         self._begin()
+
+    @property
+    def in_passage(self) -> bool:
+        """Whether the passage has begun."""
+        return bool(self._text or self._tags)
 
     def inner(self) -> DocumentBuilder:
         """A builder for what stands inside an object of this document."""
@@ -79,10 +87,17 @@ class DocumentBuilder:
         """Add source to the form of the space that was added last: what a line break brings along."""
         self._forms[-1] += raw
 
-    def add_tag(self, raw: str, kind: TagKind = "single", name: str = "", parts: tuple[Part, ...] = ()) -> None:
-        """Add markup that stays with its words."""
+    def add_tag(
+        self,
+        raw: str,
+        kind: TagKind = "single",
+        name: str = "",
+        parts: tuple[Part, ...] = (),
+        raw_if_changed: str | None = None,
+    ) -> None:
+        """Add markup that stays with its words; see `Tag`."""
         if raw:
-            self._tags.append(Tag(len(self._text), raw, kind, name, parts))
+            self._tags.append(Tag(len(self._text), raw, kind, name, parts, raw_if_changed))
 
     def add_object(self, raw: str, parts: tuple[Part, ...] = ()) -> None:
         """Add markup that has its place among the words as a word has."""
@@ -128,14 +143,21 @@ class DocumentBuilder:
         return bool(self._tags) and self._tags[-1].offset == len(self._text)
 
     def _build(self, finish: Callable[[str], str]) -> Passage:
-        bare, written, escape = frozenset(self._bare), dict(self._written), self._escape
+        # What the source writes by a form of its own (`&copy;`) is written so again, even if it has it bare as well:
+        # one that was escaped must be. A letter needs no form.
+        written = {
+            char: raw
+            for char, raw in self._written.items()
+            if char not in self._bare or not (char.isalnum() or char in self._loose)
+        }
+        bare, escape = frozenset(self._bare - written.keys()), self._escape
+        with_forms = re.compile(f"([{re.escape(''.join(written))}])") if written else None
 
         def encode(text: str) -> str:
-            # What the source writes by a form of its own (`&copy;`) is written so again.
-            if not any(char in written and char not in bare for char in text):
+            if with_forms is None:
                 return escape(text, bare)
             return "".join(
-                written[char] if char in written and char not in bare else escape(char, bare) for char in text
+                written[run] if run in written else escape(run, bare) for run in with_forms.split(text) if run
             )
 
         return Passage(

@@ -12,6 +12,8 @@ import pyromark
 
 from pipelines.text.markup.build import DocumentBuilder, Part
 from pipelines.text.markup.html.read import read_html
+from pipelines.text.markup.markdown_escapes import LOOSE, escape, escape_block_marks
+from pipelines.text.passage import as_it_is
 
 _OPTIONS = (
     pyromark.Options.ENABLE_TABLES
@@ -26,9 +28,12 @@ _OPTIONS = (
 _INLINE = frozenset({"Emphasis", "Strong", "Strikethrough", "Superscript", "Subscript", "Link"})
 _KEPT = frozenset({"CodeBlock", "MetadataBlock"})
 _OBJECTS = frozenset({"Code", "InlineMath", "DisplayMath", "FootnoteReference"})
-_INLINE_TAG = re.compile(r"<(/?)([A-Za-z][\w-]*)[^>]*?(/?)>")
-# What a translation may hold and the source did not mean.
-_MARKUP = re.compile(r"[\\`*_\[\]<>&|~#]")
+# Blocks in which a line may begin another one.
+_LINES = frozenset({"Paragraph", "Item", "FootnoteDefinition", "Heading"})
+# Links whose address is found by their text.
+_BY_TEXT = frozenset({"Shortcut", "Collapsed"})
+_INLINE_TAG = re.compile(r"<(/?)([A-Za-z][\w-]*+)[^>]*?(/?)>")
+_LINE_BREAK = re.compile(r"(?<![ \t])[ \t]*[\r\n][\s>]*")
 
 
 def read_markdown(text: str) -> list[Part]:
@@ -39,12 +44,14 @@ def read_markdown(text: str) -> list[Part]:
 class _Reader:
     def __init__(self, text: str) -> None:
         self._text = text
-        self._builder = DocumentBuilder(text, _escape)
+        self._builder = DocumentBuilder(text, escape, loose=LOOSE)
         self._position = 0
         self._stack: list[str] = []
         self._kept_depth = 0
         self._opening: list[str] = []  # inline elements whose opening markup ends where the next event begins
+        self._links: list[int | None] = []  # of those that are open, where the text is by which they are found
         self._image_start: int | None = None
+        self._image_is_by_text = False
         self._image_text: list[tuple[int, int]] = []
         self._after_break = False
 
@@ -60,7 +67,7 @@ class _Reader:
     def _add(self, event: Any, start: int, end: int) -> None:
         kind, value = next(iter(event.items())) if isinstance(event, dict) else (event, None)
         if kind == "Start":
-            self._start(_name(value), start)
+            self._start(_name(value), start, is_by_text=_is_by_text(value))
         elif kind == "End":
             self._end(_name(value), end)
         elif self._image_start is not None:
@@ -89,26 +96,29 @@ class _Reader:
         else:
             self._gap(start)
 
-    def _start(self, name: str, start: int) -> None:
+    def _start(self, name: str, start: int, *, is_by_text: bool) -> None:
         if self._kept_depth or self._image_start is not None:
             self._kept_depth += bool(self._kept_depth)
         elif name in _INLINE:
             self._gap(start)
             self._opening.append(name)
+            if name == "Link":
+                self._links.append(start + len("[") if is_by_text else None)
         elif name == "Image":
             self._gap(start)
-            self._image_start = start
+            self._image_start, self._image_is_by_text = start, is_by_text
         elif name in _KEPT or name == "HtmlBlock":
             self._boundary(start)
             self._kept_depth = 1
         else:
             self._boundary(start)
-        self._stack.append(name)
+        is_marked = name == "Heading" and self._text.startswith("#", start)
+        self._stack.append("MarkedHeading" if is_marked else name)
 
     def _end(self, name: str, end: int) -> None:
-        self._stack.pop()
         if self._image_start is not None:
             if name == "Image":
+                end = self._label_end(end) if self._image_is_by_text else end
                 self._builder.add_object(self._text[self._image_start : end], self._image_parts(end))
                 self._position, self._image_start, self._image_text = end, None, []
         elif self._kept_depth:
@@ -119,19 +129,41 @@ class _Reader:
                 self._position = end
         elif name in _INLINE:
             self._flush_opening(self._position)
-            self._builder.add_tag(self._text[self._position : end], "close", name)
+            label = self._links.pop() if name == "Link" else None
+            end = end if label is None else self._label_end(end)
+            closing = None if label is None else self._by_label(label, self._position)
+            self._builder.add_tag(self._text[self._position : end], "close", name, raw_if_changed=closing)
             self._position = max(end, self._position)
         else:
             self._boundary(end)
+        self._stack.pop()
 
     def _image_parts(self, end: int) -> tuple[Part, ...]:
         """The image with its description as a passage."""
         if self._image_start is None or not self._image_text:
             return ()
         first, last = self._image_text[0][0], self._image_text[-1][1]
-        builder = DocumentBuilder(self._text[first:last], _escape)
-        builder.add_text(self._text[first:last])
+        builder = DocumentBuilder(self._text[first:last], escape, loose=LOOSE)
+        position = first
+        for found in _LINE_BREAK.finditer(self._text, first, last):
+            builder.add_text(self._text[position : found.start()])
+            builder.add_text(" ", found.group())
+            position = found.end()
+        builder.add_text(self._text[position:last])
+        if self._image_is_by_text:
+            label_end = end - len("][]" if self._text.endswith("][]", last, end) else "]")
+            closing = self._text[last:label_end] + self._by_label(self._image_start + len("!["), label_end)
+            builder.add_tag(self._text[last:end], raw_if_changed=closing)
+            last = end
         return (self._text[self._image_start : first], *builder.build(), self._text[last:end])
+
+    def _label_end(self, end: int) -> int:
+        """Where a link by its text ends; the parser's own end is before the empty brackets of a collapsed one."""
+        return end + len("[]") if self._text.startswith("[]", end) else end
+
+    def _by_label(self, start: int, end: int) -> str:
+        """What closes a link whose text is no longer the one by which its address is found."""
+        return f"][{_LINE_BREAK.sub(' ', self._text[start:end])}]"
 
     def _gap(self, start: int, *, before_text: bool = False) -> None:
         """What is between the last event and this one: markup, an escape's backslash, the prefix of a new line."""
@@ -141,7 +173,9 @@ class _Reader:
             self._flush_opening(self._position)
             return
         raw = self._text[self._position : start]
-        if self._after_break and not self._opening:
+        if not self._builder.in_passage and not self._opening:
+            self._builder.add_boundary(raw)  # a list's or a heading's mark
+        elif self._after_break and not self._opening:
             self._builder.extend_space(raw)
         elif self._opening:
             self._flush_opening(start)
@@ -176,6 +210,7 @@ class _Reader:
     def _break(self, kind: str, end: int) -> None:
         raw = self._text[self._position : end]
         if kind == "HardBreak":
+            self._end_passage()
             self._builder.add_boundary(raw)
         else:
             self._builder.add_text(" ", raw or "\n")
@@ -191,13 +226,23 @@ class _Reader:
 
     def _boundary(self, end: int) -> None:
         self._flush_opening(self._position)
+        self._end_passage()
         self._builder.add_boundary(self._text[self._position : max(end, self._position)])
         self._position = max(end, self._position)
         self._after_break = False
 
+    def _end_passage(self) -> None:
+        block = next((name for name in reversed(self._stack) if name not in _INLINE), "")
+        self._builder.end_passage(escape_block_marks if block in _LINES else as_it_is)
+
 
 def _name(value: Any) -> str:
     return str(next(iter(value)) if isinstance(value, dict) else value)
+
+
+def _is_by_text(value: Any) -> bool:
+    about = next(iter(value.values())) if isinstance(value, dict) else None
+    return isinstance(about, dict) and about.get("link_type") in _BY_TEXT
 
 
 def _char_positions(text: str) -> dict[int, int]:
@@ -211,7 +256,3 @@ def _char_positions(text: str) -> dict[int, int]:
         byte += 1 if code < 0x80 or 0xD800 <= code < 0xE000 else 2 if code < 0x800 else 3 if code < 0x10000 else 4
     positions[byte] = len(text)
     return positions
-
-
-def _escape(text: str, bare: frozenset[str]) -> str:
-    return _MARKUP.sub(lambda found: found.group() if found.group() in bare else "\\" + found.group(), text)

@@ -13,11 +13,12 @@ from functools import partial
 
 from pipelines.text.markup.build import DocumentBuilder, Part
 from pipelines.text.markup.html.characters import escape
+from pipelines.text.passage import as_it_is
 
 _TIMING = re.compile(r"\s*(?:\d+:)?\d{1,2}:\d{2}[,.]\d{1,3}\s*-->")
 # Blocks of WebVTT without text, up to their blank line (W3C WebVTT, section 4).
 _KEPT_BLOCK = re.compile(r"(?:WEBVTT|NOTE|STYLE|REGION)(?:\s|$)")
-_TAG = re.compile(r"<(?P<close>/?)(?P<name>[^\s<>.]*)[^<>]*>|\{\\[^{}]*\}|(?P<entity>&[a-zA-Z]+;|&#\w+;)")
+_TAG = re.compile(r"<(?P<close>/?)(?P<name>[^\s<>.]*+)[^<>]*+>|\{\\[^{}]*+\}|(?P<entity>&[a-zA-Z]+;|&#\w+;)")
 _DASH = re.compile(r"\s*[-–—]\s?\S")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n|$)")
 
@@ -74,7 +75,8 @@ def _add_cue(builder: DocumentBuilder, lines: list[str], is_vtt: bool) -> None:
         *_, last = turn
         content = last.rstrip("\r\n")
         _add_lines(builder, [*turn[:-1], content], is_vtt)
-        builder.end_passage(finish=partial(_wrap, num_lines=len(turn), newline=_newline(turn[0])))
+        several = len(turn) > 1
+        builder.end_passage(partial(_wrap, num_lines=len(turn), newline=_newline(turn[0])) if several else as_it_is)
         builder.add_boundary(last[len(content) :])
 
 
@@ -102,7 +104,7 @@ def _add_lines(builder: DocumentBuilder, lines: list[str], is_vtt: bool) -> None
 
 def _wrap(text: str, *, num_lines: int, newline: str) -> str:
     """Break a cue into as many lines as it had, of about the same length."""
-    if num_lines < 2 or "\n" in text or "\r" in text:
+    if "\n" in text or "\r" in text:
         return text
     words = [word for word in re.findall(r"(?:<[^<>]*>|\{\\[^{}]*\}|[^\s<]|<)+", text)]
     if len(words) < num_lines:

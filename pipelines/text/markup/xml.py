@@ -10,8 +10,7 @@ import html
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
-from pipelines.errors import UnknownLanguageError
-from pipelines.text.languages import resolve_language
+from pipelines.text.languages import find_language
 from pipelines.text.markup.build import DocumentBuilder, Part
 from pipelines.text.markup.html.characters import escape
 from pipelines.text.markup.malformed import malformed
@@ -220,11 +219,10 @@ class _Reader:
             self._builder.language = self._stack[-1].language if self._stack else None
 
     def _language_of(self, attributes: dict[str, str], outer: _Open) -> str | None:
-        try:
-            declared = resolve_language(attributes.get("xml:lang", "")).code
-        except UnknownLanguageError:
+        declared = find_language(attributes.get("xml:lang", ""))
+        if declared is None:
             return outer.language
-        return None if declared == self._source_lang or not self._stack else declared
+        return None if declared.code == self._source_lang or not self._stack else declared.code
 
     def _add_text(self, raw: str, *, collapse_space: bool) -> None:
         plain = html.unescape(raw) if raw.startswith("&") else raw

@@ -92,11 +92,29 @@ async def test_an_unknown_adapter_is_named() -> None:
 
 
 async def test_a_stream_yields_pieces_in_order_and_then_the_whole() -> None:
-    """The pieces' texts follow each other; the result has the trailing separators too."""
+    """The pieces' texts follow each other; the last has what is behind the last sentence."""
     pipeline = TranslationPipeline(ShoutingStation())
     events = [event async for event in pipeline.stream(_request("One. Two.\n\nThree.\n"))]
-    assert [event.text for event in events] == ["ONE.", " TWO.", "\n\nTHREE.", "ONE. TWO.\n\nTHREE.\n"]
-    assert [event.index for event in events if isinstance(event, SegmentProgress)] == [0, 1, 2]
+    assert [event.text for event in events] == ["ONE.", " TWO.", "\n\nTHREE.", "\n", "ONE. TWO.\n\nTHREE.\n"]
+    pieces = [event for event in events if isinstance(event, SegmentProgress)]
+    assert [(piece.index, piece.num_source_chars) for piece in pieces] == [(0, 4), (1, 4), (2, 6), (3, 0)]
+
+
+@pytest.mark.parametrize(
+    ("format", "source"),
+    [
+        ("html", "<p>One two.</p><p>Three.</p></body></html>"),
+        ("srt", "1\n00:00:01,000 --> 00:00:02,000\nHello there my\nfriend\n\n"),
+        ("markdown", "1986\\. One.\nTwo.\n\n- [three]\n\n[three]: http://x.y\n"),
+        ("text", "12:30\n"),
+    ],
+)
+async def test_the_pieces_of_a_stream_are_the_whole(format: str, source: str) -> None:
+    """Joined they are the result: what is behind the last sentence, and what a format makes of a whole passage."""
+    *pieces, result = [
+        event async for event in TranslationPipeline(ShoutingStation()).stream(_request(source, format=format))
+    ]
+    assert "".join(piece.text for piece in pieces) == result.text
 
 
 async def test_a_failing_piece_ends_a_stream_with_its_error() -> None:

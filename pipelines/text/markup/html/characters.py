@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from pipelines.text.markup.build import DocumentBuilder
 
 _SPECIAL = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_SPECIAL_CHAR = re.compile("[&<>]")
+# Where a special character is never bare: what follows or precedes makes it markup, or is not known.
+_MARKUP = re.compile(r"<(?=[a-zA-Z/!?]|\Z)|&(?=#|\Z)|(?:(?<=\]\])|(?<=--)|\A)>")
 _REFERENCE = re.compile(r"&(?:#[xX][0-9a-fA-F]+|#[0-9]+|[a-zA-Z][a-zA-Z0-9]*);?")
 
 
@@ -29,8 +32,10 @@ def decode(raw: str) -> tuple[str, list[str]]:
 
 
 def escape(text: str, bare: frozenset[str] = frozenset()) -> str:
-    """Escape what would be markup, unless the source itself has it bare and lives with it."""
-    return "".join(_SPECIAL[char] if char in _SPECIAL and char not in bare else char for char in text)
+    """Escape special characters; those that the source itself has bare only where they would be markup."""
+    return _SPECIAL_CHAR.sub(
+        lambda found: _SPECIAL[found.group()] if _must_escape(found, bare) else found.group(), text
+    )
 
 
 def escape_value(text: str, quote: str, bare: frozenset[str] = frozenset()) -> str:
@@ -38,6 +43,13 @@ def escape_value(text: str, quote: str, bare: frozenset[str] = frozenset()) -> s
     escaped = escape(text, bare).replace('"', "&quot;").replace("'", "&#39;" if quote != '"' else "'")
     # Without quotes a space would end the value.
     return escaped if quote else re.sub(r"\s", "&#32;", escaped).replace("=", "&#61;").replace("`", "&#96;")
+
+
+def _must_escape(found: re.Match[str], bare: frozenset[str]) -> bool:
+    if found.group() not in bare or _MARKUP.match(found.string, found.start()):
+        return True
+    reference = _REFERENCE.match(found.string, found.start())
+    return reference is not None and html.unescape(reference.group()) != reference.group()
 
 
 def _runs(raw: str) -> Iterator[tuple[str, str | None]]:

@@ -10,8 +10,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from pipelines.errors import UnknownLanguageError
-from pipelines.text.languages import resolve_language
+from pipelines.text.languages import find_language
 from pipelines.text.markup.build import DocumentBuilder, Part, has_language, raw_of
 from pipelines.text.markup.html.attributes import tag_parts
 from pipelines.text.markup.html.characters import add_characters, escape
@@ -230,7 +229,5 @@ def _is_unknown(token: Token, declared: str | None) -> bool:
 
 
 def _resolve(tag: str | None) -> str | None:
-    try:
-        return resolve_language(tag).code if tag else None
-    except UnknownLanguageError:
-        return None
+    language = find_language(tag or "")
+    return None if language is None else language.code

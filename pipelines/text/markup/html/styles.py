@@ -9,7 +9,7 @@ from pipelines.text.markup.build import DocumentBuilder, Part
 _TOKEN = re.compile(
     r"""/\*.*?(?:\*/|\Z)
     | (?P<string>"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+')
-    | (?P<property>[\w-]+)\s*:
+    | (?<![\w-])(?P<property>[\w-]++)\s*+:
     | (?P<end>;)""",
     re.VERBOSE | re.DOTALL,
 )

@@ -12,8 +12,9 @@ from typing import Literal, TypeAlias
 from pipelines.text.markup.html.elements import BLOCKS, VOID
 
 Kind: TypeAlias = Literal["open", "close", "single", "text", "comment", "boundary"]
-# What the tokenizer gives as text because it never ends: a comment, a declaration, a tag.
-_UNFINISHED = re.compile(r"<[!?/a-zA-Z]")
+_MARKUP = re.compile(r"<[!?/a-zA-Z]")
+# Those that the parser knows; of any other it says that it cannot be.
+_MARKED_SECTION = re.compile(r"<!\[(?:cdata|rcdata|include|ignore|temp|if|else|endif)(?![-_.a-zA-Z0-9])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,20 @@ class _Tokenizer(HTMLParser):
         self._line_starts = [0, *(found.end() for found in re.finditer("\n", text))]
         self.found: list[tuple[int, Token]] = []
         self.feed(text)
-        self.close()
+        # What never ends (a comment, a declaration, a tag) is all the rest, as the standard has it. The parser's own
+        # `close` looks for more tokens in it, before Python 3.13.6 from each of its characters to the end
+        # (CVE-2025-6069).
+        rest = self._position()
+        if rest < len(text):
+            self._note("boundary" if _MARKUP.match(text, rest) else "text")
+
+    def _position(self) -> int:
+        line, offset = self.getpos()
+        return self._line_starts[line - 1] + offset
 
     def _note(self, kind: Kind, name: str = "", attributes: list[tuple[str, str | None]] | None = None) -> None:
-        line, offset = self.getpos()
         first_wins = dict(reversed(attributes or []))
-        self.found.append((self._line_starts[line - 1] + offset, Token(kind, "", name, first_wins)))
+        self.found.append((self._position(), Token(kind, "", name, first_wins)))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._note("single" if tag in VOID else "open", tag, attrs)
@@ -100,10 +109,15 @@ class _Tokenizer(HTMLParser):
     def unknown_decl(self, data: str) -> None:
         self._note("boundary")
 
+    def parse_marked_section(self, i: int, report: bool = True) -> int:
+        """See `HTMLParser`; what is no section is a comment, as in the standard."""
+        known = _MARKED_SECTION.match(self.rawdata, i)
+        return super().parse_marked_section(i, report) if known else self.parse_bogus_comment(i)
+
 
 def _finished(token: Token) -> list[Token]:
-    """The token without the markup that never ends, which is no text."""
-    unfinished = _UNFINISHED.search(token.raw) if token.kind == "text" else None
+    """The token without the markup that the tokenizer makes nothing of, which is no text."""
+    unfinished = _MARKUP.search(token.raw) if token.kind == "text" else None
     if unfinished is None:
         return [token]
     start = unfinished.start()

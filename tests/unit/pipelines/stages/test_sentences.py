@@ -63,6 +63,42 @@ async def test_a_glossary_is_guaranteed() -> None:
         assert _codes(result) == []
 
 
+async def test_a_glossary_leaves_spans_alone() -> None:
+    """A term inside a placeholder, an address or what the caller keeps is no term; one that is such a span is."""
+    glossary = Glossary({"name": "nom", "shop": "magasin", "Ray": "Rayon", "me@x.org": "moi@x.org"})
+    text = "Dear {name}, your name is at https://shop.com/shop with Ray Serve, write to me@x.org today"
+    for station in (DictionaryStation({}), MangleStation()):
+        result = await _translate(station, text, glossaries=(glossary,), keep_terms=("Ray Serve",))
+        assert result.text == (
+            "DEAR {name}, YOUR nom IS AT https://shop.com/shop WITH Ray Serve, WRITE TO moi@x.org TODAY"
+        )
+
+
+async def test_spans_of_a_script_without_spaces_get_theirs() -> None:
+    """At the ends of the sentence, and where it is translated around them."""
+    known = {
+        "发作很严重。": "attacks are serious.",
+        "我有": "I have",
+        "您好": "hello",
+        "我的": "My",
+        "很痛。": "hurts.",
+    }
+    station = DictionaryStation(known, lambda text: "?")
+    glossary = (Glossary({"心脏病": "heart disease", "心脏": "heart"}),)
+    texts = ["心脏病发作很严重。", "我有心脏病", "{name}您好", "我的心脏很痛。"]
+    results = [(await _translate(station, text, "zh en", glossaries=glossary)).text for text in texts]
+    assert results == ["heart disease attacks are serious.", "I have heart disease", "{name} hello", "My heart hurts."]
+
+
+async def test_tags_of_a_script_without_spaces_have_spaces_around_them() -> None:
+    """Translated between its tags, a sentence has its spaces outside of the elements."""
+    known = {"我爱": "I love", "北京": "Beijing", "天安门。": "Tiananmen."}
+    station = DictionaryStation(known, lambda text: "?")
+    text = "<p>我爱<b><i>北京</i></b><u>天安门。</u></p>"
+    result = await _translate(station, text, "zh en", format="html")
+    assert result.text == "<p>I love <b><i>Beijing</i></b> <u>Tiananmen.</u></p>"
+
+
 async def test_a_sentence_of_terms_alone_asks_no_model() -> None:
     """It is the terms' translations, tags and punctuation in place; the score is that of the other sentences."""
     glossary = Glossary({"heart": "corazón"})

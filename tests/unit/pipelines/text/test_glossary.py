@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pipelines.errors import UnsupportedOptionError
 from pipelines.text.glossary import Glossary, check_terms
-from pipelines.text.protect import mask
+from pipelines.text.protect import find_spans, mask
+from pipelines.text.words import inside_word
 
 
 def applied(glossary: Glossary, text: str) -> str:
@@ -91,3 +92,85 @@ def test_inflected_forms_count_on_request() -> None:
 def test_white_space_inside_a_term_may_be_any() -> None:
     """A term is found across a line break and a doubled space."""
     assert applied(Glossary({"heart attack": "infarto"}), "a heart\n  attack") == "a infarto"
+
+
+def found_simply(text: str, entries: dict[str, str]) -> list[tuple[int, int]]:
+    """Where terms stand, by trying every one at every place, the longest first."""
+    places, position = [], 0
+    while position < len(text):
+        for term in sorted(entries, key=len, reverse=True):
+            end = position + len(term)
+            is_there = text.lower().startswith(term.lower(), position)
+            if is_there and not (inside_word(text, position) or inside_word(text, end)):
+                places.append((position, end))
+                position = end - 1
+                break
+        position += 1
+    return places
+
+
+@given(
+    st.text("abAB .-ก\u0e35中文", max_size=40),
+    st.dictionaries(st.from_regex(r"[abAB.\-ก中文]{1,5}( [abAB.\-ก中文]{1,3}){0,2}", fullmatch=True), st.just("T")),
+)
+def test_all_terms_are_found(text: str, entries: dict[str, str]) -> None:
+    """The same places as by trying every term at every place."""
+    assert [(each.start, each.end) for each in Glossary(entries).find(text)] == found_simply(text, entries)
+
+
+def test_many_terms_that_begin_alike_cost_little() -> None:
+    """Twenty thousand of them, in a long text of what they begin with, end in reasonable time."""
+    glossary = Glossary({f"internal {number} medicine": "x" for number in range(20_000)})
+    assert glossary.find("internal medicine " * 1000) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hello {name}, your name is at https://shop.com/shop", "Hello {name}, your nom is at https://shop.com/shop"),
+        ("`name` #name name@x.org %(name)s", "`name` #name name@x.org %(name)s"),
+        ("a shop at site.com", "a magasin at chez nous"),
+        ("my shop.com", "mon shop.com"),
+    ],
+)
+def test_no_term_is_a_part_of_a_span(text: str, expected: str) -> None:
+    """Only a term that covers a placeholder or an address whole takes its place; a shorter term may still be there."""
+    glossary = Glossary({"name": "nom", "shop": "magasin", "site.com": "chez nous", "my shop": "x", "my": "mon"})
+    output, position = "", 0
+    for span in glossary.find(text, find_spans(text)):
+        output += text[position : span.start] + span.output
+        position = span.end
+    assert output + text[position:] == expected
+
+
+@pytest.mark.parametrize(("text", "term"), [("ที่บ้าน", "ที"), ("កាប៉ា", "ក"), ("น้ำ", "น้"), ("ဗမာ", "မ")])
+def test_no_term_ends_inside_a_grapheme(text: str, term: str) -> None:
+    """A letter with its vowel or tone is another one than the letter alone, in scripts without spaces as well."""
+    assert applied(Glossary({term: "X"}), text) == text
+
+
+def test_decomposed_text_is_the_same_text() -> None:
+    """A term is found in either form of Unicode, and its place is that in the text as it came."""
+    assert applied(Glossary({"café": "coffee"}), "un cafe\u0301 ici, cafe\u0301") == "un coffee ici, coffee"
+    assert applied(Glossary({"cafe\u0301": "coffee"}), "un café ici") == "un coffee ici"
+    assert applied(Glossary({"한글": "Hangul", "cafe": "x"}), "\u1112\u1161\u11ab\u1100\u1173\u11af cafe\u0301") == (
+        "Hangul cafe\u0301"
+    )
+
+
+def test_a_longer_term_does_not_reach_beyond_the_text() -> None:
+    """At the end of a text a shorter term that begins alike has its own length."""
+    assert [(each.start, each.end) for each in Glossary({"shop": "x", "shopkeeper": "y"}).find("a shop")] == [(2, 6)]
+
+
+def test_a_final_sigma_is_a_sigma() -> None:
+    """Greek writes the last letter of a word in another form, unless all are capitals."""
+    assert applied(Glossary({"ΟΔΟΣ": "rue"}), "Οδος οδοσ ΟΔΟΣ") == "rue rue rue"
+
+
+def test_the_first_word_of_a_term_may_be_inflected() -> None:
+    """As may any of its words."""
+    assert applied(Glossary({"corazón roto": "broken heart"}, match_inflections=True), "Corazones rotos") == (
+        "Corazones rotos"
+    )
+    assert applied(Glossary({"vena rota": "torn vein"}, match_inflections=True), "Venas rotas") == "torn vein"

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.text.join import join_pieces
+from pipelines.text.protect import split_around
 from pipelines.text.segment import split_text
+from pipelines.text.spans import Span
 
 
 def translated(text: str, source: str, target: str, outputs: list[str]) -> str:
@@ -66,3 +68,48 @@ def test_wrong_number_of_outputs_is_an_error() -> None:
     """A lost output is never hidden."""
     with pytest.raises(ValueError, match="zip"):
         translated("One. Two.", "eng_Latn", "fra_Latn", ["Un."])
+
+
+def around(text: str, span: str, output: str, outputs: list[str], pair: str = "zho_Hans eng_Latn") -> str:
+    """Translate around one span."""
+    source, target = pair.split()
+    start = text.index(span)
+    pieces = split_around(text, [Span(start, start + len(span), output)])
+    return join_pieces(pieces, outputs, source_lang=source, target_lang=target)
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "output", "outputs", "expected"),
+    [
+        ("我的心脏很痛。", "心脏", "heart", ["My", "hurts."], "My heart hurts."),
+        ("我的心脏，很痛", "心脏", "heart", ["My", ", hurts"], "My heart, hurts"),
+        ("心脏的大小", "心脏", "heart", ["'s size"], "heart's size"),
+        ("（{name}您好", "{name}", "{name}", ["hello"], "（{name} hello"),
+        ("请看https://a.jp/吧！", "https://a.jp/", "https://a.jp/", ["See", "now!"], "See https://a.jp/ now!"),
+        ("共%d个", "%d", "%d", ["Total", "files"], "Total %d files"),
+        ("价格$心脏", "心脏", "heart", ["Price $"], "Price $heart"),
+        ("看<b>心脏", "<b>", "<b>", ["See", "heart"], "See <b>heart"),
+        ("看</b>心脏", "</b>", "</b>", ["See", "heart"], "See</b> heart"),
+        ("Xname心脏", "name", "name", ["X", "heart"], "Xname heart"),
+        ("心脏 {name}", "{name}", "{name}", ["heart"], "heart {name}"),
+    ],
+)
+def test_spaces_around_spans_that_the_source_left_out(
+    text: str, span: str, output: str, outputs: list[str], expected: str
+) -> None:
+    """What becomes of Chinese has spaces between its words, not before punctuation and not inside Latin words."""
+    assert around(text, span, output, outputs) == expected
+
+
+def test_spaces_around_spans_depend_on_both_scripts() -> None:
+    """Thai has no spaces between words either; from or into another language with spaces nothing is added."""
+    assert around("ฉันชอบ{x}มาก", "{x}", "{x}", ["I like", "much"], "tha_Thai eng_Latn") == "I like {x} much"
+    assert around("我有{x}病", "{x}", "{x}", ["ฉันมี", "โรค"], "zho_Hans tha_Thai") == "ฉันมี{x}โรค"
+    assert around("pre{x}fix", "{x}", "{x}", ["vor", "silbe"], "eng_Latn deu_Latn") == "vor{x}silbe"
+
+
+def test_halves_of_a_long_thai_sentence_are_apart() -> None:
+    """A sentence that was cut between two words becomes words with a space."""
+    pieces = split_text("ฉันชอบกินข้าว", "tha_Thai", max_segment_chars=7)
+    outputs = ["I like", "to eat"][: sum(piece.translatable for piece in pieces)]
+    assert join_pieces(pieces, outputs, source_lang="tha_Thai", target_lang="eng_Latn") == "I like to eat"

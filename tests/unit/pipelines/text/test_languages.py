@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from pipelines.errors import UnknownLanguageError
-from pipelines.text.languages import all_languages, own_codes, resolve_language
+from pipelines.text.languages import all_languages, find_language, own_codes, resolve_language
 
 
 def test_table_has_exactly_the_tokenizers_languages() -> None:
@@ -144,3 +144,9 @@ def test_import_is_light() -> None:
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_code_that_is_none_is_found_to_be_none() -> None:
+    """For those who ask of any word whether it is a code; what is one is the same language."""
+    assert [find_language(code) for code in ("", "klingon", "sr-Thai", "e" * 1000)] == [None] * 4
+    assert find_language("pt_BR") == resolve_language("pt")

@@ -55,6 +55,15 @@ def test_words_that_were_torn_apart_have_no_place() -> None:
     assert placed((4, "<b>"), (7, "</b>"), links=[]) is None
 
 
+def test_what_has_no_words_stays_in_its_element() -> None:
+    """An icon at an end of a link is still inside it, whatever else begins or ends there."""
+    assert placed((4, "<a>"), (7, "<x/>"), (7, "</a>")) == "La casa <a>roja<x/></a> es grande."
+    assert placed((4, "<a>"), (4, "<i>"), (4, "</i>"), (7, "</a>")) == "La casa <a><i></i>roja</a> es grande."
+    nested = placed((4, "<a>"), (4, "<x/>"), (4, "<b>"), (7, "</b>"), (7, "<y/>"), (7, "</a>"))
+    assert nested == "La casa <a><x/><b>roja</b><y/></a> es grande."
+    assert placed((17, "<a>"), (17, "<x/>")) == "La casa roja es <a><x/>grande."
+
+
 def test_what_has_no_words_keeps_its_share_of_the_way() -> None:
     """A single tag and an empty element stand between words, together."""
     assert placed((8, "<x/>")) == "La casa <x/>roja es grande."

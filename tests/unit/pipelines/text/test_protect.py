@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.text.join import join_pieces
 from pipelines.text.patterns import Patterns
-from pipelines.text.protect import Masked, find_spans, mask, split_around
+from pipelines.text.protect import Masked, find_spans, has_language, mask, split_around
 from pipelines.text.spans import Span, unchanged_spans
 
 MARKED_TEXT = st.lists(
@@ -28,6 +29,14 @@ def spans_of(text: str, terms: Sequence[str] = ()) -> list[str]:
 def masked_form(text: str) -> Masked | None:
     """A text with all that is found by itself hidden."""
     return mask(text, unchanged_spans(text, find_spans(text)))
+
+
+def restored(masked: Masked, output: str) -> str | None:
+    """The whole text with an output in the place of what was translated."""
+    text = masked.restore(output)
+    if text is None:
+        return None
+    return join_pieces(masked.pieces, [text], source_lang="eng_Latn", target_lang="spa_Latn")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +69,46 @@ def test_protected(text: str, protected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "protected"),
+    [
+        ("请看https://a.com/x", ["https://a.com/x"]),
+        ("关于https://a.jp/をご覧ください。", ["https://a.jp/"]),
+        ("https://a.com了解更多信息", ["https://a.com"]),
+        ("见（https://a.com/x）。谢谢", ["https://a.com/x"]),
+        ("ดูที่https://a.com/xครับ", ["https://a.com/x"]),
+        ("مرحباhttps://a.com", ["https://a.com"]),
+        ("請參閱www.a.com。", ["www.a.com"]),
+        ("访问a.com网站", ["a.com"]),
+        ("联系me@x.org谢谢", ["me@x.org"]),
+        ("写信到mailto:me@x.org谢谢", ["mailto:me@x.org"]),
+        ("共%d个，%s个文件", ["%d", "%s"]),
+        ("关注@user和#tag", ["@user", "#tag"]),
+    ],
+)
+def test_protected_next_to_words_without_spaces(text: str, protected: list[str]) -> None:
+    """What is not language begins and ends where the letters of a script without spaces do."""
+    assert spans_of(text) == protected
+
+
+@pytest.mark.parametrize(
+    ("text", "protected"),
+    [
+        ("Siehe https://de.wikipedia.org/wiki/Größe.", ["https://de.wikipedia.org/wiki/Größe"]),
+        ("См. https://ru.wikipedia.org/wiki/Москва, да", ["https://ru.wikipedia.org/wiki/Москва"]),
+        ("schreib an jürgen@müller.de", ["jürgen@müller.de"]),
+        ("See https://zh.wikipedia.org/wiki/中国.", ["https://zh.wikipedia.org/wiki/中国"]),
+        ("(https://ja.wikipedia.org/wiki/日本#歴史)", ["https://ja.wikipedia.org/wiki/日本#歴史"]),
+        # Without a space nobody can tell a name from the sentence that goes on.
+        ("参见 https://zh.wikipedia.org/wiki/中国。", ["https://zh.wikipedia.org/wiki/"]),
+        ("今日の #Python入門 です", ["#Python入門"]),
+    ],
+)
+def test_names_in_other_letters_belong_to_an_address(text: str, protected: list[str]) -> None:
+    """Addresses are whole in every script with spaces, and in one without where spaces are around them."""
+    assert spans_of(text) == protected
+
+
+@pytest.mark.parametrize(
     "text",
     ["100% sure", "50 % de plus", "and/or", "5 km/h", "3 < 4 > 2", "He left.Then", "a {b c} d", "it's #1", "e.g. this"],
 )
@@ -86,7 +135,7 @@ def test_masks_come_back_wherever_the_model_puts_them() -> None:
     masked = masked_form(text)
     assert masked is not None
     assert masked.text == "Open ZQ0Q at ZQ1Q now!"
-    assert masked.restore("Ahora abre en ZQ1Q ZQ0Q!") == "🙂 Ahora abre en https://a.org/b {file}! 🙂"
+    assert restored(masked, "Ahora abre en ZQ1Q ZQ0Q!") == "🙂 Ahora abre en https://a.org/b {file}! 🙂"
 
 
 @pytest.mark.parametrize("output", ["", "ZQ0Q", "ZQ0Q ZQ0Q ZQ1Q", "ZQ0Q ZQ2Q", "ZQ0 ZQ1Q"])
@@ -94,7 +143,7 @@ def test_lost_or_doubled_masks_are_noticed(output: str) -> None:
     """An output without each mask exactly once is not believed."""
     masked = masked_form("a {x} b {y} c")
     assert masked is not None
-    assert masked.restore(output) is None
+    assert restored(masked, output) is None
 
 
 def test_nothing_to_translate_is_not_masked() -> None:
@@ -107,8 +156,9 @@ def test_a_span_may_have_another_output() -> None:
     spans = [Span(0, 5, "Infarto"), Span(10, 15, "दिल")]
     masked = mask("Heart and heart.", spans)
     assert masked is not None
-    assert (masked.text, masked.restore("y")) == ("and", "Infarto y दिल.")
-    assert "".join(piece.text for piece in split_around("Heart and heart.", spans)) == "Infarto and दिल."
+    assert (masked.text, restored(masked, "y")) == ("and", "Infarto y दिल.")
+    pieces = split_around("Heart and heart.", spans)
+    assert join_pieces(pieces, ["y"], source_lang="eng_Latn", target_lang="hin_Deva") == "Infarto y दिल."
 
 
 @given(MARKED_TEXT)
@@ -117,7 +167,7 @@ def test_identity_comes_back_to_the_byte(text: str) -> None:
     """Masked and restored, or split around and joined: the text is the same."""
     spans = unchanged_spans(text, find_spans(text))
     masked = mask(text, spans)
-    assert masked is None or masked.restore(masked.text) == text
+    assert masked is None or restored(masked, masked.text) == text
     assert "".join(piece.text for piece in split_around(text, spans)) == text
 
 
@@ -138,8 +188,15 @@ def test_any_text_can_be_searched(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["{", "%", "<a", "a.", "/a", "#", "`", "@a", "{n, plural,", "a/", "🙂", "http://", "\\\\", "\\a"]
+    "unit",
+    ["{", "%", "<a", "a.", "/a", "#", "`", "@a", "{n, plural,", "a/", "🙂", "http://", "http://a/中", "\\\\", "\\a"],
 )
 def test_hostile_text_costs_little(unit: str) -> None:
     """Ten thousand repetitions of what begins a span end in reasonable time."""
     find_spans(unit * 10_000)
+
+
+@pytest.mark.parametrize(("text", "has"), [("12:30 {name} https://a.org 🙂", False), ("", False), ("{name}, hi", True)])
+def test_what_has_language(text: str, has: bool) -> None:
+    """Letters of placeholders and addresses are no language."""
+    assert has_language(text) is has

@@ -74,6 +74,20 @@ async def test_markdown_escapes_what_the_source_did_not_mean() -> None:
     assert result.text == "dos \\* palabras\\_"
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("[a *b*] is\n\n> ![c\n> d] [a *b*][]", "[A *B*][a *b*] IS\n\n> ![C D][c d] [A *B*][a *b*]"),
+        ("[12] x [a *b*](u)", "[12][12] X [A *B*](u)"),
+        ("[12]", "[12]"),
+    ],
+)
+async def test_links_by_their_text_still_find_their_address(source: str, expected: str) -> None:
+    """A translated text is no longer its definition's label: the label is written behind it."""
+    definitions = "\n\n[a *b*]: http://x.y\n[c d]: z.png\n[12]: http://z.y\n"
+    assert (await _shout(source + definitions, "markdown")).text == expected + definitions
+
+
 async def test_srt() -> None:
     """Numbers, timings and order stay; a cue of two lines stays one of two lines; speakers keep their lines."""
     source = (

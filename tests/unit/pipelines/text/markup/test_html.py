@@ -74,7 +74,10 @@ async def _shout(text: str) -> TranslationResult:
         ("<p>unclosed <b>bold<p>next</i> & a < b", "<p>UNCLOSED <b>BOLD<p>NEXT</i> & A < B"),
         ("<p>line\n   broken</p>", "<p>LINE BROKEN</p>"),
         ("<pre>line one\n  line two</pre>", "<pre>LINE ONE\n  LINE TWO</pre>"),
-        ("<!-- never closed <p>text", None),
+        ("<!-- never closed <p>text</p><p>more", None),
+        ("one <b title='a b", "ONE <b title='a b"),
+        ("<p>one</p><![nosection[ two ]]>three", "<p>ONE</p><![nosection[ two ]]>THREE"),
+        ("<script>var x <b title='a b'>", None),
         ("one<br>two", "ONE<br>TWO"),
     ],
 )  # fmt: skip
