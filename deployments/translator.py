@@ -27,10 +27,10 @@ from pipelines.adapters.report import KeeperReport
 from pipelines.adapters.station import AdapterStation
 from pipelines.engine.configured import load_configured_engine, warm_up_configured
 from pipelines.errors import UnavailableError
-from pipelines.probe import probe_segment
+from pipelines.probe import check_translating, probe_segment
 from pipelines.protocols import EncodedSegment, Engine, SegmentTranslator
 from pipelines.station import EngineStation
-from pipelines.types import Failure, ModelInfo, Outcome, Segment
+from pipelines.types import ModelInfo, Outcome, Segment
 
 _LOGGER = logging.getLogger(__name__)
 _PROBE_TIMEOUT_S = 20.0
@@ -151,14 +151,13 @@ class TranslatorDeployment:
         self._set_batching(wanted.padded_token_budget, wanted.wait_timeout_s)
 
     async def check_health(self) -> None:
-        """Translate something: a replica that no translation comes out of is replaced.
+        """Translate something: a replica whose engine does nothing any more is replaced.
 
         Raises:
-            UnavailableError: No translation came back.
+            UnavailableError: See `check_translating`.
         """
-        (outcome,) = await self.translate([probe_segment(self._engine.info.languages, _PROBE_TIMEOUT_S)])
-        if isinstance(outcome, Failure) and self._station.num_waiting == 0:
-            raise UnavailableError(f"the health probe failed: {outcome.error.message}")
+        probe = probe_segment(self._engine.info.languages, _PROBE_TIMEOUT_S)
+        await check_translating(self, probe, lambda: self._station.progress)
 
     async def _admit(self, row: EncodedSegment) -> Future[Outcome]:
         # `@serve.batch` waits forever for a batch that can hold a row over its budget, so such a row goes alone.

@@ -102,6 +102,8 @@ class Backlog:
         self._crowded_tokens = 0.0
         self._busy_s = 0.0
         self._busy_tokens = 0.0
+        self.num_done = 0
+        """Rows that were translated since the start."""
         self.num_refused = 0
         """Calls that were refused since the start."""
 
@@ -136,7 +138,7 @@ class Backlog:
             promise.end()
 
     def did(self, tokens: float, is_crowded: bool, *, begun_s: float = -math.inf) -> None:
-        """Measure: so much was done since the last time, of a call that was taken on at `begun_s`."""
+        """Measure: a row of so much was done since the last time, of a call that was taken on at `begun_s`."""
         now_s = self._clock_s()
         passed_s = now_s - self._last_done_s
         if self._was_crowded:
@@ -145,6 +147,7 @@ class Backlog:
         self._busy_s += passed_s
         self._busy_tokens += tokens if begun_s >= self._busy_since_s else 0.0
         self._last_done_s, self._was_crowded = now_s, is_crowded
+        self.num_done += 1
         if self._crowded_s >= _MEASURED_S:
             measured = self._crowded_tokens / self._crowded_s
             known = measured if self._tokens_per_s is None else self._tokens_per_s

@@ -28,17 +28,18 @@ class AdmissionGate:
         self._max_rows = max_rows
         self._inside = 0
         self._order = itertools.count()
-        self._waiting: list[tuple[int, float, int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, float, int, int, asyncio.Future[None]]] = []  # a heap; some have given up
+        self._num_waiting = 0
 
     @property
     def num_waiting(self) -> int:
         """Callers that wait to be let in."""
-        return sum(not place[-1].done() for place in self._waiting)
+        return self._num_waiting
 
     @property
     def is_crowded(self) -> bool:
         """Whether anybody waits."""
-        return any(not place[-1].done() for place in self._waiting)
+        return self._num_waiting > 0
 
     async def enter(self, num_rows: int, *, priority: int = 0, deadline_s: float | None = None) -> None:
         """Wait for room: by priority, then by deadline, then by arrival. Cancelling leaves the queue."""
@@ -46,11 +47,14 @@ class AdmissionGate:
         let_in: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         deadline = float("inf") if deadline_s is None else deadline_s
         heapq.heappush(self._waiting, (priority, deadline, next(self._order), num_rows, let_in))
+        self._num_waiting += 1
         self.refresh()
         try:
             await let_in
         except asyncio.CancelledError:
-            if not let_in.cancelled():
+            if let_in.cancelled():
+                self._give_up()
+            else:
                 self.leave(num_rows)
             raise
 
@@ -66,5 +70,13 @@ class AdmissionGate:
             *_, num_rows, let_in = heapq.heappop(self._waiting)
             if not let_in.done():
                 let_in.set_result(None)
+                self._num_waiting -= 1
                 self._inside += num_rows
                 free -= num_rows
+
+    def _give_up(self) -> None:
+        """Count one out. Its place goes with others', once they are most: behind one that waits, none is ever met."""
+        self._num_waiting -= 1
+        if len(self._waiting) > 2 * self._num_waiting:
+            self._waiting = [place for place in self._waiting if not place[-1].done()]
+            heapq.heapify(self._waiting)

@@ -79,6 +79,11 @@ class EngineStation:
         """Segments that wait for a decoder row."""
         return self._gate.num_waiting
 
+    @property
+    def progress(self) -> tuple[int, int]:
+        """What changes as long as the engine works: steps of its decoder, and rows that it has translated."""
+        return self._engine.stats().num_steps, self.backlog.num_done
+
     async def translate(self, segments: list[Segment]) -> list[Outcome]:
         """See `SegmentTranslator.translate`. A cancelled caller's rows leave the engine within one step.
 
@@ -170,8 +175,13 @@ class TurnBatcher:
     def _submit(self) -> None:
         rows, self._rows = self._rows, []
         admitted, self._admitted = self._admitted, []
-        for outcome, waiter in zip(self._engine.submit(rows), admitted, strict=True):
-            if waiter.cancelled():
-                outcome.cancel()
-            else:
-                waiter.set_result(outcome)
+        try:
+            for outcome, waiter in zip(self._engine.submit(rows), admitted, strict=True):
+                if waiter.cancelled():
+                    outcome.cancel()
+                else:
+                    waiter.set_result(outcome)
+        except Exception as error:  # the loop would only log it, and whoever waits would wait for ever
+            for waiter in admitted:
+                if not waiter.done():
+                    waiter.set_exception(error)

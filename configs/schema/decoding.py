@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, field_validator
+from typing import Annotated
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationInfo, field_validator
 
 from configs.schema.section import PositiveBytes, Section
+
+# Bounded so that what is computed with them is finite, and no divisor zero.
+_LengthRatio = Annotated[float, Field(gt=0, le=1000)]
+_LengthPenalty = Annotated[float, Field(ge=-5, le=5)]
+_RepetitionPenalty = Annotated[float, Field(ge=0.01, le=100)]
 
 
 class BatchingSettings(Section):
@@ -27,15 +34,15 @@ class DecodingSettings(Section):
     """Widest beam that a request may ask for."""
     num_beams: PositiveInt = 1
     """Beam width; 1 is greedy search."""
-    max_length_ratio: PositiveFloat = 3.0
+    max_length_ratio: _LengthRatio = 3.0
     """The output has at most `max_length_ratio * source tokens + max_length_extra_tokens` tokens."""
     max_length_extra_tokens: NonNegativeInt = 32
     """See `max_length_ratio`; it gives short sources their room."""
-    length_penalty: float = 1.0
+    length_penalty: _LengthPenalty = 1.0
     """Exponent of the length that divides a beam's score; over 1.0 favours long outputs."""
     no_repeat_ngram_size: NonNegativeInt = 0
     """No n-gram of this size appears twice in an output; 0 switches it off."""
-    repetition_penalty: PositiveFloat = 1.0
+    repetition_penalty: _RepetitionPenalty = 1.0
     """Over 1.0 makes tokens that were generated before less likely; 1.0 switches it off."""
 
     @field_validator("num_beams")

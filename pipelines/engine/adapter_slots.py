@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipelines.engine.kv_cache import power_of_two
+from pipelines.engine.footprint import power_of_two
 from pipelines.engine.linear import Linear
 from pipelines.engine.lora import Adapter, L, LayerKey, LowRank, Rescale
 from pipelines.engine.weights import LINEARS, DecoderLayer, EncoderLayer, Weights

@@ -5,6 +5,7 @@ Synchronous and without threads; what runs when is the scheduler's and the loop'
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -48,6 +49,7 @@ class RunningBatch:
         dtype: Of keys and values.
         vocabulary: Of outputs; None is the full one.
         record: How the network's operations are recorded; None runs them as they come.
+        max_cached_tokens: See `KeyValueCache`.
     """
 
     def __init__(
@@ -57,11 +59,12 @@ class RunningBatch:
         dtype: torch.dtype,
         vocabulary: Vocabulary | None = None,
         record: Recorder | None = None,
+        max_cached_tokens: float = math.inf,
     ) -> None:
         self._shape = shape
         self._network = _network(weights, shape, record)
         self._projection = Projection(weights, vocabulary or Vocabulary())
-        self._new_cache = partial(KeyValueCache, shape, dtype, weights.embedding.device)
+        self._new_cache = partial(KeyValueCache, shape, dtype, weights.embedding.device, max_cached_tokens)
         self._cache = self._new_cache()
         self._live: list[Live] = []
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -176,8 +177,10 @@ def _file_hash(file: Path) -> str:
     status = file.stat()
     identity = f"{file.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
     memory = cache_folder() / "hashes" / hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
-    with suppress(OSError):
-        return memory.read_text(encoding="ascii")
+    with suppress(OSError, ValueError):
+        # A power cut leaves files that are empty, or full of zeros.
+        if re.fullmatch("[0-9a-f]{32}", remembered := memory.read_text(encoding="ascii")):
+            return remembered
     with file.open("rb") as stream:
         content = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     with suppress(OSError):  # a home that cannot be written costs time, not the start

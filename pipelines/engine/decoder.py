@@ -18,11 +18,17 @@ from pipelines.engine.weights import DecoderLayer, Weights
 
 
 class Decoder:
-    """Runs the decoder's layers over a `KeyValueCache`."""
+    """Runs the decoder's layers over a `KeyValueCache`.
+
+    Attributes:
+        aligning_layer: The one whose attention tells what a row attends to.
+    """
 
     def __init__(self, weights: Weights, shape: ModelShape) -> None:
         self._weights = weights
         self._shape = shape
+        # The last layer but one aligns best (Garg et al. 2019, "Jointly Learning to Align and Translate").
+        self.aligning_layer = max(0, shape.num_decoder_layers - 2)
 
     def cross_keys_values(
         self, encoded: Tensor, adapters: Sequence[Adapter | None], source_lengths: Sequence[int]
@@ -69,15 +75,24 @@ class Decoder:
         attended: Tensor | None = None
         for index, layer in enumerate(layers):
             hidden = hidden + layer.self_out(self._self_attention(layer, index, hidden, step))
-            query = self._cross_query(layer, hidden, step)
-            if step.align and index == max(0, self._shape.num_decoder_layers - 2):
-                # The last layer but one aligns best (Garg et al. 2019, "Jointly Learning to Align and Translate").
-                most = most_attended(query, step.cross_kv[index][0], step.cross_lengths)
-                attended = step.to_cache_order(step.to_rows(most[..., None])).flatten()
+            queries = layer.cross_q(layer.cross_norm(hidden))
+            if step.align and index == self.aligning_layer:
+                attended = self.most_attended(queries, step)
+            query = self._by_heads(queries, step)
             keys, values = step.cross_kv[index]
             hidden = hidden + layer.cross_out(step.to_rows(attend(query, keys, values, step.cross_lengths)))
             hidden = hidden + layer.fc2(functional.relu_(layer.fc1(layer.ffn_norm(hidden))))
         return self._weights.decoder_norm(step.to_cache_order(hidden)), attended
+
+    def most_attended(self, queries: Tensor, step: Step) -> Tensor:
+        """Return `[rows]`, in the cache's order, the source token that each row attends to most.
+
+        Args:
+            queries: `[rows, d_model]`, of the sources, in the aligning layer and the step's order.
+            step: That is prepared.
+        """
+        most = most_attended(self._by_heads(queries, step), step.cross_kv[self.aligning_layer][0], step.cross_lengths)
+        return step.to_cache_order(step.to_rows(most[..., None])).flatten()
 
     def _self_attention(self, layer: DecoderLayer, index: int, hidden: Tensor, step: Step) -> Tensor:
         rows, heads, width = len(hidden), self._shape.num_decoder_heads, self._shape.d_model
@@ -89,8 +104,8 @@ class Decoder:
         attended = attend(query, memory[0], memory[1], step.self_lengths)
         return step.to_step_order(attended.view(rows, -1))
 
-    def _cross_query(self, layer: DecoderLayer, hidden: Tensor, step: Step) -> Tensor:
+    def _by_heads(self, queries: Tensor, step: Step) -> Tensor:
         """Return `[groups, heads, widest group, head_dim]`."""
-        query = step.to_groups(layer.cross_q(layer.cross_norm(hidden)))
+        query = step.to_groups(queries)
         groups, width, _ = query.shape
         return query.view(groups, width, self._shape.num_decoder_heads, -1).transpose(1, 2)

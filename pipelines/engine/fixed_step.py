@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from pipelines.engine.attention import Lengths
-from pipelines.engine.kv_cache import LEAST_LENGTH, KeyValueCache, power_of_two
+from pipelines.engine.footprint import LEAST_LENGTH, power_of_two
+from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.step import Step, pad_groups, table_rows
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from ctypes import Array, Structure, addressof, c_int64, c_void_p
 from itertools import accumulate, chain, repeat
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
@@ -41,7 +42,8 @@ class FusedLayers:
         self._side, structure, self._additions = _STRUCTURES[part]
         self.layers = (structure * len(layers))(*[_layer(layer, structure) for layer in layers])
         self._inner_width = self.layers[0].fc1.num_outputs if hasattr(structure, "fc1") else 0
-        self._of_adapters: dict[Adapter, Array[Any]] = {}  # of the last rows
+        # Weakly: a lane without rows must not keep an adapter that is unloaded.
+        self._of_adapters: WeakKeyDictionary[Adapter, Array[Any]] = WeakKeyDictionary()
 
     @staticmethod
     def are_possible(side: str, layers: Sequence[Layer], head_dim: int) -> bool:
@@ -67,7 +69,9 @@ class FusedLayers:
         """
         num_rows, width = hidden.shape
         present = {adapter for adapter in adapters if adapter is not None}
-        self._of_adapters = {adapter: self._of_adapters.get(adapter) or self._added_by(adapter) for adapter in present}
+        for adapter in present:
+            if adapter not in self._of_adapters:
+                self._of_adapters[adapter] = self._added_by(adapter)
         return structures.Rows(
             num_rows=num_rows,
             width=width,

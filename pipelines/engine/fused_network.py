@@ -17,14 +17,16 @@ from pipelines.engine.kv_cache import KeyValueCache
 from pipelines.engine.lora import Adapter
 from pipelines.engine.network import Network, Stepped
 from pipelines.engine.shape import ModelShape
-from pipelines.engine.step import table_rows
+from pipelines.engine.step import ExactStep, table_rows
 from pipelines.engine.weights import Weights
 
 _FORMATS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 
 
 class FusedNetwork(Network):
-    """Gives what `Network` gives.
+    """Gives what `Network` gives, and each row's output is the same to the last bit whatever the others are.
+
+    Not so beside an adapter that `FusedLayers` does not take: then all rows have what `Network` gives.
 
     Args:
         weights: Such that `is_possible`.
@@ -56,7 +58,7 @@ class FusedNetwork(Network):
         self, tokens: Sequence[int], cache: KeyValueCache, adapters: Sequence[Adapter | None], *, align: bool = False
     ) -> Stepped:
         """See `Network`."""
-        if align or not FusedLayers.take(adapters):
+        if not FusedLayers.take(adapters):
             return super().step(tokens, cache, adapters, align=align)
         cache.make_space()
         positions = torch.tensor(list(chain.from_iterable(map(repeat, cache.positions, cache.widths))))
@@ -64,6 +66,7 @@ class FusedNetwork(Network):
         source_lengths = torch.tensor(cache.source_lengths)
         ids = torch.tensor(tokens)
         hidden = embed(self._weights, self._shape, ids, table_rows(ids, positions, self._shape))
+        queries = torch.empty_like(hidden) if align else None
         self._run(
             structures.Step(
                 rows=self._layers.rows(hidden, adapters),
@@ -75,9 +78,15 @@ class FusedNetwork(Network):
                 source_lengths=source_lengths.data_ptr(),
                 self_kv=_memory(cache.self_kv),
                 cross_kv=_memory(cache.cross_kv),
+                aligning_layer=self._decoder.aligning_layer,
+                queries=None if queries is None else queries.data_ptr(),
             )
         )
-        return hidden, None
+        if queries is None:
+            return hidden, None
+        # Beside the step and not instead of it: a row's output must not depend on whether another one is aligned.
+        step = ExactStep(tokens, cache, self._shape, queries.dtype, None, align=True)
+        return hidden, self._decoder.most_attended(queries, step)
 
     def _remember(
         self,

@@ -5,6 +5,7 @@ Knows the tokenizer and the lanes; nothing of Ray, HTTP or event loops.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -34,10 +35,11 @@ from pipelines.engine.state import checkpoint_tensors, load_prepared
 from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.engine.vocabulary import Vocabulary, VocabularyKind, load_vocabulary
 from pipelines.engine.weights import assemble
-from pipelines.errors import TranslationError, UnavailableError
+from pipelines.errors import EngineError, TranslationError, UnavailableError
 from pipelines.protocols import EncodedSegment, EngineStats
 from pipelines.types import Failure, LoadedAdapter, ModelInfo, Outcome, Segment
 
+_LOGGER = logging.getLogger(__name__)
 _PREFIX_LENGTH = 2  # `</s>` and the target language
 _SPARES = 4  # one row waits inside for so many that decode; from outside, a row would come a step too late
 # Rows that decode wait meanwhile: tens of milliseconds on two cores, a few on a GPU.
@@ -62,7 +64,7 @@ class InflightEngine:
         read_adapter: From a folder; called from the threads that load adapters.
         max_rows: Of all batches.
         bound: Of the outputs' lengths.
-        max_cached_tokens: Bound of memory, in tokens of all rows.
+        max_cached_tokens: Bound of memory, see `Footprint`; each batch has its share of it.
         max_join_tokens: Source tokens that a lane encodes at once.
         rows_to_spread: For each lane; fewer rows share the first.
         clock: Of the deadlines, in seconds.
@@ -156,12 +158,16 @@ class InflightEngine:
             languages=tokenizer.languages,
         )
         memory_bytes = decoding_memory_bytes(device) if memory_bound_bytes is None else memory_bound_bytes
+        max_cached_tokens = memory_bytes // shape.cached_token_bytes(backend.cache_dtype)
+        lanes = num_lanes(backend, torch.get_num_threads(), max_rows)
         if not isinstance(vocabulary, Vocabulary):
             vocabulary = load_vocabulary(vocabulary, tokenizer, shortlist_file)
         return cls(
             [
-                RunningBatch(weights, shape, backend.cache_dtype, vocabulary, recorder_for(device))
-                for _ in range(num_lanes(backend, torch.get_num_threads(), max_rows))
+                RunningBatch(
+                    weights, shape, backend.cache_dtype, vocabulary, recorder_for(device), max_cached_tokens / lanes
+                )
+                for _ in range(lanes)
             ],
             tokenizer,
             info,
@@ -174,7 +180,7 @@ class InflightEngine:
             ),
             max_rows=max_rows,
             bound=LengthBound(max_length_ratio, max_length_extra_tokens, shape.max_positions - _PREFIX_LENGTH),
-            max_cached_tokens=memory_bytes // shape.cached_token_bytes(backend.cache_dtype),
+            max_cached_tokens=max_cached_tokens,
             max_join_tokens=_JOIN_TOKENS_OF_A_GPU if device.type == "cuda" else _JOIN_TOKENS,
             rows_to_spread=backend.rows_to_spread,
         )
@@ -200,11 +206,13 @@ class InflightEngine:
         with self._lock:
             for encoded, future in zip(rows, futures, strict=True):
                 try:
-                    if self._closing:
-                        raise UnavailableError("the engine is closed")
+                    self._check_open()
                     accepted.append(self._desk.accept(encoded, future))
                 except TranslationError as error:
                     future.set_result(Failure(error))
+                except Exception:
+                    _LOGGER.exception("a row could not be accepted")
+                    future.set_result(Failure(EngineError("the engine failed: this segment could not be translated")))
             self._spread(accepted)
         return futures
 
@@ -215,8 +223,7 @@ class InflightEngine:
     def load_adapter(self, version: str, folder: Path) -> LoadedAdapter:
         """See `Engine.load_adapter`. No lane waits for it: rows that come later find it loaded."""
         with self._lock:
-            if self._closing:
-                raise UnavailableError("the engine is closed")
+            self._check_open()
         return self._adapters.load(version, lambda: self._read(folder))
 
     def unload_adapter(self, version: str) -> bool:
@@ -241,6 +248,12 @@ class InflightEngine:
             self._closing = True
         for lane in self._lanes:
             lane.close()
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise UnavailableError("the engine is closed")
+        if any(lane.has_ended for lane in self._lanes):
+            raise UnavailableError("the engine has stopped after an error")  # as a whole, so that it is replaced
 
     def _spread(self, rows: Sequence[Row]) -> None:
         loads = [lane.num_rows for lane in self._lanes]

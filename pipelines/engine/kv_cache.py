@@ -6,27 +6,35 @@ share the source's cross-attention keys and values. Knows no weights and no toke
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
+from pipelines.engine.footprint import rounded
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.transfer import integers
-
-LEAST_LENGTH = 16
-"""Positions that there is memory for, at least; from there on they double."""
 
 
 class KeyValueCache:
     """Memory of the self-attention, `self_kv`, and of the cross-attention, `cross_kv`.
 
     `[layers, 2 (keys, values), rows, heads, positions, head_dim]`, and likewise with groups and source tokens.
-    Memory grows by doubling to what the live rows need and is never given back, so that a busy engine allocates
-    nothing.
+    Memory grows by doubling to what the live rows need and is kept, so that a busy engine allocates nothing; where
+    that would be more than the bound, what the live rows do not need is given back.
+
+    Args:
+        shape: Of the model.
+        dtype: Of keys and values.
+        device: That the memory is on.
+        max_tokens: The bound, in tokens that there is memory for; live rows that need more have it.
     """
 
-    def __init__(self, shape: ModelShape, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, shape: ModelShape, dtype: torch.dtype, device: torch.device, max_tokens: float = math.inf
+    ) -> None:
+        self._max_tokens = max_tokens
         self._shape = shape
         self._dtype = dtype
         self._device = device
@@ -70,11 +78,8 @@ class KeyValueCache:
 
     def make_room(self, source_lengths: Sequence[int], widths: Sequence[int]) -> None:
         """Have memory for more groups."""
-        num_groups, live = len(self.widths), max([*self.source_lengths, 0])
-        longest = max(live, *source_lengths)
-        self.cross_kv = self._grown(self.cross_kv, num_groups, live, num_groups + len(widths), longest)
-        rows = self.num_rows
-        self.self_kv = self._grown(self.self_kv, rows, self.longest, rows + sum(widths), 1)
+        num_groups, longest = len(self.widths) + len(widths), max(self._longest_source, *source_lengths)
+        self._resize(num_groups, longest, self.num_rows + sum(widths), self.longest)
 
     def append(self, source_lengths: Sequence[int], widths: Sequence[int]) -> None:
         """Count groups whose `cross_kv` has been written behind that of the others."""
@@ -84,8 +89,7 @@ class KeyValueCache:
 
     def make_space(self, num_rows: int = 0) -> None:
         """Have memory for one more position of every row, and for so many rows, dead ones included."""
-        rows, longest = self.num_rows, self.longest
-        self.self_kv = self._grown(self.self_kv, rows, longest, max(rows, num_rows), longest + 1)
+        self._resize(len(self.widths), self._longest_source, max(self.num_rows, num_rows), self.longest + 1)
 
     def advance(self) -> None:
         """Count the position that was just written."""
@@ -111,7 +115,13 @@ class KeyValueCache:
         _move(self.cross_kv, order, max(lengths, default=0))
         self.widths = [self.widths[group] for group in order]
         self.source_lengths, self.positions = lengths, survivors
+        if not order:
+            self._resize(0, 0, 0, 0)  # one that had to have more than the bound leaves it to nobody
         return order
+
+    @property
+    def _longest_source(self) -> int:
+        return max([*self.source_lengths, 0])
 
     def _zeros(self, rows: int, length: int) -> Tensor:
         layers, heads = self._shape.num_decoder_layers, self._shape.num_decoder_heads
@@ -119,15 +129,26 @@ class KeyValueCache:
         # Zeros, because what attention masks out must still be finite.
         return torch.zeros(layers, 2, rows, heads, length, head_dim, dtype=self._dtype, device=self._device)
 
-    def _grown(self, memory: Tensor, rows: int, length: int, needed_rows: int, needed_length: int) -> Tensor:
-        """Return memory of at least the needed size with `rows x length` of the old one's content."""
-        if memory.shape[2] >= needed_rows and memory.shape[4] >= needed_length:
+    def _resize(self, num_groups: int, source_length: int, num_rows: int, length: int) -> None:
+        """Have memory for at least so much."""
+        cross, own = rounded(num_groups, source_length), rounded(num_rows, length)
+        kept = _not_less(cross, self.cross_kv), _not_less(own, self.self_kv)
+        if sum(map(math.prod, kept)) <= self._max_tokens:
+            cross, own = kept
+        self.cross_kv = self._resized(self.cross_kv, *cross, len(self.widths), self._longest_source)
+        self.self_kv = self._resized(self.self_kv, *own, self.num_rows, self.longest)
+
+    def _resized(self, memory: Tensor, rows: int, length: int, live_rows: int, live_length: int) -> Tensor:
+        """Return memory of that size with the live part of the old one's content."""
+        if (memory.shape[2], memory.shape[4]) == (rows, length):
             return memory
-        new_rows = max(memory.shape[2], power_of_two(needed_rows))
-        new_length = max(memory.shape[4], power_of_two(max(needed_length, LEAST_LENGTH)))
-        grown = self._zeros(new_rows, new_length)
-        grown[:, :, :rows, :, :length] = memory[:, :, :rows, :, :length]
-        return grown
+        resized = self._zeros(rows, length)
+        resized[:, :, :live_rows, :, :live_length] = memory[:, :, :live_rows, :, :live_length]
+        return resized
+
+
+def _not_less(size: tuple[int, int], memory: Tensor) -> tuple[int, int]:
+    return max(size[0], memory.shape[2]), max(size[1], memory.shape[4])
 
 
 def plan_compaction(widths: Sequence[int], dropped: set[int]) -> list[int]:
@@ -159,8 +180,3 @@ def _copy(memory: Tensor, sources: list[int], targets: list[int], length: int) -
         return
     for source, target in zip(sources, targets, strict=True):  # a fourth of the time of all at once, through a copy
         live[:, :, target].copy_(live[:, :, source])
-
-
-def power_of_two(number: int) -> int:
-    """Return the least one that is not less."""
-    return 1 << max(number - 1, 0).bit_length()

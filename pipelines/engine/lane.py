@@ -12,7 +12,7 @@ from functools import partial
 
 import torch
 
-from pipelines.engine.batch import RunningBatch
+from pipelines.engine.batch import Finished, RunningBatch
 from pipelines.engine.live import Request
 from pipelines.engine.rows import Row, RowDesk
 from pipelines.engine.scheduler import Scheduler
@@ -56,6 +56,7 @@ class Lane:
         self._inbox: list[Row] = []
         self._num_rows = 0
         self._closing = False
+        self._has_ended = False
         self._thread = threading.Thread(target=self._run, name="decoding-lane", daemon=True)
         self._thread.start()
 
@@ -64,14 +65,23 @@ class Lane:
         """Rows inside, those that wait included."""
         return self._num_rows
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it decodes no more, because it was closed or because its device cannot be used any more."""
+        return self._has_ended
+
     def put(self, rows: Sequence[Row]) -> None:
         """Take rows in, to be encoded together if they can join at once; their futures are resolved from the thread."""
         with self._changed:
             for row in rows:
                 self._num_rows += row.num_rows
                 row.future.add_done_callback(partial(self._make_room, row.num_rows))
-            self._inbox += rows
-            self._changed.notify()
+            has_ended = self._has_ended
+            if not has_ended:
+                self._inbox += rows
+                self._changed.notify()
+        for row in rows if has_ended else ():
+            self._answer(row, self._ended())
 
     def close(self) -> None:
         """Resolve rows that are left to `Failure(UnavailableError)`. Returns once the thread has ended."""
@@ -85,17 +95,29 @@ class Lane:
         with self._changed:
             self._num_rows -= num_rows
 
+    def _answer(self, row: Row, outcome: Outcome) -> None:
+        self._desk.release(row)
+        if row.future.set_running_or_notify_cancel():
+            row.future.set_result(outcome)
+
+    def _ended(self) -> Failure:
+        reason = "the engine is closed" if self._closing else "the engine has stopped after an error"
+        return Failure(UnavailableError(reason))
+
     # What follows runs in the lane's thread.
 
     def _run(self) -> None:
-        while self._receive():
-            try:
-                self._turn()
-            except Exception as error:
-                _LOGGER.exception("a step of %d rows failed; the batch is halved", len(self._scheduler.running))
-                self._retreat(error)
-        for key in list(self._rows):
-            self._resolve(key, Failure(UnavailableError("the engine was closed")))
+        try:
+            while self._receive():
+                try:
+                    self._turn()
+                except Exception:
+                    _LOGGER.exception("the batch is in an unknown state; all its rows begin again")
+                    self._begin_again()
+        except Exception:  # the device cannot be used any more
+            _LOGGER.exception("decoding has stopped; this process has to be replaced")
+        finally:
+            self._end()
 
     def _receive(self) -> bool:
         """Take what was put in, waiting for it if there is nothing else to do. False once closing."""
@@ -103,8 +125,8 @@ class Lane:
             while not (self._inbox or self._rows or self._closing):
                 self._changed.wait()
             arrived, self._inbox = self._inbox, []
+        self._rows |= {row.request.key: row for row in arrived}
         for row in arrived:
-            self._rows[row.request.key] = row
             self._scheduler.add(row.ticket)
         return not self._closing
 
@@ -114,10 +136,8 @@ class Lane:
         self._forget()
         self._join([self._rows[ticket.key].request for ticket in self._scheduler.admit()])
         if self._batch.keys:
-            self.num_steps += 1
-            self.num_row_steps += sum(ticket.num_rows for ticket in self._scheduler.running)
-            for finished in self._batch.step():
-                self._resolve(finished.key, self._desk.outcome(self._rows[finished.key], finished))
+            for finished in self._step():
+                self._resolve(finished.key, self._outcome(finished))
 
     def _take_threads(self) -> None:
         wanted = self._num_threads()
@@ -150,22 +170,49 @@ class Lane:
             self._join(requests[:half])
             self._join(requests[half:])
 
-    def _retreat(self, error: Exception) -> None:
-        """Start all rows of a failed step again, half as many at a time; a row that fails alone is answered."""
-        keys = [ticket.key for ticket in self._scheduler.running]
+    def _step(self) -> list[Finished]:
+        """Decode; if that fails, begin again with half as many rows at a time. A row that fails alone is answered."""
+        running = self._scheduler.running
+        try:
+            finished = self._batch.step()
+        except Exception as error:
+            _LOGGER.exception("a step of %d rows failed; the batch is halved", len(running))
+            self._begin_again()
+            if len(running) == 1:
+                self._resolve(running[0].key, Failure(_engine_error(error)))
+            return []
+        self.num_steps += 1
+        self.num_row_steps += sum(ticket.num_rows for ticket in running)
+        return finished
+
+    def _outcome(self, finished: Finished) -> Outcome:
+        try:
+            return self._desk.outcome(self._rows[finished.key], finished)
+        except Exception as error:
+            _LOGGER.exception("an output could not be read")
+            return Failure(_engine_error(error))
+
+    def _begin_again(self) -> None:
         self._batch.clear()
         self._scheduler.retreat()
-        if len(keys) == 1:
-            self._resolve(keys[0], Failure(_engine_error(error)))
 
     def _resolve(self, key: int, outcome: Outcome) -> None:
         """Answer a row and forget it, wherever it is."""
         row = self._rows.pop(key)
         self._scheduler.leave(key)
-        self._batch.drop({key})
-        self._desk.release(row)
-        if row.future.set_running_or_notify_cancel():
-            row.future.set_result(outcome)
+        try:
+            self._batch.drop({key})
+        finally:
+            self._answer(row, outcome)
+
+    def _end(self) -> None:
+        """Answer all that is left, without the batch: it may be what failed."""
+        with self._changed:
+            self._has_ended = True
+            arrived, self._inbox = self._inbox, []
+        left, self._rows = [*self._rows.values(), *arrived], {}
+        for row in left:
+            self._answer(row, self._ended())
 
 
 def _engine_error(error: Exception) -> EngineError:

@@ -83,7 +83,7 @@ class LowRank:
             part.addmm_(inner[:, up.ranks], up.weight)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Adapter:
     """An adapter in memory, ready to be applied; immutable, and its own identity.
 

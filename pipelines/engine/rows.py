@@ -44,7 +44,7 @@ class Row:
             key=request.key,
             num_rows=self.num_rows,
             num_source_tokens=len(request.source),
-            num_cached_tokens=len(request.source) + self.num_rows * (len(request.forced) + request.max_new_tokens + 1),
+            num_target_tokens=len(request.forced) + request.max_new_tokens + 1,
             priority=segment.priority,
             deadline=math.inf if segment.deadline_s is None else segment.deadline_s,
         )
@@ -92,6 +92,7 @@ class RowDesk:
             max_new_tokens=min(self._bound.of(encoded), self._bound.max_tokens - len(forced)),
             options=replace(segment.decoding, min_new_tokens=least_new_tokens(encoded)),
             forced=forced,
+            # Last: from here on nothing may fail, or the row would count for ever.
             adapter=None if version is None else self._adapters.acquire(version, num_rows),
         )
         return Row(encoded, request, future)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -22,7 +24,7 @@ from torch import Tensor
 from pipelines.engine.checkpoint import Checkpoint, cache_folder
 from pipelines.engine.linear import Backend
 from pipelines.engine.shape import ModelShape
-from pipelines.engine.weights import prepare
+from pipelines.engine.weights import prepare, refuse_untied
 from pipelines.errors import StartupError
 
 _LOGGER = logging.getLogger(__name__)
@@ -32,6 +34,8 @@ _NAMES = {dtype: name for name, dtype in _TYPES.items()}
 _HEADER_BYTES = 1 << 18  # 600M parameters need 80 KB
 _ALIGNMENT = 64
 _CACHED = ("int8",)  # other formats are as quickly read from the checkpoint
+_DRAFT = ".draft"
+_ABANDONED_S = 3600  # a draft that nobody has written to for so long was left by a start that was killed
 
 
 class TensorFiles(Mapping[str, Tensor]):
@@ -69,17 +73,42 @@ def checkpoint_tensors(checkpoint: Checkpoint) -> TensorFiles:
 
 
 def load_prepared(checkpoint: Checkpoint, shape: ModelShape, backend: Backend) -> Mapping[str, Tensor]:
-    """Return what `weights.assemble` needs, from the cache if it has it, and put it there if not."""
-    if backend.name not in _CACHED:
-        return dict(prepare(checkpoint_tensors(checkpoint), shape, backend))
-    file = cache_folder() / "weights" / f"{checkpoint.revision}-{backend.name}-{_FORMAT}.safetensors"
-    if not file.is_file():
-        state = checkpoint_tensors(checkpoint)
-        try:
-            _save(prepare(state, shape, backend), file)
-        except OSError as error:  # a full disk costs time and memory, now and at the next start
-            _LOGGER.warning("quantized weights cannot be kept in %s: %s", file.parent, error)
+    """Return what `weights.assemble` needs, from the cache if it has it, and put it there if not.
+
+    Raises:
+        StartupError: The checkpoint is damaged, or not one that the engine can run.
+    """
+    state = checkpoint_tensors(checkpoint)
+    try:
+        refuse_untied(state)
+        if backend.name not in _CACHED:
             return dict(prepare(state, shape, backend))
+        file = cache_folder() / "weights" / f"{checkpoint.revision}-{backend.name}-{_FORMAT}.safetensors"
+        return _kept(file) or _keep(lambda: prepare(state, shape, backend), file)
+    except KeyError as error:
+        raise StartupError(
+            f"{checkpoint.path} has no tensor {error}, which its config.json asks for; fetch the model again",
+            field="model.name",
+        ) from error
+
+
+def _kept(file: Path) -> TensorFiles | None:
+    """Open a cached file; None if there is none that can be used."""
+    try:
+        return TensorFiles([file])
+    except StartupError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            _LOGGER.warning("quantized weights are made anew: %s", error.message)
+        return None
+
+
+def _keep(prepared: Callable[[], Iterable[tuple[str, Tensor]]], file: Path) -> Mapping[str, Tensor]:
+    """Return tensors as the file has them once they are in it."""
+    try:
+        _save(prepared(), file)
+    except OSError as error:  # a full disk costs time and memory, now and at the next start
+        _LOGGER.warning("quantized weights cannot be kept in %s: %s", file.parent, error)
+        return dict(prepared())
     return TensorFiles([file])
 
 
@@ -91,7 +120,11 @@ def _safetensors(file: Path) -> dict[str, Callable[[], Tensor]]:
     with file.open("rb") as stream:
         header_bytes = int.from_bytes(stream.read(8), "little")
         entries = json.loads(stream.read(header_bytes))
+        num_bytes = os.fstat(stream.fileno()).st_size
     entries.pop("__metadata__", None)
+    expected = 8 + header_bytes + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+    if num_bytes != expected:
+        raise ValueError(f"it has {num_bytes} bytes, and should have {expected}")
 
     def read(dtype: torch.dtype, shape: list[int], start: int, end: int) -> Tensor:
         region = np.memmap(file, mode="c", offset=8 + header_bytes + start, shape=end - start)
@@ -124,15 +157,26 @@ def _weight_files(path: Path) -> list[Path]:
 def _save(tensors: Iterable[tuple[str, Tensor]], file: Path) -> None:
     """Write tensors as they come, beside the file, and rename, so that no reader ever sees half of it."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".draft", delete=False) as draft:
+    _remove_abandoned_drafts(file.parent)
+    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f"{file.stem}-", suffix=_DRAFT, delete=False) as draft:
         try:
             _write(tensors, draft)
+            draft.flush()
+            os.fsync(draft.fileno())  # or a power cut may keep the new name, and not what is behind it
+            os.fchmod(draft.fileno(), 0o644)  # users may share the cache
             draft.close()
             Path(draft.name).replace(file)
         except BaseException:
             with suppress(OSError):
                 Path(draft.name).unlink()
             raise
+
+
+def _remove_abandoned_drafts(folder: Path) -> None:
+    for draft in folder.glob(f"*{_DRAFT}"):
+        with suppress(OSError):  # another start may have removed it, or it is another user's
+            if time.time() - draft.stat().st_mtime > _ABANDONED_S:
+                draft.unlink()
 
 
 def _write(tensors: Iterable[tuple[str, Tensor]], stream: IO[bytes]) -> None:

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from pipelines.engine.linear import Backend, Linear
 from pipelines.engine.shape import ModelShape
+from pipelines.errors import StartupError
 
 
 class LayerNorm:
@@ -91,6 +92,29 @@ _NORMS = {
         "ffn_norm": "final_layer_norm",
     },
 }
+
+
+def refuse_untied(state: Mapping[str, Tensor]) -> None:
+    """Refuse a checkpoint whose encoder or decoder has an embedding of its own: one is used for both.
+
+    Args:
+        state: A state dict of `M2M100ForConditionalGeneration`; many have the shared embedding three times.
+
+    Raises:
+        StartupError: It has.
+    """
+    shared = state["model.shared.weight"]
+    for name in ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"):
+        if name not in state:
+            continue
+        own = state[name]
+        is_shared = own.data_ptr() == shared.data_ptr() and own.shape == shared.shape  # as pickled files say it
+        if not is_shared and not torch.equal(own, shared):
+            raise StartupError(
+                f"the in-flight engine runs checkpoints with one embedding, not untied embeddings: {name} differs from "
+                "model.shared.weight; set model.engine to transformers",
+                field="model.name",
+            )
 
 
 def prepare(state: Mapping[str, Tensor], shape: ModelShape, backend: Backend) -> Iterator[tuple[str, Tensor]]:

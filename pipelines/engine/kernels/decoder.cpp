@@ -27,6 +27,8 @@ struct Step {
   const int64_t* groups;          // [rows], whose source each row attends to
   const int64_t* source_lengths;  // [groups]
   Memory self_kv, cross_kv;
+  int64_t aligning_layer;  // whose queries of sources are told
+  float* queries;          // [rows, width], where to; null if they are not wanted
 };
 }
 
@@ -66,9 +68,11 @@ class Decoder : Layers<DecoderAdditions> {
     multiply(index, &DecoderAdditions::cross_q, layer.cross_q, input_, product_);
     for_each_head([&](int64_t row, int64_t head) {
       const Memory& memory = step_.cross_kv;
-      const int64_t group = step_.groups[row];
-      attend(memory.format, product_ + row * rows_.width + head * memory.head_dim, memory.keys(index, group, head),
-             memory.values(index, group, head), step_.source_lengths[group], memory.head_dim, attended(row, head));
+      const int64_t group = step_.groups[row], at = row * rows_.width + head * memory.head_dim;
+      if (step_.queries && index == step_.aligning_layer)
+        std::copy_n(product_ + at, memory.head_dim, step_.queries + at);
+      attend(memory.format, product_ + at, memory.keys(index, group, head), memory.values(index, group, head),
+             step_.source_lengths[group], memory.head_dim, attended(row, head));
     });
     finish(index, &DecoderAdditions::cross_out, layer.cross_out, input_,
            [&](int64_t row) { start(row, layer.ffn_norm, layer.fc1); });

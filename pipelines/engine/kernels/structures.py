@@ -134,7 +134,7 @@ class Step(Structure):
     _fields_: ClassVar[list[tuple[str, Any]]] = [
         *[("rows", Rows), ("num_layers", c_int64), ("layers", POINTER(DecoderLayer)), ("norm", Norm)],
         *[(name, c_void_p) for name in ("positions", "groups", "source_lengths")],
-        *[("self_kv", Memory), ("cross_kv", Memory)],
+        *[("self_kv", Memory), ("cross_kv", Memory), ("aligning_layer", c_int64), ("queries", c_void_p)],
     ]
 
 

@@ -56,6 +56,15 @@ def test_hashes_are_remembered(checkpoint_path: Path, own_cache: Path) -> None:
     assert locate_checkpoint(str(checkpoint_path)).revision == revision
 
 
+@pytest.mark.parametrize("content", [b"", bytes(32), b"\xff" * 32, b"0123"])
+def test_what_is_no_hash_is_not_taken_for_one(checkpoint_path: Path, own_cache: Path, content: bytes) -> None:
+    """Or checkpoints would have the same revision once a power cut has emptied what was remembered."""
+    revision = locate_checkpoint(str(checkpoint_path)).revision
+    for remembered in (own_cache / "nllb-ray" / "hashes").iterdir():
+        remembered.write_bytes(content)
+    assert locate_checkpoint(str(checkpoint_path)).revision == revision
+
+
 def test_demo_model_says_how_to_build_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the demo model the error names the commands that make it."""
     monkeypatch.setattr(checkpoint_module, "DEMO_MODEL", tmp_path / "nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,6 +133,16 @@ def test_impossible_options_are_refused(engine: InflightEngine, options: Decodin
     assert isinstance(refused, Failure)
     assert isinstance(refused.error, UnsupportedOptionError)
     assert isinstance(kept, Translation)
+
+
+def test_what_cannot_be_accepted_fails_alone(engine: InflightEngine) -> None:
+    """A number that nobody foresaw is an answer for its row and none of its neighbours' business."""
+    options = DecodingOptions(max_length_ratio=math.nan)
+    failed, kept = translate(engine, encode(engine, decoding=options), encode(engine))
+    assert isinstance(failed, Failure)
+    assert isinstance(failed.error, EngineError)
+    assert isinstance(kept, Translation)
+    assert engine.room() == 10
 
 
 def test_an_output_begins_with_its_prefix(engine: InflightEngine) -> None:

@@ -9,18 +9,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from pipelines.engine.footprint import Footprint
 from pipelines.engine.scheduler import Scheduler, Ticket
 
 MAX_ROWS = 8
-MAX_CACHED_TOKENS = 400
+MAX_CACHED_TOKENS = 600
 AGING_ROUNDS = 3
+ROWS_PER_TRIAL = 4
 
 
 def make_ticket(
     key: int, *, num_rows: int = 1, tokens: int = 10, priority: int = 0, deadline: float = math.inf
 ) -> Ticket:
-    """Return a ticket whose rows remember twice their source."""
-    return Ticket(key, num_rows, tokens, 2 * tokens, priority, deadline)
+    """Return a ticket whose rows remember as much as their source is long."""
+    return Ticket(key, num_rows, tokens, tokens, priority, deadline)
 
 
 def admitted_keys(scheduler: Scheduler) -> list[int]:
@@ -102,14 +104,102 @@ def test_after_a_retreat_the_batch_is_halved_and_grows_back() -> None:
     assert admitted_keys(scheduler) == [2, 3]
 
 
+def test_memory_is_priced_as_it_is_allocated() -> None:
+    """Every row has the longest one's length, and both are powers of two: one long request keeps short ones out."""
+    scheduler = Scheduler(64, max_join_tokens=10_000, max_cached_tokens=32 * 16 + 32 * 64)
+    for key in range(40):
+        scheduler.add(Ticket(key, 1, 10, 40))
+    assert len(admitted_keys(scheduler)) == 32
+    for key in range(40):
+        scheduler.leave(key)
+    for key in range(40):
+        scheduler.add(Ticket(100 + key, 1, 10, 500 if key == 0 else 40))
+    assert admitted_keys(scheduler) == [100, 101, 102, 103]
+    for key in range(40):
+        scheduler.leave(100 + key)
+    scheduler.add(Ticket(200, 1, 2000, 2000))
+    scheduler.add(Ticket(201, 1, 10, 10))
+    assert admitted_keys(scheduler) == [200], "what is over the bound is decoded alone"
+    assert admitted_keys(scheduler) == []
+
+
+def test_a_long_row_ends_although_the_batch_is_sometimes_too_large() -> None:
+    """With memory for 8 rows of 16, under a steady load of short ones, no long row begins again and again."""
+    scheduler = Scheduler(16, rows_per_trial=20)
+    left = {0: 3000}
+    scheduler.add(make_ticket(0))
+    num_failures, num_steps = 0, 0
+    while 0 in left:
+        while len(scheduler.waiting) < 4:
+            left[len(left)] = 6
+            scheduler.add(make_ticket(len(left) - 1))
+        scheduler.admit()
+        keys = [ticket.key for ticket in scheduler.running]
+        num_steps += 1
+        assert num_steps < 5000
+        if len(keys) > 8:
+            num_failures += 1
+            scheduler.retreat()
+            left |= {key: 3000 if key == 0 else 6 for key in keys}
+            continue
+        for key in keys:
+            left[key] -= 1
+            if left[key] == 0:
+                scheduler.leave(key)
+                if key == 0:
+                    del left[0]
+    assert num_failures < 10
+
+
+def test_a_size_that_failed_is_tried_again_when_many_have_finished() -> None:
+    """Memory that others took may have become free."""
+    scheduler = Scheduler(4, rows_per_trial=10)
+    for key in range(40):
+        scheduler.add(make_ticket(key))
+    sizes = []
+    scheduler.admit()
+    scheduler.retreat()
+    for _ in range(30):
+        scheduler.admit()
+        sizes.append(len(scheduler.running))
+        scheduler.leave(scheduler.running[0].key)
+    assert sizes.index(3) < 3
+    assert sizes.index(4) == 10
+
+
+def test_one_bad_request_does_not_keep_the_batch_small() -> None:
+    """Who fails alone was at fault: what failed with it may be tried again at once."""
+    scheduler = Scheduler(8)
+    for key in range(40):
+        scheduler.add(make_ticket(key))
+    scheduler.admit()
+    while len(scheduler.running) > 1:
+        scheduler.retreat()
+        scheduler.admit()
+    (bad,) = scheduler.running
+    scheduler.retreat()
+    scheduler.leave(bad.key)
+    for _ in range(8):
+        scheduler.admit()
+        scheduler.leave(scheduler.running[0].key)
+    scheduler.admit()
+    assert len(scheduler.running) == 8
+
+
 class SchedulerMachine(RuleBasedStateMachine):
     """Any order of events keeps the bounds, loses nobody, and lets everybody in within a bounded time."""
 
     def __init__(self) -> None:
         super().__init__()
         self.scheduler = Scheduler(
-            MAX_ROWS, max_join_tokens=60, max_cached_tokens=MAX_CACHED_TOKENS, aging_rounds=AGING_ROUNDS
+            MAX_ROWS,
+            max_join_tokens=60,
+            max_cached_tokens=MAX_CACHED_TOKENS,
+            aging_rounds=AGING_ROUNDS,
+            rows_per_trial=ROWS_PER_TRIAL,
         )
+        self.failed_rows = math.inf
+        self.num_finished = 0
         self.known: set[int] = set()
         self.next_key = 0
 
@@ -140,12 +230,21 @@ class SchedulerMachine(RuleBasedStateMachine):
         """A request finishes or is cancelled."""
         if self.known:
             key = data.draw(st.sampled_from(sorted(self.known)))
+            self.num_finished += key in [ticket.key for ticket in self.scheduler.running]
+            if self.num_finished == ROWS_PER_TRIAL:
+                self.failed_rows = math.inf
             self.scheduler.leave(key)
             self.known.remove(key)
 
     @rule()
     def fail(self) -> None:
         """A step fails."""
+        running = self.scheduler.running
+        if len(running) == 1:
+            self.failed_rows = math.inf
+        elif running:
+            self.failed_rows = min(self.failed_rows, sum(ticket.num_rows for ticket in running))
+            self.num_finished = 0
         self.scheduler.retreat()
 
     @invariant()
@@ -156,10 +255,13 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @invariant()
     def bounds_hold(self) -> None:
-        """Rows and cached tokens are within their bounds, unless one request alone exceeds them."""
+        """Rows and memory are within their bounds and below what failed, unless one request alone exceeds them."""
         running = self.scheduler.running
-        assert sum(ticket.num_rows for ticket in running) <= MAX_ROWS
-        assert len(running) == 1 or sum(ticket.num_cached_tokens for ticket in running) <= MAX_CACHED_TOKENS
+        num_rows = sum(ticket.num_rows for ticket in running)
+        assert num_rows <= MAX_ROWS
+        if len(running) > 1:
+            assert _cached_tokens(running) <= MAX_CACHED_TOKENS
+            assert num_rows < self.failed_rows
 
     def teardown(self) -> None:
         """Once nobody arrives any more, all get in."""
@@ -168,6 +270,13 @@ class SchedulerMachine(RuleBasedStateMachine):
             for ticket in self.scheduler.running:
                 self.scheduler.leave(ticket.key)
         assert self.scheduler.waiting == []
+
+
+def _cached_tokens(tickets: list[Ticket]) -> int:
+    footprint = Footprint()
+    for ticket in tickets:
+        footprint = footprint.plus(ticket.num_rows, ticket.num_source_tokens, ticket.num_target_tokens)
+    return footprint.num_tokens
 
 
 TestSchedulerMachine = SchedulerMachine.TestCase
