@@ -16,6 +16,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from configs.errors import ConfigError
 from configs.loader import load_settings
@@ -24,6 +25,8 @@ from deployments.access.keys import SCOPES, KeyLimits, KeyRecord, make_key, with
 from deployments.access.meter import month_of
 from deployments.access.store import KeyStore
 from pipelines.errors import TranslationError
+
+_MAX_DAYS = 36_500  # a hundred years; the calendar of `datetime` ends in 9999
 
 
 def main(arguments: Sequence[str] | None = None, store: KeyStore | None = None) -> int:
@@ -36,13 +39,13 @@ def main(arguments: Sequence[str] | None = None, store: KeyStore | None = None) 
     parsed = _parser().parse_args(arguments)
     try:
         asyncio.run(parsed.run(parsed, store or key_store(load_settings(parsed.environment).access)))
-    except (ConfigError, TranslationError, _UnknownKeyError) as error:
+    except (ConfigError, TranslationError, _RefusedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-class _UnknownKeyError(Exception):
+class _RefusedError(Exception):
     pass
 
 
@@ -72,13 +75,18 @@ async def _list(parsed: argparse.Namespace, store: KeyStore) -> None:
     table = Table("id", "name", "scopes", "state", "limits", f"characters in {month}")
     for record, usage in rows:
         limits = ", ".join(f"{name}={value}" for name, value in record.limits.model_dump(exclude_none=True).items())
-        state = _state(record)
-        table.add_row(record.id, record.name, ", ".join(record.scopes), state, limits, str(usage.num_characters))
+        cells = (record.id, record.name, ", ".join(record.scopes), _state(record), limits, str(usage.num_characters))
+        table.add_row(*map(Text, cells))  # a name may hold what would be markup in a plain string
     Console().print(table)
 
 
 async def _rotate(parsed: argparse.Namespace, store: KeyStore) -> None:
-    text, record = with_new_secret(await _existing(parsed.id, store))
+    old = await _existing(parsed.id, store)
+    if not old.is_valid(datetime.now(UTC)):
+        raise _RefusedError(
+            f"key {old.id!r} ({old.name}) is {_state(old)}: only a valid key is rotated; `create` makes another"
+        )
+    text, record = with_new_secret(old)
     await store.put(record)
     _print_new(text, record, parsed.json)
 
@@ -93,7 +101,7 @@ async def _existing(key_id: str, store: KeyStore) -> KeyRecord:
     record = await store.get(key_id)
     if record is None:
         known = ", ".join(each.id for each in await store.all()) or "none"
-        raise _UnknownKeyError(f"there is no key {key_id!r}; there are: {known}")
+        raise _RefusedError(f"there is no key {key_id!r}; there are: {known}")
     return record
 
 
@@ -126,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("--characters-per-month", type=_positive, metavar="N")
     create.add_argument("--concurrent-requests", type=_positive, metavar="N")
     create.add_argument("--adapter", action="append", metavar="NAME", help="repeatable; default: all")
-    create.add_argument("--days", type=_positive, metavar="N", help="until it expires; default: never")
+    create.add_argument("--days", type=_days, metavar="N", help="until it expires; default: never")
     create.set_defaults(run=_create)
     commands.add_parser("list", help="show all keys").set_defaults(run=_list)
     for name, run, says in (
@@ -142,6 +150,12 @@ def _parser() -> argparse.ArgumentParser:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not accepted: a whole number from 1")
+    return int(text)
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MAX_DAYS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not accepted: a whole number from 1 to {_MAX_DAYS}")
     return int(text)
 
 

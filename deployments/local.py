@@ -41,6 +41,7 @@ import ray
 import yaml
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 from rich.console import Console
+from rich.markup import escape
 
 from configs.errors import ConfigError
 from configs.loader import ROOT, load_settings
@@ -76,7 +77,7 @@ def main() -> int:
             logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it would tell of each thing that it deletes
             drain(settings.limits.request_timeout_s)
     except (StartupError, ConfigError) as error:
-        console.print(f"[red]Cannot start:[/red] {error}")
+        console.print(f"[red]Cannot start:[/red] {escape(str(error))}")
         return 1
     return 0
 
@@ -218,9 +219,9 @@ def _announce(port: int, dashboard_url: str, settings: Settings, console: Consol
         key = " -H 'X-API-Key: KEY'"
     else:
         answer = _ask(f"{url}/api/v1/translate", sample)
-        first, key = f"“{_SAMPLE['text']}” is “{answer['translation']}”. " if answer else "", ""
+        first, key = f"“{_SAMPLE['text']}” is “{escape(answer['translation'])}”. " if answer else "", ""
     console.print(
-        f"\nServing [bold]{settings.model.name}[/bold] ({settings.model.engine}) at {url}  "
+        f"\nServing [bold]{escape(settings.model.name)}[/bold] ({settings.model.engine}) at {url}  "
         f"(API: {url}/docs, health: {url}/api/v1/health)\n"
         f"{first}Try it:\n\n"
         f"  curl -s {url}/api/v1/translate -H 'Content-Type: application/json'{key} \\\n"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from typing import Any
 
 from configs.loader import ROOT
 from configs.schema import DecodingSettings, GlossarySettings, LimitSettings, QualitySettings
-from deployments.access.meter import Meter
+from deployments.access.meter import Bill, Meter
 from deployments.fleet import Fleet
 from deployments.glossaries import Glossaries, configured_glossaries
 from deployments.requests import RequestReader
@@ -103,8 +103,10 @@ class TranslationService:
             TranslationError: See `TranslationPipeline.translate`; also past the deadline or when overloaded.
         """
         wanted = self._reader.read(request, self.limits, stored=await self.glossaries.find(request))
-        async with self._admitted([wanted]):
-            return await self._pipeline.translate(wanted)
+        async with self._admitted([wanted]) as bill, self._in_time(self._deadline_s()):
+            result = await self._pipeline.translate(wanted)
+            bill.num_done = bill.num_characters
+            return result
 
     async def translate_batch(
         self, items: Sequence[TranslateRequest | TranslationError]
@@ -120,19 +122,37 @@ class TranslationService:
             )
         checked = [await self._to_request_or_error(item, f"items.{index}.") for index, item in enumerate(items)]
         requests = [item for item in checked if isinstance(item, TranslationRequest)]
-        async with self._admitted(requests):
-            done = iter(await self._pipeline.translate_many(requests))
+        async with self._admitted(requests) as bill, self._in_time(self._deadline_s()):
+            results = await self._pipeline.translate_many(requests)
+            bill.num_done = sum(
+                len(request.text)
+                for request, result in zip(requests, results, strict=True)
+                if isinstance(result, TranslationResult)
+            )
+        done = iter(results)
         return [next(done) if isinstance(item, TranslationRequest) else item for item in checked]
 
-    async def stream(self, request: TranslateRequest) -> AsyncIterator[SegmentProgress | TranslationResult]:
+    async def stream(self, request: TranslateRequest) -> AsyncGenerator[SegmentProgress | TranslationResult]:
         """Yield the pieces of a translation as they are done, then the whole.
+
+        What was yielded is paid for, whoever ends the stream. Each piece may be asked for by another task.
 
         Raises:
             TranslationError: As `translate`.
         """
         wanted = self._reader.read(request, self.limits, stored=await self.glossaries.find(request))
-        async with self._admitted([wanted]):
-            async for progress in self._pipeline.stream(wanted):
+        async with self._admitted([wanted]) as bill, aclosing(self._pipeline.stream(wanted)) as pieces:
+            deadline_s = self._deadline_s()
+            while True:
+                # A time-out interrupts the task that it was begun in, so it ends before another may go on.
+                async with self._in_time(deadline_s):
+                    progress = await anext(pieces, None)
+                if progress is None:
+                    return
+                if isinstance(progress, SegmentProgress):
+                    bill.num_done += progress.num_source_chars
+                else:
+                    bill.num_done = bill.num_characters
                 yield progress
 
     async def detect(self, text: str) -> list[Detection]:
@@ -176,23 +196,30 @@ class TranslationService:
             return self._probe[1]
 
     @asynccontextmanager
-    async def _admitted(self, requests: Sequence[TranslationRequest]) -> AsyncIterator[None]:
+    async def _admitted(self, requests: Sequence[TranslationRequest]) -> AsyncIterator[Bill]:
         self.check_room()
         self._num_ongoing += 1
         try:
-            async with self._charged(requests), asyncio.timeout(self.limits.request_timeout_s):
+            async with self._charged(sum(len(request.text) for request in requests)) as bill:
+                yield bill
+        finally:
+            self._num_ongoing -= 1
+
+    def _charged(self, num_characters: int) -> AbstractAsyncContextManager[Bill]:
+        return nullcontext(Bill(num_characters)) if self._meter is None else self._meter.charge(num_characters)
+
+    def _deadline_s(self) -> float:
+        return asyncio.get_running_loop().time() + self.limits.request_timeout_s
+
+    @asynccontextmanager
+    async def _in_time(self, deadline_s: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout_at(deadline_s):
                 yield
         except TimeoutError:
             raise DeadlineExceededError(
                 f"the translation was not done within {self.limits.request_timeout_s:g} s"
             ) from None
-        finally:
-            self._num_ongoing -= 1
-
-    def _charged(self, requests: Sequence[TranslationRequest]) -> AbstractAsyncContextManager[None]:
-        if self._meter is None:
-            return nullcontext()
-        return self._meter.charge(sum(len(request.text) for request in requests))
 
     async def _to_request_or_error(
         self, item: TranslateRequest | TranslationError, prefix: str

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Literal
 
 from cachetools import LRUCache
@@ -145,7 +145,12 @@ class ProxyTrust:
         return address
 
     def _is_trusted(self, address: str) -> bool:
-        return _is_address(address) and any(ip_address(address) in network for network in self._networks)
+        if not _is_address(address):
+            return False
+        parsed = ip_address(address)
+        # On a socket of both kinds an IPv4 peer reads `::ffff:10.0.0.2`.
+        ipv4 = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+        return any(parsed in network or (ipv4 is not None and ipv4 in network) for network in self._networks)
 
 
 def _is_address(text: str) -> bool:

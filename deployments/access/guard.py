@@ -58,7 +58,8 @@ class Guard:
             UnauthenticatedError: It needs a key that is not there or not valid.
             ForbiddenError: Its key does not allow this.
         """
-        address = self._proxies.client_address(peer, headers.get("x-forwarded-for", ""))
+        # Several lines are one list (RFC 9110, 5.3), and it is the first line that a client can forge.
+        address = self._proxies.client_address(peer, ",".join(headers.getlist("x-forwarded-for")))
         if needs.public:
             return Caller(None, address)
         caller = Caller(await self._authenticator.key_of(headers), address)

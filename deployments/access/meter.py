@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from deployments.access.callers import Caller, current_caller
@@ -14,6 +16,19 @@ from deployments.access.store import KeyStore, Usage
 from pipelines.errors import ForbiddenError, QuotaExceededError, UnavailableError
 
 _LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Bill:
+    """What a request pays for.
+
+    Attributes:
+        num_characters: Charged when the work begins.
+        num_done: Of these, as many as were translated; the rest is given back when the work ends, however it ends.
+    """
+
+    num_characters: int
+    num_done: int = 0
 
 
 class Meter:
@@ -32,23 +47,23 @@ class Meter:
         self._owed: defaultdict[tuple[str, str], int] = defaultdict(int)
 
     @asynccontextmanager
-    async def charge(self, num_characters: int) -> AsyncIterator[None]:
-        """Charge the block's work, unless it raises.
+    async def charge(self, num_characters: int) -> AsyncIterator[Bill]:
+        """Charge the block's work; the block writes into the bill what it has done.
 
         Raises:
             QuotaExceededError: It would be over the quota of this month.
         """
+        bill = Bill(num_characters)
         key = _key_of(current_caller.get())
         if key is None:
-            yield
+            yield bill
             return
         month = month_of(self._now())
         await self._add(key, month, num_characters)
         try:
-            yield
-        except BaseException:
-            self._owed[key.id, month] -= num_characters
-            raise
+            yield bill
+        finally:
+            await self._give_back(key, month, bill.num_characters - bill.num_done)
 
     async def usage(self, key: KeyRecord) -> Usage:
         """Return what a key used this month.
@@ -59,17 +74,40 @@ class Meter:
         return await self._store.usage(key.id, month_of(self._now()))
 
     async def _add(self, key: KeyRecord, month: str, num_characters: int) -> None:
-        owed = self._owed.pop((key.id, month), 0)
+        quota = key.limits.characters_per_month
         try:
-            used = await self._store.add_usage(key.id, month, Usage(num_characters + owed, 1))
-            quota = key.limits.characters_per_month
-            # Added first and taken back if it was too much: requests at the same time cannot both pass.
-            if quota is not None and used.num_characters > quota:
-                self._owed[key.id, month] -= num_characters
-                raise self._over_quota(quota, used.num_characters - num_characters, num_characters)
+            await self._settle(key.id, month)
+            added = await self._store.add_usage(key.id, month, Usage(num_characters, 1), quota=quota)
         except UnavailableError:
-            self._owed[key.id, month] += owed + num_characters
-            _LOGGER.warning("the usage of a key could not be written; it will be added later")
+            self._owe(key.id, month, num_characters)
+            return
+        if quota is not None and not added.fits:
+            raise self._over_quota(quota, added.used.num_characters, num_characters)
+
+    async def _give_back(self, key: KeyRecord, month: str, num_characters: int) -> None:
+        if num_characters <= 0:
+            return
+        self._owed[key.id, month] -= num_characters
+        # At once: the key's next request may go to another replica, and be refused for what this one still owes.
+        with suppress(UnavailableError):
+            await self._settle(key.id, month)
+
+    async def _settle(self, key_id: str, month: str) -> None:
+        if self._owed.get((key_id, month)):
+            # To its end: a caller who hangs up is given back what was not done, too.
+            await asyncio.shield(self._write_owed(key_id, month))
+
+    async def _write_owed(self, key_id: str, month: str) -> None:
+        owed = self._owed.pop((key_id, month), 0)
+        try:
+            await self._store.add_usage(key_id, month, Usage(owed))
+        except UnavailableError:
+            self._owe(key_id, month, owed)
+            raise
+
+    def _owe(self, key_id: str, month: str, num_characters: int) -> None:
+        self._owed[key_id, month] += num_characters
+        _LOGGER.warning("the usage of a key could not be written; it will be added later")
 
     def _over_quota(self, quota: int, num_used: int, num_characters: int) -> QuotaExceededError:
         now = self._now()

@@ -6,17 +6,28 @@ from typing import Any
 
 from deployments.access.keys import KeyRecord
 from deployments.access.shared_redis import SharedRedis
-from deployments.access.store import Usage
+from deployments.access.store import Added, Usage
 
 _PREFIX = "nllb-access:"
-_USAGE_LIFETIME_S = 400 * 86_400  # a year's months can be billed
 
 
 class RedisKeyStore:
     """A `KeyStore` for any number of nodes.
 
+    Nothing in it has a time to live: a Redis that is shared with a cache pushes out what has one when it is full, and
+    quotas and what is to be billed would be lost. A key's month takes about 150 bytes.
+
     Args:
         redis: That all of them reach.
+    """
+
+    _ADD = """
+    local characters = tonumber(redis.call('HGET', KEYS[1], 'characters') or 0)
+    if ARGV[3] ~= '' and characters + tonumber(ARGV[1]) > tonumber(ARGV[3]) then
+        return {0, characters, tonumber(redis.call('HGET', KEYS[1], 'requests') or 0)}
+    end
+    characters = redis.call('HINCRBY', KEYS[1], 'characters', ARGV[1])
+    return {1, characters, redis.call('HINCRBY', KEYS[1], 'requests', ARGV[2])}
     """
 
     def __init__(self, redis: SharedRedis) -> None:
@@ -37,15 +48,12 @@ class RedisKeyStore:
         records: list[bytes] = await self._redis.ask(lambda: self._client.hvals(f"{_PREFIX}keys"))
         return sorted(map(KeyRecord.model_validate_json, records), key=lambda record: record.created)
 
-    async def add_usage(self, key_id: str, month: str, usage: Usage) -> Usage:
+    async def add_usage(self, key_id: str, month: str, usage: Usage, *, quota: int | None = None) -> Added:
         """See `KeyStore`."""
         name = _usage_name(key_id, month)
-        pipeline = self._client.pipeline()
-        pipeline.hincrby(name, "characters", usage.num_characters)
-        pipeline.hincrby(name, "requests", usage.num_requests)
-        pipeline.expire(name, _USAGE_LIFETIME_S)
-        num_characters, num_requests, _ = await self._redis.ask(pipeline.execute)
-        return Usage(num_characters, num_requests)
+        amounts = (str(usage.num_characters), str(usage.num_requests), "" if quota is None else str(quota))
+        fits, *used = await self._redis.ask(lambda: self._client.eval(self._ADD, 1, name, *amounts))
+        return Added(bool(fits), Usage(*used))
 
     async def usage(self, key_id: str, month: str) -> Usage:
         """See `KeyStore`."""

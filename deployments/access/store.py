@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from deployments.access.keys import KeyRecord
 from pipelines.sqlite_file import SqliteFile
@@ -26,6 +27,15 @@ class Usage:
     num_requests: int = 0
 
 
+class Added(NamedTuple):
+    """What came of adding to a usage."""
+
+    fits: bool
+    """Whether it was added; else it would have been over the quota."""
+    used: Usage
+    """By now."""
+
+
 class KeyStore(Protocol):
     """Keeps keys and counts what they use. Every method may raise `UnavailableError`."""
 
@@ -41,8 +51,11 @@ class KeyStore(Protocol):
         """Return every record, oldest first."""
         ...
 
-    async def add_usage(self, key_id: str, month: str, usage: Usage) -> Usage:
-        """Add to what a key used in a month (`2026-11`), at once for all replicas; return the sum."""
+    async def add_usage(self, key_id: str, month: str, usage: Usage, *, quota: int | None = None) -> Added:
+        """Add to what a key used in a month (`2026-11`), at once for all replicas.
+
+        What would make it more characters than the quota is not added; no two that add at the same time both pass.
+        """
         ...
 
     async def usage(self, key_id: str, month: str) -> Usage:
@@ -72,17 +85,27 @@ class SqliteKeyStore:
         rows = await self._file.run(lambda db: db.execute("SELECT record FROM keys").fetchall())
         return sorted((KeyRecord.model_validate_json(row[0]) for row in rows), key=lambda record: record.created)
 
-    async def add_usage(self, key_id: str, month: str, usage: Usage) -> Usage:
+    async def add_usage(self, key_id: str, month: str, usage: Usage, *, quota: int | None = None) -> Added:
         """See `KeyStore`."""
-        command = (
-            "INSERT INTO usage VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET characters = characters + "
-            "excluded.characters, requests = requests + excluded.requests RETURNING characters, requests"
-        )
-        row = (key_id, month, usage.num_characters, usage.num_requests)
-        return Usage(*await self._file.run(lambda db: db.execute(command, row).fetchone()))
+
+        def work(db: sqlite3.Connection) -> Added:
+            db.execute("BEGIN IMMEDIATE")
+            used = _used(db, key_id, month)
+            total = Usage(used.num_characters + usage.num_characters, used.num_requests + usage.num_requests)
+            if quota is not None and total.num_characters > quota:
+                return Added(False, used)
+            row = (key_id, month, total.num_characters, total.num_requests)
+            db.execute("INSERT OR REPLACE INTO usage VALUES (?, ?, ?, ?)", row)
+            return Added(True, total)
+
+        return await self._file.run(work)
 
     async def usage(self, key_id: str, month: str) -> Usage:
         """See `KeyStore`."""
-        command = "SELECT characters, requests FROM usage WHERE key_id = ? AND month = ?"
-        row = await self._file.run(lambda db: db.execute(command, (key_id, month)).fetchone())
-        return Usage(*row) if row else Usage()
+        return await self._file.run(lambda db: _used(db, key_id, month))
+
+
+def _used(db: sqlite3.Connection, key_id: str, month: str) -> Usage:
+    command = "SELECT characters, requests FROM usage WHERE key_id = ? AND month = ?"
+    row = db.execute(command, (key_id, month)).fetchone()
+    return Usage(*row) if row else Usage()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import AsyncIterator
-from dataclasses import asdict
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 
 from deployments import schemas
-from deployments.http_errors import error_detail, note_error, request_id_of, validation_error
+from deployments.http_errors import error_detail, note_error, request_id_of, unexpected_detail, validation_error
+from deployments.routes.event_stream import EventStream
 from deployments.routes.responses import ERRORS
 from deployments.service import TranslationService
 from pipelines.errors import TranslationError
@@ -37,11 +38,20 @@ def translation_routes(service: TranslationService) -> APIRouter:
         result = await service.translate(body)
         return _translate_response(result, await service.model_info(), request, started_s)
 
-    @router.post("/batch-translate", summary="Translate many texts of any languages")
-    async def batch_translate(body: schemas.BatchTranslateRequest, request: Request) -> schemas.BatchTranslateResponse:
+    @router.post(
+        "/batch-translate",
+        summary="Translate many texts of any languages",
+        description="Each item gets its translation or its own error, in order; the status is 200 either way. Where "
+        "another try may help all of them, `Retry-After` says when to send the batch again.",
+    )
+    async def batch_translate(
+        body: schemas.BatchTranslateRequest, request: Request, response: Response
+    ) -> schemas.BatchTranslateResponse:
         started_s = time.perf_counter()
         items = [_parse_item(item, f"items.{index}.") for index, item in enumerate(body.items)]
         results = await service.translate_batch(items)
+        if (retry_after_s := _retry_after_s(results)) is not None:
+            response.headers["Retry-After"] = str(math.ceil(retry_after_s))
         return schemas.BatchTranslateResponse(
             results=[_batch_item(result, request) for result in results],
             model=(await service.model_info()).name,
@@ -53,7 +63,9 @@ def translation_routes(service: TranslationService) -> APIRouter:
         "/translate/stream",
         summary="Translate a text, sentence by sentence",
         description="Server-sent events: `segment` for each finished piece in order (`index`, `text`, `cached`), then "
-        "`done` with the whole answer of `/translate`, or `error`. The texts of the pieces follow each other.",
+        "`done` with the whole answer of `/translate`, or `error`. The texts of the pieces joined are the whole, "
+        "except where the target's script spaces sentences in another way and where a document names its own language "
+        "(`lang`).",
         response_class=StreamingResponse,
         responses={200: {"content": {"text/event-stream": {"schema": _EVENT}}}},
     )
@@ -63,12 +75,12 @@ def translation_routes(service: TranslationService) -> APIRouter:
         # What is wrong with the request is known before the first piece, and is an ordinary error.
         first = await anext(progress)
 
-        async def events() -> AsyncIterator[str]:
+        async def events() -> AsyncGenerator[str]:
             try:
                 event: SegmentProgress | TranslationResult | None = first
                 while event is not None:
                     if isinstance(event, SegmentProgress):
-                        yield _event("segment", asdict(event))
+                        yield _event("segment", {"index": event.index, "text": event.text, "cached": event.cached})
                     else:
                         done = _translate_response(event, await service.model_info(), request, started_s)
                         yield _event("done", done.model_dump())
@@ -76,10 +88,13 @@ def translation_routes(service: TranslationService) -> APIRouter:
             except TranslationError as error:
                 note_error(request.scope, error.code)
                 yield _event("error", error_detail(error, request_id_of(request)).model_dump())
-            finally:
-                await progress.aclose()  # type: ignore[attr-defined]
+            except Exception as error:
+                # No handler of errors can answer any more: the status is sent.
+                detail = unexpected_detail(error, request_id_of(request))
+                note_error(request.scope, detail.code)
+                yield _event("error", detail.model_dump())
 
-        return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+        return EventStream(events(), source=progress)
 
     @router.post("/detect", summary="Which language is a text in?")
     async def detect(body: schemas.DetectRequest, request: Request) -> schemas.DetectResponse:
@@ -99,6 +114,13 @@ def _parse_item(item: Any, prefix: str) -> schemas.TranslateRequest | Translatio
         return schemas.TranslateRequest.model_validate(item)
     except ValidationError as error:
         return validation_error(error, prefix)
+
+
+def _retry_after_s(results: Sequence[TranslationResult | TranslationError]) -> float | None:
+    """When all of a batch may be tried again; None where something was translated, or a try would change nothing."""
+    waits_s = [each.retry_after_s for each in results if isinstance(each, TranslationError)]
+    known_s = [wait_s for wait_s in waits_s if wait_s is not None]
+    return max(known_s) if known_s and len(known_s) == len(results) else None
 
 
 def _translate_response(

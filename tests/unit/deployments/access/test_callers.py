@@ -98,6 +98,9 @@ async def test_a_revoked_key_ends_with_the_lifetime_of_what_was_read() -> None:
         ("10.0.0.2", "not-an-address", "10.0.0.2"),
         ("", "198.51.100.1", ""),
         ("2001:db8::1", "198.51.100.1", "198.51.100.1"),
+        ("::ffff:10.0.0.2", "198.51.100.1", "198.51.100.1"),
+        ("::ffff:203.0.113.9", "198.51.100.1", "::ffff:203.0.113.9"),
+        ("10.0.0.2", "6.6.6.6, 198.51.100.1, ::ffff:10.0.0.3", "198.51.100.1"),
     ],
 )
 def test_only_trusted_proxies_name_the_client(peer: str, forwarded_for: str, expected: str) -> None:

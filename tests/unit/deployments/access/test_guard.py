@@ -103,6 +103,15 @@ async def test_a_rate_limit_says_how_much_is_left_and_when_to_come_back(tmp_path
     assert recorder.total(metrics.ERRORS, code="rate_limited") == 1
 
 
+async def test_a_client_cannot_forge_its_address_with_a_line_of_its_own(tmp_path: Path) -> None:
+    """`X-Forwarded-For` on several lines is one list, and the proxy's word is its last."""
+    settings = AccessSettings(rate_limits={"translate": "1/hour"}, sqlite_file=str(tmp_path / "keys"))
+    async with open_api(settings) as client:
+        lines = [[("X-Forwarded-For", f"6.6.6.{forged}"), ("X-Forwarded-For", "198.51.100.7")] for forged in range(2)]
+        statuses = [(await client.post("/translate", json=GOOD, headers=each)).status_code for each in lines]
+    assert statuses == [200, 429]
+
+
 async def test_a_star_limits_each_endpoint_that_is_not_named(tmp_path: Path) -> None:
     """One window per endpoint; probes are never counted."""
     settings = AccessSettings(rate_limits={"*": "1/hour"}, sqlite_file=str(tmp_path / "keys"))
@@ -131,11 +140,11 @@ async def test_a_keys_own_rate_and_quota(settings: AccessSettings) -> None:
 
 
 async def test_a_request_that_failed_is_not_charged(settings: AccessSettings) -> None:
-    """What did not translate costs nothing; a batch costs its valid items."""
+    """What did not translate costs nothing; a batch costs the items that were translated."""
     headers = await _key(settings)
     async with open_api(settings) as client:
         assert (await client.post("/translate", json={**GOOD, "text": "boom"}, headers=headers)).status_code == 500
-        items = [GOOD, {**GOOD, "text": 5}, GOOD]
+        items = [GOOD, {**GOOD, "text": 5}, {**GOOD, "text": "boom"}, GOOD]
         await client.post("/batch-translate", json={"items": items}, headers=headers)
         assert (await client.get("/usage", headers=headers)).json()["characters"] == 12
 

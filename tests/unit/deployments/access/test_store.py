@@ -12,7 +12,7 @@ import pytest
 from deployments.access.keys import KeyLimits, make_key
 from deployments.access.redis_store import RedisKeyStore
 from deployments.access.shared_redis import SharedRedis
-from deployments.access.store import KeyStore, SqliteKeyStore, Usage
+from deployments.access.store import Added, KeyStore, SqliteKeyStore, Usage
 from pipelines.breaker import CircuitBreaker
 from pipelines.errors import UnavailableError
 from tests.redis_server import RedisServer, running_redis
@@ -51,9 +51,32 @@ async def test_a_key_comes_back_as_it_was(store: KeyStore) -> None:
 async def test_usage_adds_up_from_many_writers(store: KeyStore) -> None:
     """Twenty at the same time: none is lost, months and keys are apart."""
     await asyncio.gather(*(store.add_usage("a", "2026-11", Usage(10, 1)) for _ in range(20)))
-    assert await store.add_usage("a", "2026-11", Usage(-5, 0)) == Usage(195, 20)
+    assert await store.add_usage("a", "2026-11", Usage(-5, 0)) == Added(True, Usage(195, 20))
     assert await store.usage("a", "2026-12") == Usage()
     assert await store.usage("b", "2026-11") == Usage()
+
+
+async def test_a_quota_lets_in_as_many_writers_as_fit(store: KeyStore) -> None:
+    """Nine of twenty at the same time, to the last character; what is too much leaves no trace, even as the first."""
+    assert await store.add_usage("a", "2026-11", Usage(91, 1), quota=90) == Added(False, Usage())
+    added = await asyncio.gather(*(store.add_usage("a", "2026-11", Usage(10, 1), quota=90) for _ in range(20)))
+    assert sum(each.fits for each in added) == 9
+    assert await store.add_usage("a", "2026-11", Usage(1, 1), quota=90) == Added(False, Usage(90, 9))
+    assert await store.usage("a", "2026-11") == Usage(90, 9)
+
+
+async def test_nothing_in_redis_has_a_time_to_live(redis_server: RedisServer) -> None:
+    """A cache in the same Redis that is full pushes out translations, not keys and not what is to be billed."""
+    redis_server.command("FLUSHALL")
+    redis = SharedRedis(f"redis://127.0.0.1:{redis_server.port}/0", timeout_s=5)
+    store = RedisKeyStore(redis)
+    _, record = make_key("Ann", ("translate",))
+    await store.put(record)
+    await store.add_usage(record.id, "2026-11", Usage(10, 1))
+    await redis.close()
+    names = redis_server.command("KEYS", "*")
+    assert isinstance(names, list)
+    assert [redis_server.command("TTL", name) for name in names] == [-1, -1]
 
 
 async def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
