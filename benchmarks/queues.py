@@ -153,7 +153,7 @@ def _static() -> Serve:
             for index in queue.waiting:
                 arrival = arrivals[index]
                 size = len(arrival.source)
-                scheduler.add(Ticket(index, 1, size, size + arrival.num_tokens + 1))
+                scheduler.add(Ticket(index, 1, size, arrival.num_tokens + 1))
             queue.waiting.clear()
             if not batch.keys:
                 joining = [

@@ -16,12 +16,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from configs.errors import ConfigError
 from configs.schema import Settings
-from configs.sources import FIELDS, Found, Layer, read_env_file, read_overrides, read_variables, read_yaml
+from configs.sources import FIELDS, Found, Layer, read_env_file, read_overrides, read_variables, read_yaml, shown
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_ENVIRONMENT = "dev"
@@ -160,15 +160,10 @@ def _problem(detail: ErrorDetails, values: Mapping[str, Found]) -> str:
     key = _field_of(location)
     if key is None:  # a rule about several keys; its message names them
         return f"configuration: {message}"
-    value = "**********" if _is_secret(key) else repr(detail["input"])
-    return f"{values[key].origin}: {'.'.join(map(str, location))} = {value}: {message}"
+    return f"{values[key].origin}: {'.'.join(map(str, location))} = {shown(key, detail['input'])}: {message}"
 
 
 def _field_of(location: Sequence[int | str]) -> str | None:
     """The field that a place is in: `warmup.samples` for `warmup.samples.0.text`."""
     dotted = (".".join(map(str, location[:length])) for length in range(1, len(location) + 1))
     return next((key for key in dotted if key in FIELDS), None)
-
-
-def _is_secret(key: str) -> bool:
-    return SecretStr in (FIELDS[key].annotation, *getattr(FIELDS[key].annotation, "__args__", ()))

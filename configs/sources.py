@@ -15,10 +15,11 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 import yaml
 from dotenv.parser import parse_stream
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from configs.schema import Section, Settings
@@ -71,8 +72,12 @@ def read_yaml(path: Path, label: str, sections: Collection[str]) -> Layer:
     """
     layer = Layer()
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
-        root = loader.get_single_node()
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        try:
+            root = loader.get_single_node()
+        except RecursionError:
+            layer.problems.append(f"{label}:{loader.get_mark().line + 1}: not valid YAML: nested too deeply")
+            return layer
         if root is not None:
             _walk(layer, loader, root, "", label, sections)
     except yaml.MarkedYAMLError as error:
@@ -98,11 +103,41 @@ def _walk(
         elif key in layer.values:
             layer.problems.append(f"{origin}: {key}: given twice, first at {layer.values[key].origin}")
         elif key in FIELDS:
-            layer.values[key] = Found(loader.construct_object(value_node, deep=True), origin)
+            _take(layer, loader, value_node, key, origin)
         elif key not in SECTIONS:
             layer.problems.append(_unknown(key, origin))
         elif value_node.tag != "tag:yaml.org,2002:null":  # a section whose every key is commented out
             _walk(layer, loader, value_node, key, label, allowed)
+
+
+def _take(layer: Layer, loader: yaml.SafeLoader, node: yaml.Node, key: str, origin: str) -> None:
+    try:
+        layer.values[key] = Found(loader.construct_object(node, deep=True), origin)
+    except yaml.constructor.ConstructorError as error:
+        layer.problems.append(f"{origin}: {key}: not valid YAML: {error.problem}")
+    except RecursionError:
+        layer.problems.append(f"{origin}: {key}: not valid YAML: nested too deeply")
+    except (AttributeError, LookupError, ValueError):
+        # PyYAML lets through what Python says of a value that has the form or the tag of a number, a date and so on.
+        problem = f"{origin}: {key}: a value in it is none"
+        if isinstance(node, yaml.ScalarNode):
+            problem = f"{origin}: {key} = {shown(key, node.value)}: no {node.tag.rpartition(':')[2]}"
+        layer.problems.append(f"{problem}, though its form or its tag says so; text is written in quotes")
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML's own loaders take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = set()
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                continue
+            if key_node.value in keys:
+                problem = f"key {key_node.value!r} is given twice, again in line {key_node.start_mark.line + 1}"
+                raise yaml.constructor.ConstructorError(problem=problem)
+            keys.add(key_node.value)
+        return super().construct_mapping(node, deep=deep)
 
 
 def read_env_file(path: Path, label: str) -> tuple[dict[str, Found], list[str]]:
@@ -143,12 +178,23 @@ def read_variables(variables: Mapping[str, Found]) -> Layer:
             layer.values[key] = Found(None, found.origin)
         elif get_origin(FIELDS[key].annotation) in (Mapping, tuple) and found.value:
             try:
-                layer.values[key] = Found(json.loads(found.value), found.origin)
-            except ValueError as error:
-                layer.problems.append(f"{found.origin}: {key} = {found.value!r}: should be JSON: {error}")
+                layer.values[key] = Found(json.loads(found.value, object_pairs_hook=_with_keys_once), found.origin)
+            except (RecursionError, ValueError) as error:
+                value = shown(key, found.value)
+                layer.problems.append(f"{found.origin}: {key} = {value}: should be JSON: {error}")
         elif found.value:
             layer.values[key] = found
     return layer
+
+
+def _with_keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Read a JSON object; a key that is given twice is refused, where `json` would take the last."""
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ValueError(f"key {key!r} is given twice")
+        values[key] = value
+    return values
 
 
 def read_overrides(overrides: Mapping[str, Any]) -> Layer:
@@ -161,6 +207,15 @@ def read_overrides(overrides: Mapping[str, Any]) -> Layer:
         else:
             layer.problems.append(_unknown(key, origin))
     return layer
+
+
+def shown(key: str, value: Any) -> str:
+    """Return a value as a message may show it."""
+    return "**********" if _holds_secret(FIELDS[key].annotation) else repr(value)
+
+
+def _holds_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(map(_holds_secret, get_args(annotation)))
 
 
 def _unknown(key: str, origin: str) -> str:

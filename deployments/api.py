@@ -13,11 +13,12 @@ from configs.schema import AccessSettings
 from deployments.access.configured import Access, configured_access
 from deployments.access.guard import GuardMiddleware
 from deployments.access.headers import SecurityHeadersMiddleware
+from deployments.access.origins import OriginMiddleware
 from deployments.access.usage import usage_routes
 from deployments.adapters import AdapterFollower
 from deployments.cluster_metrics import MetricsPage
 from deployments.documentation import documented_api
-from deployments.http_errors import install_error_handlers
+from deployments.http_errors import UnexpectedErrorMiddleware, install_error_handlers
 from deployments.middleware import BodyLimitMiddleware, RequestIdMiddleware
 from deployments.request_log import TraceMiddleware
 from deployments.request_metrics import MetricsMiddleware
@@ -71,6 +72,7 @@ def create_api(
         timeout_s=service.limits.body_timeout_s,
     )
     api.add_middleware(GuardMiddleware, guard=access.guard, recorder=recorder)
+    api.add_middleware(OriginMiddleware, allowed=access.cors_origins)
     if accept_queue is not None:
         api.add_middleware(
             LoadSheddingMiddleware,
@@ -79,6 +81,7 @@ def create_api(
             timeout_s=lambda: service.limits.request_timeout_s,
             recorder=recorder,
         )
+    api.add_middleware(UnexpectedErrorMiddleware)
     if access.cors_origins:
         api.add_middleware(
             CORSMiddleware,

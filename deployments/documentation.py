@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
+from deployments.routes.responses import ERRORS, errors_of_any_route
+
 # Of what a request may show, in every operation; where `access.keys` is optional, nothing has to be shown.
 _SECURITY: list[dict[str, list[str]]] = [{}, {"bearer": []}, {"header": []}]
 _SECURITY_SCHEMES = {
@@ -29,17 +31,26 @@ def documented_api() -> FastAPI:
     )
     declared = api.openapi
 
-    def with_keys() -> dict[str, Any]:
-        """Add what FastAPI cannot know, since the guard reads keys before any route does."""
+    def whole() -> dict[str, Any]:
+        """Add what FastAPI cannot know, since it happens around the routes: keys, and what all requests may meet."""
         document = declared()
         document["security"] = _SECURITY
         document["components"]["securitySchemes"] = _SECURITY_SCHEMES
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                errors = {str(status): _error(status) for status in errors_of_any_route(method.upper(), path)}
+                operation["responses"] = dict(sorted((errors | operation["responses"]).items()))
         return document
 
-    api.openapi = with_keys  # type: ignore[method-assign]
+    api.openapi = whole  # type: ignore[method-assign]
 
     @api.get("/", include_in_schema=False)
     async def to_the_documentation() -> RedirectResponse:
         return RedirectResponse("docs")
 
     return api
+
+
+def _error(status: int) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/ErrorResponse"}
+    return {"description": ERRORS[status]["description"], "content": {"application/json": {"schema": schema}}}

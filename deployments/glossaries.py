@@ -52,11 +52,12 @@ class Glossaries:
             InvalidRequestError: Something of it is not accepted; the message names the field.
         """
         check_glossary_id(body.id, "id")
-        if await self.store.versions(body.id):
+        created = await self.store.create(self._version(body.id, body))
+        if created is None:
             raise GlossaryExistsError(
                 f"id: there is a glossary {body.id!r}; PUT /glossaries/{body.id} writes a new version of it", field="id"
             )
-        return await self.store.add(self._version(body.id, body))
+        return created
 
     async def replace(self, glossary_id: str, body: schemas.GlossaryBody) -> GlossaryVersion:
         """Write a new version of a glossary.
@@ -65,8 +66,11 @@ class Glossaries:
             UnknownGlossaryError: There is none of that name.
             InvalidRequestError: Something of it is not accepted.
         """
-        await self.get(glossary_id)
-        return await self.store.add(self._version(glossary_id, body))
+        check_glossary_id(glossary_id, "glossary_id")
+        added = await self.store.add(self._version(glossary_id, body))
+        if added is None:
+            raise _unknown(glossary_id)
+        return added
 
     async def get(self, name: str, *, field: str = "glossary_id") -> GlossaryVersion:
         """Return a version, or the newest of a glossary.
@@ -91,7 +95,7 @@ class Glossaries:
         check_glossary_id(glossary_id, "glossary_id")
         num_versions = await self.store.delete(glossary_id)
         if not num_versions:
-            raise UnknownGlossaryError(f"there is no glossary {glossary_id!r}", field="glossary_id")
+            raise _unknown(glossary_id)
         return num_versions
 
     async def find(self, request: TranslateRequest, prefix: str = "") -> Glossary | TranslationError | None:
@@ -150,6 +154,12 @@ def configured_glossaries(settings: GlossarySettings, root: Path) -> Glossaries:
         url = settings.redis_url.get_secret_value()
         store = RedisGlossaryStore(access_redis(url, timeout_s))
     return Glossaries(store, max_terms=settings.max_terms)
+
+
+def _unknown(glossary_id: str) -> UnknownGlossaryError:
+    return UnknownGlossaryError(
+        f"glossary_id: there is no glossary {glossary_id!r}; GET /glossaries lists them", field="glossary_id"
+    )
 
 
 def _entries(body: schemas.GlossaryBody) -> dict[str, str]:

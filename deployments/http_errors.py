@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.schemas import ErrorDetail, ErrorResponse
 from pipelines import errors
@@ -65,7 +65,38 @@ def install_error_handlers(api: FastAPI) -> None:
     api.add_exception_handler(errors.TranslationError, _on_translation_error)
     api.add_exception_handler(RequestValidationError, _on_validation_error)
     api.add_exception_handler(HTTPException, _on_http_exception)
-    api.add_exception_handler(Exception, _on_unexpected)
+
+
+class UnexpectedErrorMiddleware:
+    """Answers what nobody foresaw with a plain 500. Plain ASGI.
+
+    Stands inside of what adds headers to answers: Starlette's own handler of all exceptions is outside of everything,
+    so its answer would have none of them.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, whatever happens; an answer that has begun can only be broken off."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_and_see(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_see)
+        except Exception as error:
+            detail = unexpected_detail(error, scope["state"]["request_id"])
+            if started:
+                raise
+            note_error(scope, detail.code)
+            await _json(500, detail, {})(scope, receive, send)
 
 
 def note_error(scope: Scope, code: str) -> None:
@@ -86,6 +117,13 @@ def error_response(error: errors.TranslationError, request_id: str) -> JSONRespo
 def error_detail(error: errors.TranslationError, request_id: str) -> ErrorDetail:
     """Return what a client may know of an error."""
     return ErrorDetail(code=error.code, message=error.message, field=error.field, request_id=request_id)
+
+
+def unexpected_detail(error: Exception, request_id: str) -> ErrorDetail:
+    """Log an error that is no `TranslationError`, and return what a client may know of it: nothing."""
+    _LOGGER.error("unexpected error in request %s", request_id, exc_info=error)
+    message = "the service failed on this request; its log has the cause under the request id"
+    return ErrorDetail(code="internal", message=message, field=None, request_id=request_id)
 
 
 def validation_error(error: ValidationError | RequestValidationError, prefix: str = "") -> errors.InvalidRequestError:
@@ -123,13 +161,6 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     note_error(request.scope, code)
     detail = ErrorDetail(code=code, message=str(error.detail), field=None, request_id=request_id_of(request))
     return _json(error.status_code, detail, dict(error.headers or {}))
-
-
-async def _on_unexpected(request: Request, error: Exception) -> JSONResponse:
-    request_id = request_id_of(request)
-    _LOGGER.error("unexpected error in request %s", request_id, exc_info=error)
-    message = "the service failed on this request; its log has the cause under the request id"
-    return _json(500, ErrorDetail(code="internal", message=message, field=None, request_id=request_id), {})
 
 
 def request_id_of(request: Request) -> str:

@@ -14,6 +14,7 @@ from pipelines.errors import BodyTimeoutError, BodyTooLargeError
 
 # What a client may choose as its id: it is logged and sent back, so nothing that could forge a log line or a header.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class RequestIdMiddleware:
@@ -86,10 +87,11 @@ class BodyLimitMiddleware:
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         """Return the whole body, or None if the client went away."""
-        declared = Headers(scope=scope).get("content-length", "0")
+        declared = Headers(scope=scope).get("content-length", "")
         body = bytearray()
         complete = False
-        too_large = declared.isdigit() and int(declared) > self._max_body_bytes
+        # What is no number, or one that Python would not read, is the server's to refuse.
+        too_large = _LENGTH.fullmatch(declared) is not None and int(declared) > self._max_body_bytes
         while not complete and not too_large:
             message = await receive()
             if message["type"] == "http.disconnect":

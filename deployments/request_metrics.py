@@ -98,7 +98,7 @@ class MetricsMiddleware:
         try:
             await self._app(scope, receive, send_and_see)
         except Exception:
-            # Answered outside of this middleware; see `http_errors`.
+            # The answer had begun and was broken off; see `http_errors.UnexpectedErrorMiddleware`.
             status = "500"
             note_error(scope, "internal")
             raise

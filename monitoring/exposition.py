@@ -61,7 +61,10 @@ def merge(texts: Iterable[str]) -> list[Metric]:
 
 def encode(families: list[Metric], accept: str) -> tuple[bytes, str]:
     """Return the text and its media type: OpenMetrics for who accepts it, else Prometheus' own format."""
-    encoder, content_type = choose_encoder(accept)
+    try:
+        encoder, content_type = choose_encoder(accept)
+    except TypeError:  # a version that is no number (prometheus_client 0.26)
+        encoder, content_type = choose_encoder("")
     return encoder(SimpleNamespace(collect=lambda: families)), content_type
 
 

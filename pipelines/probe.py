@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from pipelines.types import PROBE_PRIORITY, DecodingOptions, Segment
+from pipelines.errors import UnavailableError
+from pipelines.protocols import SegmentTranslator
+from pipelines.types import PROBE_PRIORITY, DecodingOptions, Failure, Segment
 
 # Enough to see that the decoder moves; a model that does not stop must not make a probe long.
 _DECODING = DecodingOptions(max_new_tokens=8)
+
+
+async def check_translating(translator: SegmentTranslator, probe: Segment, progress: Callable[[], object]) -> None:
+    """Translate a probe. One that fails says nothing where others are served: the engine may be busy with long rows.
+
+    Callers who wait are no such sign, they do so behind a stuck engine as well.
+
+    Args:
+        translator: That is to work.
+        probe: See `probe_segment`.
+        progress: Returns what changes as long as the translator's engine works.
+
+    Raises:
+        UnavailableError: No translation came back, nor did the engine do anything else meanwhile.
+    """
+    before = progress()
+    (outcome,) = await translator.translate([probe])
+    if isinstance(outcome, Failure) and progress() == before:
+        raise UnavailableError(f"the health probe failed: {outcome.error.message}")
 
 
 def probe_segment(languages: Sequence[str], timeout_s: float) -> Segment:

@@ -14,11 +14,10 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    SecretStr,
     model_validator,
 )
 
-from configs.schema.section import MIB, Name, PositiveBytes, Section
+from configs.schema.section import MIB, Name, PositiveBytes, RedisUrl, Section
 
 
 class LimitSettings(Section):
@@ -94,7 +93,7 @@ class AccessSettings(Section):
     """Where keys, usage and the windows of rate limits are kept; replicas on several nodes need Redis."""
     sqlite_file: Name = "var/keys.sqlite3"
     """Of `store: sqlite`; a relative path is taken from the checkout."""
-    redis_url: SecretStr | None = None
+    redis_url: RedisUrl | None = None
     """Of `store: redis`: `redis://user:password@host:6379/1`, or `rediss://` for TLS."""
     redis_timeout_ms: PositiveInt = 250
     """Longest wait for one answer of Redis."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 
-from configs.schema.section import LanguagePair, Name, Ratio, Section
+from configs.schema.section import HttpUrl, LanguagePair, Name, Ratio, Section
 
 
 class LoggingSettings(Section):
@@ -43,7 +43,7 @@ class MetricsSettings(Section):
 class TracingSettings(Section):
     """Whether and where spans of requests go."""
 
-    endpoint: Name | None = None
+    endpoint: HttpUrl | None = None
     """OTLP over HTTP, such as http://collector:4318/v1/traces; null makes no spans."""
     headers: Mapping[Name, SecretStr] = {}
     """Sent along with each export, such as a token; set NLLB__TRACING__HEADERS, never a file."""

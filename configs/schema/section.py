@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 MIB = 1024**2
 _LANGUAGE = r"[a-z]{3}_[A-Z][a-z]{3}"
@@ -23,11 +24,38 @@ def _language_pair(pair: str) -> str:
     return pair
 
 
+def _redis_url(url: SecretStr) -> SecretStr:
+    parts = _split(url.get_secret_value())
+    if parts is None or parts.scheme not in {"redis", "rediss"} or not re.fullmatch(r"(/[0-9]*)?", parts.path):
+        raise ValueError(
+            "should be like redis://user:password@host:6379/1, with the password percent-encoded, or rediss:// for TLS"
+        )
+    return url
+
+
+def _http_url(url: str) -> str:
+    parts = _split(url)
+    if parts is None or parts.scheme not in {"http", "https"}:
+        raise ValueError("should be an address such as http://collector:4318/v1/traces")
+    return url
+
+
+def _split(url: str) -> SplitResult | None:
+    """Take a URL apart, or return None if it names no host or no possible port."""
+    try:
+        parts = urlsplit(url)
+        return parts if parts.hostname and parts.port != 0 else None
+    except ValueError:
+        return None
+
+
 Name = Annotated[str, Field(min_length=1)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 PositiveBytes = Annotated[ByteSize, Field(gt=0)]
 LanguageCode = Annotated[str, AfterValidator(_language)]
 LanguagePair = Annotated[str, AfterValidator(_language_pair)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
 class Section(BaseModel):

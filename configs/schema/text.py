@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import NonNegativeInt, PositiveInt, SecretStr, model_validator
+from pydantic import NonNegativeInt, PositiveInt, model_validator
 
-from configs.schema.section import Name, Ratio, Section
+from configs.schema.section import Name, Ratio, RedisUrl, Section
 
 
 class QualitySettings(Section):
@@ -27,7 +27,7 @@ class GlossarySettings(Section):
     """A file that the processes of one machine share, or a Redis; replicas on several nodes need Redis."""
     sqlite_file: Name = "var/glossaries.sqlite3"
     """Of `store: sqlite`; a relative path is taken from the checkout."""
-    redis_url: SecretStr | None = None
+    redis_url: RedisUrl | None = None
     """Of `store: redis`: `redis://user:password@host:6379/1`, or `rediss://` for TLS."""
     redis_timeout_ms: PositiveInt = 500
     """Longest wait for one answer of Redis."""

@@ -9,6 +9,9 @@ from deployments.schemas import glossaries as schemas
 from pipelines.glossaries.tables import TableFormat, write_table
 
 _MEDIA_TYPES = {"tsv": "text/tab-separated-values", "csv": "text/csv", "json": "application/json"}
+_TABLES = {media_type: {"schema": {"type": "string"}} for media_type in _MEDIA_TYPES.values()} | {
+    _MEDIA_TYPES["json"]: {"schema": {"type": "object", "additionalProperties": {"type": "string"}}}
+}
 
 
 def glossary_routes(glossaries: Glossaries) -> APIRouter:
@@ -29,7 +32,12 @@ def glossary_routes(glossaries: Glossaries) -> APIRouter:
     async def get(name: str) -> schemas.GlossaryResponse:
         return schemas.whole(await glossaries.get(name))
 
-    @router.get("/{name}/entries", summary="Its entries as a file", response_class=Response)
+    @router.get(
+        "/{name}/entries",
+        summary="Its entries as a file",
+        response_class=Response,
+        responses={200: {"content": _TABLES}},
+    )
     async def entries(name: str, format: TableFormat = "tsv") -> Response:
         table = write_table((await glossaries.get(name)).entries, format)
         return Response(table, media_type=f"{_MEDIA_TYPES[format]}; charset=utf-8")

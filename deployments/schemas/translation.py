@@ -137,7 +137,7 @@ class TranslateResponse(WireModel):
     score: float | None = Field(description="Mean log-probability of a token; null where the engine has none.")
     alternatives: list[Alternative] = Field(description="Best first, where more than one was asked for.")
     detection_confidence: float | None = Field(
-        description="How sure the detection of the source language was; null where the request named it."
+        description="How sure the detection of the source language was; null where it was named, or there is none."
     )
     latency_ms: float = Field(description="Time between reading the request and answering it.")
     request_id: str

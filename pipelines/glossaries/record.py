@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from pipelines.errors import InvalidRequestError
+from pipelines.errors import InvalidRequestError, UnknownGlossaryError
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+_MAX_VERSION_DIGITS = 18  # what the stores can count to
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ def split_name(name: str, field: str) -> tuple[str, int | None]:
 
     Raises:
         InvalidRequestError: It names neither.
+        UnknownGlossaryError: There can be no such version.
     """
     glossary_id, at, version = name.partition("@")
     check_glossary_id(glossary_id, field)
@@ -77,4 +79,8 @@ def split_name(name: str, field: str) -> tuple[str, int | None]:
         return glossary_id, None
     if not version.isdecimal() or not version.isascii():
         raise InvalidRequestError(f"{field} is {name!r}; a version is a number, such as medical@3", field=field)
+    if len(version) > _MAX_VERSION_DIGITS:
+        raise UnknownGlossaryError(
+            f"{field}: there is no version of {glossary_id!r} whose number has {len(version)} digits", field=field
+        )
     return glossary_id, int(version)

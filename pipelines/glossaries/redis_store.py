@@ -27,16 +27,15 @@ class RedisGlossaryStore:
         """
         self._client: Any = client
         self._prefix = key_prefix
+        self._ids = f"{key_prefix}ids"
 
-    async def add(self, glossary: GlossaryVersion) -> GlossaryVersion:
+    async def create(self, glossary: GlossaryVersion) -> GlossaryVersion | None:
         """See `GlossaryStore`."""
-        while True:
-            versions = await self.versions(glossary.id)
-            numbered = replace(glossary, version=max(versions, default=0) + 1)
-            # Whoever writes at the same time takes the next number.
-            if await _answer(self._client.hsetnx(self._key(glossary.id), str(numbered.version), numbered.to_json())):
-                await _answer(self._client.sadd(f"{self._prefix}ids", glossary.id))
-                return numbered
+        return await self._write(glossary, first=True)
+
+    async def add(self, glossary: GlossaryVersion) -> GlossaryVersion | None:
+        """See `GlossaryStore`."""
+        return await self._write(glossary, first=False)
 
     async def get(self, glossary_id: str, version: int | None = None) -> GlossaryVersion | None:
         """See `GlossaryStore`."""
@@ -51,16 +50,34 @@ class RedisGlossaryStore:
 
     async def newest(self) -> list[GlossaryVersion]:
         """See `GlossaryStore`."""
-        ids = sorted(each.decode() for each in await _answer(self._client.smembers(f"{self._prefix}ids")))
+        ids = sorted(each.decode() for each in await _answer(self._client.smembers(self._ids)))
         found = [await self.get(each) for each in ids]
         return [each for each in found if each is not None]
 
     async def delete(self, glossary_id: str) -> int:
         """See `GlossaryStore`."""
-        num_versions = len(await self.versions(glossary_id))
-        await _answer(self._client.delete(self._key(glossary_id)))
-        await _answer(self._client.srem(f"{self._prefix}ids", glossary_id))
-        return num_versions
+        pipe = self._client.pipeline(transaction=True)
+        pipe.hlen(self._key(glossary_id))
+        pipe.delete(self._key(glossary_id))
+        pipe.srem(self._ids, glossary_id)
+        return int((await _answer(pipe.execute()))[0])
+
+    async def _write(self, glossary: GlossaryVersion, *, first: bool) -> GlossaryVersion | None:
+        key = self._key(glossary.id)
+
+        async def work(pipe: Any) -> GlossaryVersion | None:
+            versions = [int(each) for each in await pipe.hkeys(key)]
+            if first != (not versions):
+                return None
+            numbered = replace(glossary, version=max(versions, default=0) + 1)
+            pipe.multi()
+            pipe.hset(key, str(numbered.version), numbered.to_json())
+            pipe.sadd(self._ids, glossary.id)
+            return numbered
+
+        # Begins anew when somebody else has written or removed the glossary since it was read.
+        written: GlossaryVersion | None = await _answer(self._client.transaction(work, key, value_from_callable=True))
+        return written
 
     def _key(self, glossary_id: str) -> str:
         return f"{self._prefix}entries:{glossary_id}"

@@ -20,8 +20,15 @@ CREATE TABLE IF NOT EXISTS glossaries (
 class GlossaryStore(Protocol):
     """Keeps versions of glossaries; a version is never changed. Every method may raise `UnavailableError`."""
 
-    async def add(self, glossary: GlossaryVersion) -> GlossaryVersion:
-        """Write a new version; its number is given here, whatever it says."""
+    async def create(self, glossary: GlossaryVersion) -> GlossaryVersion | None:
+        """Write a first version, or return None if there is such a glossary; of many at once one succeeds."""
+        ...
+
+    async def add(self, glossary: GlossaryVersion) -> GlossaryVersion | None:
+        """Write the next version, or return None if there is no such glossary.
+
+        Its number is given here, whatever it says.
+        """
         ...
 
     async def get(self, glossary_id: str, version: int | None = None) -> GlossaryVersion | None:
@@ -47,17 +54,13 @@ class SqliteGlossaryStore:
     def __init__(self, file: Path) -> None:
         self._file = SqliteFile(file, _SCHEMA, content="glossaries")
 
-    async def add(self, glossary: GlossaryVersion) -> GlossaryVersion:
+    async def create(self, glossary: GlossaryVersion) -> GlossaryVersion | None:
         """See `GlossaryStore`."""
+        return await self._file.run(lambda db: _write(db, glossary, first=True))
 
-        def work(db: sqlite3.Connection) -> GlossaryVersion:
-            db.execute("BEGIN IMMEDIATE")
-            row = db.execute("SELECT MAX(version) FROM glossaries WHERE id = ?", (glossary.id,)).fetchone()
-            numbered = replace(glossary, version=(row[0] or 0) + 1)
-            db.execute("INSERT INTO glossaries VALUES (?, ?, ?)", (numbered.id, numbered.version, numbered.to_json()))
-            return numbered
-
-        return await self._file.run(work)
+    async def add(self, glossary: GlossaryVersion) -> GlossaryVersion | None:
+        """See `GlossaryStore`."""
+        return await self._file.run(lambda db: _write(db, glossary, first=False))
 
     async def get(self, glossary_id: str, version: int | None = None) -> GlossaryVersion | None:
         """See `GlossaryStore`."""
@@ -83,3 +86,13 @@ class SqliteGlossaryStore:
         """See `GlossaryStore`."""
         command = "DELETE FROM glossaries WHERE id = ?"
         return int(await self._file.run(lambda db: db.execute(command, (glossary_id,)).rowcount))
+
+
+def _write(db: sqlite3.Connection, glossary: GlossaryVersion, *, first: bool) -> GlossaryVersion | None:
+    db.execute("BEGIN IMMEDIATE")  # whoever writes at the same time waits here, before reading what there is
+    newest = db.execute("SELECT MAX(version) FROM glossaries WHERE id = ?", (glossary.id,)).fetchone()[0]
+    if first != (newest is None):
+        return None
+    numbered = replace(glossary, version=(newest or 0) + 1)
+    db.execute("INSERT INTO glossaries VALUES (?, ?, ?)", (numbered.id, numbered.version, numbered.to_json()))
+    return numbered

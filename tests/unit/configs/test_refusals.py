@@ -74,11 +74,20 @@ class TestBadValues:
             ("BATCHING__MAX_ROWS", "0", "batching.max_rows = '0': should be greater than 0"),
             ("MODEL__OFFLINE", "perhaps", "model.offline = 'perhaps': should be a valid boolean"),
             ("DECODING__LENGTH_PENALTY", "nan", "decoding.length_penalty = 'nan': should be a finite number"),
+            ("DECODING__LENGTH_PENALTY", "1000", "length_penalty = '1000': should be less than or equal to 5"),
+            ("DECODING__LENGTH_PENALTY", "-6", "length_penalty = '-6': should be greater than or equal to -5"),
+            ("DECODING__REPETITION_PENALTY", "1e300", "penalty = '1e300': should be less than or equal to 100"),
+            ("DECODING__REPETITION_PENALTY", "1e-300", "= '1e-300': should be greater than or equal to 0.01"),
+            ("DECODING__MAX_LENGTH_RATIO", "1e308", "ratio = '1e308': should be less than or equal to 1000"),
             ("DECODING__NUM_BEAMS", "9", "decoding.num_beams = '9': should be at most decoding.max_num_beams = 8"),
             ("LIMITS__MAX_BODY_BYTES", "2 pigs", "limits.max_body_bytes = '2 pigs': could not interpret byte unit"),
             ("WARMUP__SAMPLES", "[", "warmup.samples = '[': should be JSON"),
             ("WARMUP__SAMPLES", '[{"text": "a"}]', "warmup.samples.0.source_lang"),
+            ("WARMUP__SAMPLES", "[" * 5_000, "should be JSON"),
             ("MODEL__DEFAULT_ADAPTERS", '{"en-hi": "m"}', "should be two FLORES-200 codes"),
+            ("ACCESS__RATE_LIMITS", '{"detect": "1/day", "detect": "9/day"}', "key 'detect' is given twice"),
+            ("TRACING__ENDPOINT", "collector:4318", "= 'collector:4318': should be an address such as http://"),
+            ("TRACING__ENDPOINT", "http://collector:port", "should be an address such as http://"),
         ],
     )
     def test_in_a_variable(self, folder, variable, text, expected):
@@ -117,6 +126,40 @@ class TestBadValues:
         assert "31337" not in shown
         assert "hunter2" not in shown
 
+    @pytest.mark.parametrize("text", ["authorization=hunter2", '{"authorization": "hunter2"', '["hunter2"]'])
+    def test_secrets_in_a_mapping_are_masked(self, folder, text):
+        """What is not even JSON may hold a token all the same."""
+        (problem,) = folder.problems(environ={"NLLB__TRACING__HEADERS": text})
+        assert problem.startswith("variable NLLB__TRACING__HEADERS: tracing.headers = **********: should be ")
+        assert "hunter2" not in problem
+
+    @pytest.mark.parametrize("key", ["access.redis_url", "glossaries.redis_url"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://:hunter2@h",
+            "h:6379",
+            "redis://:hunter2@h:notaport",
+            "redis://:hun/ter2@h",
+            "redis://",
+            "redis://h/x",
+        ],
+    )
+    def test_an_address_of_redis(self, folder, key, url):
+        """What is none is refused here, not by the first request; it may hold a password and is not shown."""
+        (problem,) = folder.problems(overrides={key: url})
+        assert problem.startswith(
+            f"override {key}: {key} = **********: should be like redis://user:password@host:6379/1"
+        )
+
+    @pytest.mark.parametrize(
+        "url", ["redis://h", "redis://u:p%2F@h:6379/1", "rediss://[::1]:6380/0?ssl_cert_reqs=none"]
+    )
+    def test_addresses_of_redis_that_are_accepted(self, folder, url):
+        """A host is enough; TLS, a user, a database and options may be there."""
+        found = folder.load(overrides={"access.redis_url": url}).settings.access.redis_url
+        assert found.get_secret_value() == url
+
     def test_all_problems_are_told_together(self, folder):
         """One start shows every problem of every source, one a line."""
         folder.write(MODEL_FILE, "model: {nmae: x}")
@@ -142,11 +185,29 @@ class TestUnreadableSources:
             ("model:\n  name: a\n  name: b\n", "3: model.name: given twice, first at configs/model_config.yaml:2"),
             ("- model\n", "1: the file should hold keys, as `key: value` lines"),
             ("model: demo\n", "1: model should hold keys, as `key: value` lines"),
-            ("model:\n  name: !!python/name:os.system x\n", "2: not valid YAML: could not determine a constructor"),
+            (
+                "model: {default_adapters: {a: b,\n a: c}}",
+                "1: model.default_adapters: not valid YAML: key 'a' is given twice",
+            ),
+            (
+                "model: {default_adapters: {? [a] : b}}",
+                "1: model.default_adapters: not valid YAML: found unhashable key",
+            ),
+            ("model:\n  name: 2026-13-45", "2: model.name = '2026-13-45': no timestamp, though its form or its tag"),
+            ("model: {name: !!int abc}", "1: model.name = 'abc': no int, though"),
+            ("model: {name: !!timestamp foo}", "1: model.name = 'foo': no timestamp, though"),
+            ("model: {name: !!bool maybe}", "1: model.name = 'maybe': no bool, though"),
+            ("model: {name: !!int ''}", "1: model.name = '': no int, though"),
+            ("model: {default_adapters: {a: !!int b}}", "1: model.default_adapters: a value in it is none, though"),
+            ("model:\n  name: " + "[" * 3_000, "2: not valid YAML: nested too deeply"),
+            (
+                "model:\n  name: !!python/name:os.system x\n",
+                "2: model.name: not valid YAML: could not determine a constructor",
+            ),
         ],
     )
     def test_yaml_of_the_wrong_shape(self, folder, text, expected):
-        """Doubled keys, lists for sections and Python tags are refused, with file and line."""
+        """Doubled keys, lists for sections, Python tags, values that are not what they look like: file, line, key."""
         folder.write(MODEL_FILE, text)
         (problem,) = folder.problems()
         assert problem.startswith(f"configs/model_config.yaml:{expected}")

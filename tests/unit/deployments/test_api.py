@@ -19,7 +19,7 @@ from deployments.stations import FallbackStation
 from pipelines import errors
 from pipelines.protocols import SegmentTranslator
 from pipelines.translate import TranslationPipeline
-from pipelines.types import Outcome, Segment
+from pipelines.types import Failure, Outcome, Segment
 from tests.fakes import FakeFleet, ShoutingStation, UnreachableStation
 from tests.http_api import client_of, make_service
 
@@ -128,6 +128,33 @@ async def test_a_batch_answers_each_item(client: httpx.AsyncClient) -> None:
     assert results[2]["translation"] == "HELLO."
 
 
+class _BusyStation(ShoutingStation):
+    """Has no room for `Wait 1.5`, for as many seconds."""
+
+    def _translate(self, segment: Segment) -> Outcome:
+        word, _, wait_s = segment.text.partition(" ")
+        if word == "Wait":
+            return Failure(errors.OverloadedError("no room", retry_after_s=float(wait_s)))
+        return super()._translate(segment)
+
+
+@pytest.mark.parametrize(
+    ("texts", "retry_after"),
+    [
+        (["Wait 1.5", "Wait 7.2"], "8"),
+        (["Wait 1.5", "Hello."], None),
+        (["Wait 1.5", "boom"], None),
+        ([], None),
+    ],
+)
+async def test_a_batch_that_was_refused_says_when_to_come_back(texts: list[str], retry_after: str | None) -> None:
+    """Where another try may help all items, `Retry-After` is the longest of their waits; the status stays 200."""
+    async with _client(_BusyStation()) as client:
+        items = [{**GOOD, "text": text} for text in texts]
+        response = await client.post("/batch-translate", json={"items": items})
+    assert (response.status_code, response.headers.get("retry-after")) == (200, retry_after)
+
+
 async def test_too_many_items_are_refused(client: httpx.AsyncClient) -> None:
     """The limit is named."""
     response = await client.post("/batch-translate", json={"items": [GOOD] * 4})
@@ -139,10 +166,14 @@ async def test_a_stream_sends_pieces_and_then_the_whole(client: httpx.AsyncClien
     response = await client.post("/translate/stream", json={**GOOD, "text": "One. Two.\n"})
     assert response.headers["content-type"].startswith("text/event-stream")
     events = [block.split("\n", 1) for block in response.text.strip().split("\n\n")]
-    assert [name for name, _ in events] == ["event: segment", "event: segment", "event: done"]
+    assert [name for name, _ in events] == ["event: segment"] * 3 + ["event: done"]
     data = [json.loads(payload.removeprefix("data: ")) for _, payload in events]
-    assert [each["text"] for each in data[:2]] == ["ONE.", " TWO."]
-    assert data[2]["translation"] == "ONE. TWO.\n"
+    assert data[:2] == [
+        {"index": 0, "text": "ONE.", "cached": False},
+        {"index": 1, "text": " TWO.", "cached": False},
+    ]
+    assert data[2]["text"] == "\n"
+    assert data[3]["translation"] == "ONE. TWO.\n"
 
 
 async def test_a_stream_that_cannot_start_is_an_ordinary_error(client: httpx.AsyncClient) -> None:

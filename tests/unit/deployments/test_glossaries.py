@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -104,6 +106,22 @@ async def test_a_changed_glossary_shows_in_the_next_request_though_the_cache_is_
             assert cached is None or answer["cached"]
 
 
+async def test_a_version_is_written_to_a_glossary_not_to_a_version(client: httpx.AsyncClient) -> None:
+    """A name with a version is no name of a glossary; one that nobody has made gets no version either."""
+    await client.post("/glossaries", json=MEDICAL)
+    body = {name: value for name, value in MEDICAL.items() if name != "id"}
+    assert (await client.put("/glossaries/medical@1", json=body)).status_code == 400
+    assert (await client.put("/glossaries/legal", json=body)).status_code == 404
+    assert [each["id"] for each in (await client.get("/glossaries")).json()["glossaries"]] == ["medical"]
+
+
+async def test_of_those_who_create_one_name_together_one_does(client: httpx.AsyncClient) -> None:
+    """The others learn that there is one, and change nothing."""
+    answers = await asyncio.gather(*(client.post("/glossaries", json=MEDICAL) for _ in range(6)))
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409, 409]
+    assert (await client.get("/glossaries/medical")).json()["version"] == 1
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code", "says"),
     [
@@ -113,25 +131,29 @@ async def test_a_changed_glossary_shows_in_the_next_request_though_the_cache_is_
         ({**MEDICAL, "entries": {str(n): "x" for n in range(4)}}, 413, "too_many_items", "at most 3"),
         ({**MEDICAL, "source_lang": "englsh"}, 400, "unknown_language", "eng_Latn"),
         ({**MEDICAL, "entries": None, "content": "a"}, 400, "invalid_request", "line 1: 1 columns"),
+        ({**MEDICAL, "entries": {"Hello": "\ud800"}}, 400, "invalid_text", "'Hello'"),
+        ({**MEDICAL, "entries": None, "content": '{"a\\ud800": "b"}', "format": "json"}, 400, "invalid_text", "D800"),
     ],
 )
 async def test_what_is_wrong_with_a_glossary_is_said(
     client: httpx.AsyncClient, body: dict[str, object], status: int, code: str, says: str
 ) -> None:
     """One clear error; nothing is kept."""
-    response = await client.post("/glossaries", json=body)
+    response = await _post(client, "/glossaries", body)
     assert (response.status_code, response.json()["error"]["code"]) == (status, code), response.text
     assert says in response.json()["error"]["message"]
     assert (await client.get("/glossaries")).json() == {"glossaries": []}
 
 
 async def test_an_unknown_or_unfit_glossary_is_named(client: httpx.AsyncClient) -> None:
-    """Unknown name, unknown version, other languages; in a batch it fails its item alone."""
+    """Unknown name, unknown version, one that no store counts to, other languages; it fails its item alone."""
     await client.post("/glossaries", json=MEDICAL)
     assert (await client.post("/glossaries", json=MEDICAL)).status_code == 409
     items = [
         {**ASKED, "glossary_id": "legal"},
         {**ASKED, "glossary_id": "medical@9"},
+        {**ASKED, "glossary_id": "medical@" + "9" * 30},
+        {**ASKED, "glossary_id": "medical@" + "9" * 5_000},
         {**ASKED, "glossary_id": "medical", "target_lang": "fr"},
         {**ASKED, "glossary_id": "medical"},
     ]
@@ -139,8 +161,28 @@ async def test_an_unknown_or_unfit_glossary_is_named(client: httpx.AsyncClient) 
     assert [each["error"] and each["error"]["code"] for each in results] == [
         "unknown_glossary",
         "unknown_glossary",
+        "unknown_glossary",
+        "unknown_glossary",
         "unsupported_option",
         None,
     ]
     assert "its versions are 1" in results[1]["error"]["message"]
     assert results[0]["error"]["field"] == "items.0.glossary_id"
+
+
+async def test_what_is_no_text_in_a_glossary_fails_its_item_alone(client: httpx.AsyncClient) -> None:
+    """Half of a surrogate pair as a translation or as a term: refused by every route, before anything is sent."""
+    for glossary in ({"heart": "\ud800"}, {"\ud800": "corazón"}):
+        bad = {**ASKED, "glossary": glossary}
+        for path in ("/translate", "/translate/stream"):
+            response = await _post(client, path, bad)
+            error = response.json()["error"]
+            assert (response.status_code, error["code"], error["field"]) == (400, "invalid_text", "glossary")
+        batch = await _post(client, "/batch-translate", {"items": [ASKED, bad]})
+        good, refused = batch.json()["results"]
+        assert (good["translation"], refused["error"]["field"]) == ("A HEART ATTACK TODAY", "items.1.glossary")
+
+
+async def _post(client: httpx.AsyncClient, path: str, body: dict[str, object]) -> httpx.Response:
+    """Send what httpx' own JSON, which escapes nothing, cannot."""
+    return await client.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"})

@@ -65,6 +65,39 @@ def test_an_unknown_id_is_named_with_those_that_exist(
     assert f"there is no key 'nobody'; there are: {key_id}" in capsys.readouterr().err
 
 
+def test_a_key_that_has_ended_is_not_rotated(store: SqliteKeyStore, capsys: pytest.CaptureFixture[str]) -> None:
+    """A new secret would not bring it back: its state is named, and nothing is changed."""
+    revoked, expired = (str(_created(store, capsys)["id"]) for _ in range(2))
+    main(["revoke", revoked], store)
+    record = asyncio.run(store.get(expired))
+    assert record is not None
+    asyncio.run(store.put(record.model_copy(update={"expires": record.created})))
+    for key_id, state in ((revoked, "revoked"), (expired, "expired")):
+        before = asyncio.run(store.get(key_id))
+        assert main(["rotate", key_id], store) == 1
+        assert f"key '{key_id}' (Ann) is {state}" in capsys.readouterr().err
+        assert asyncio.run(store.get(key_id)) == before
+
+
+def test_a_name_is_shown_as_it_is(store: SqliteKeyStore, capsys: pytest.CaptureFixture[str]) -> None:
+    """Square brackets are no markup: the list comes, with all of the name."""
+    main(["create", "a[/x]"], store)
+    main(["create", "b [red]"], store)
+    capsys.readouterr()
+    assert main(["list"], store) == 0
+    shown = capsys.readouterr().out
+    assert "a[/x]" in shown
+    assert "b [red]" in shown
+
+
+@pytest.mark.parametrize("days", ["0", "36501", "9999999", "99999999999999"])
+def test_a_lifetime_has_bounds(store: SqliteKeyStore, capsys: pytest.CaptureFixture[str], days: str) -> None:
+    """What no calendar has is refused with what is accepted."""
+    with pytest.raises(SystemExit):
+        main(["create", "Ann", "--days", days], store)
+    assert f"--days: '{days}' is not accepted: a whole number from 1 to 36500" in capsys.readouterr().err
+
+
 def test_limits_are_positive(store: SqliteKeyStore, capsys: pytest.CaptureFixture[str]) -> None:
     """A limit of nothing is a mistake."""
     with pytest.raises(SystemExit):

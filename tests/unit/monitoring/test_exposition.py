@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -70,3 +71,12 @@ def test_nothing_is_a_valid_answer_too() -> None:
     """A node that has only begun to report."""
     content, _ = encode(merge(["", "# HELP ray_x X.\n# TYPE ray_x gauge\nray_x 1.0\n"]), "")
     assert content == b""
+
+
+@pytest.mark.parametrize("version", ["x", "1.x", "", "1..0", "2.x", "9" * 5_000])
+@pytest.mark.parametrize("kind", ["text/plain", "application/openmetrics-text"])
+def test_whoever_asks_for_a_version_that_is_none_gets_an_answer(kind: str, version: str) -> None:
+    """Prometheus' own format, or the newest of the other, not an error."""
+    content, media_type = encode(merge(NODES), f"{kind}; version={version}")
+    assert media_type.startswith(("text/plain", "application/openmetrics-text"))
+    assert b"ray_nllb_translation_requests_total" in content

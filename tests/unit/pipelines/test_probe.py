@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from pipelines.probe import probe_segment
-from pipelines.types import INTERACTIVE_PRIORITY
+from pipelines.errors import DeadlineExceededError, UnavailableError
+from pipelines.probe import check_translating, probe_segment
+from pipelines.types import INTERACTIVE_PRIORITY, Failure, Outcome, Segment, Translation
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,38 @@ def test_a_probe_is_short_and_goes_before_everything_else() -> None:
     assert segment.decoding.max_new_tokens == 8
     assert segment.deadline_s is not None
     assert 0 < segment.deadline_s - time.monotonic() <= 10
+
+
+class Busy:
+    """A translator that makes so many steps for others while it is asked."""
+
+    def __init__(self, outcome: Outcome, num_steps: int) -> None:
+        self.progress = 0
+        self._outcome = outcome
+        self._num_steps = num_steps
+
+    async def translate(self, segments: list[Segment]) -> list[Outcome]:
+        """See `SegmentTranslator`."""
+        self.progress += self._num_steps
+        return [self._outcome for _ in segments]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "num_steps", "is_healthy"),
+    [
+        (Translation("Hola."), 0, True),
+        (Failure(DeadlineExceededError("too late")), 3, True),
+        (Failure(DeadlineExceededError("too late")), 0, False),
+    ],
+)
+async def test_a_probe_that_fails_is_excused_by_work_for_others_alone(
+    outcome: Outcome, num_steps: int, is_healthy: bool
+) -> None:
+    """An engine that does nothing meanwhile is stuck, however many callers wait behind it."""
+    translator = Busy(outcome, num_steps)
+    probe = probe_segment(("eng_Latn",), timeout_s=10)
+    if is_healthy:
+        await check_translating(translator, probe, lambda: translator.progress)
+    else:
+        with pytest.raises(UnavailableError, match="too late"):
+            await check_translating(translator, probe, lambda: translator.progress)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import Future
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import DeadlineExceededError, OverloadedError
 from pipelines.gate import AdmissionGate
-from pipelines.station import EngineStation
-from pipelines.types import Failure, Segment, Translation
+from pipelines.protocols import EncodedSegment
+from pipelines.station import EngineStation, TurnBatcher
+from pipelines.types import Failure, Outcome, Segment, Translation
 from tests.fakes import ManualEngine
 
 
@@ -111,6 +113,23 @@ async def test_a_beam_takes_as_many_rows_as_it_is_wide() -> None:
     await second
 
 
+async def test_who_gives_up_leaves_the_gate() -> None:
+    """Behind one who waits, callers that were cancelled are kept in no number, and not counted."""
+    gate = AdmissionGate(lambda: 0, 1)
+    waiting = asyncio.create_task(gate.enter(1))
+    for _ in range(50):
+        others = [asyncio.create_task(gate.enter(1, priority=1)) for _ in range(20)]
+        await _until(lambda: gate.num_waiting == 21)
+        for other in others:
+            other.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        assert gate.num_waiting == 1
+    assert len(gate._waiting) < 20
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert not gate.is_crowded
+
+
 @given(rows=st.lists(st.integers(1, 9), min_size=1, max_size=20), max_rows=st.integers(1, 6))
 def test_everyone_is_let_in_in_the_end(rows: list[int], max_rows: int) -> None:
     """Whatever they need, nobody waits forever and the rows are never exceeded."""
@@ -132,6 +151,38 @@ def test_everyone_is_let_in_in_the_end(rows: list[int], max_rows: int) -> None:
         assert gate.num_waiting == 0
 
     asyncio.run(run())
+
+
+class RaisingEngine(ManualEngine):
+    """An engine with a fault."""
+
+    def submit(self, rows: list[EncodedSegment]) -> list[Future[Outcome]]:
+        """Raise."""
+        raise ZeroDivisionError
+
+
+async def test_whoever_was_admitted_to_an_engine_that_raises_is_told() -> None:
+    """An engine must not raise; if it does, all callers of that turn get the error instead of waiting for ever."""
+    batcher = TurnBatcher(RaisingEngine())
+    row = EncodedSegment(_segments("a")[0], (1,))
+    raised = await asyncio.gather(*[batcher.admit(row) for _ in range(3)], return_exceptions=True)
+    assert [type(error) for error in raised] == [ZeroDivisionError] * 3
+
+
+async def test_progress_is_what_the_engine_did() -> None:
+    """It is the same as long as rows only wait, and changes when one is translated."""
+    engine = ManualEngine(max_rows=1)
+    station = EngineStation(engine)
+    before = station.progress
+    tasks = [asyncio.create_task(station.translate(_segments(text))) for text in "ab"]
+    await _until(lambda: engine.rows and station.num_waiting == 1)
+    assert station.progress == before
+    engine.finish(1)
+    await tasks[0]
+    assert station.progress != before
+    await _until(lambda: engine.rows)
+    engine.finish(1)
+    await tasks[1]
 
 
 async def test_a_call_that_cannot_be_done_in_time_is_refused_whole_and_at_once() -> None:
