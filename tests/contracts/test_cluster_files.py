@@ -61,7 +61,7 @@ def test_launchers_containers_can_do_what_the_launcher_does_in_them(name: str) -
 
 
 def test_compose_is_accepted_and_publishes_only_what_it_should() -> None:
-    """By the specification's schema: TLS in front, dashboards for this machine alone, secrets as files, keys for callers."""
+    """By the specification's schema: TLS in front, dashboards for this machine, secrets as files, callers with keys."""
     (compose,) = load(CLUSTER / "compose.yaml")
     jsonschema.Draft7Validator(published_schema("compose.json.gz")).validate(json.loads(json.dumps(compose)))
     published = {name: each.get("ports", []) for name, each in compose["services"].items()}
