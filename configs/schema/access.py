@@ -88,7 +88,7 @@ class AccessSettings(Section):
     """Who may use the service, and how much of it."""
 
     keys: Literal["none", "optional", "required"] = "none"
-    """Whether callers show a key: not asked for, checked where one is shown, or needed for all but health."""
+    """Whether callers show a key: not asked for, needed for glossaries and administration, or for all but health."""
     store: Literal["sqlite", "redis"] = "sqlite"
     """Where keys, usage and the windows of rate limits are kept; replicas on several nodes need Redis."""
     sqlite_file: Name = "var/keys.sqlite3"

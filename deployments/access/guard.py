@@ -21,6 +21,9 @@ from monitoring import metrics
 from monitoring.recorder import Recorder
 from pipelines.errors import ForbiddenError, RateLimitedError, TranslationError, UnauthenticatedError
 
+# What callers without a key may where keys are optional: as much as a key that was made without naming a scope.
+_OPEN_SCOPES = (None, "translate")
+
 
 class Guard:
     """Decides about requests.
@@ -65,7 +68,7 @@ class Guard:
         caller = Caller(await self._authenticator.key_of(headers), address)
         if caller.key is None:
             mode = self._authenticator.mode
-            if mode == "required" or (mode == "optional" and needs.scope == "admin"):
+            if mode == "required" or (mode == "optional" and needs.scope not in _OPEN_SCOPES):
                 raise UnauthenticatedError("this needs an API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
         elif not caller.key.allows(needs.scope):
             raise ForbiddenError(

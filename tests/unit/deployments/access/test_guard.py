@@ -76,11 +76,15 @@ def test_what_is_not_listed_needs_most(method: str, path: str, scope: Scope | No
 
 
 async def test_anonymous_callers_where_keys_are_optional(settings: AccessSettings) -> None:
-    """They translate; what is for administrators they do not; a wrong key is refused."""
+    """They may what a key with the scope `translate` may, and no more; a wrong key is refused."""
     settings = settings.model_copy(update={"keys": "optional"})
     async with open_api(settings) as client:
         assert (await client.post("/translate", json=GOOD)).status_code == 200
-        assert (await client.delete("/cache")).status_code == 401
+        assert (await client.get("/languages")).status_code == 200
+        key = await _key(settings, "translate")
+        for method, path in (("DELETE", "/cache"), ("GET", "/glossaries"), ("DELETE", "/glossaries/medical")):
+            assert (await client.request(method, path)).status_code == 401
+            assert (await client.request(method, path, headers=key)).status_code == 403
         assert (await client.post("/translate", json=GOOD, headers={"X-API-Key": "wrong"})).status_code == 401
 
 
