@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from configs.errors import ConfigError
 from configs.ports import read_port
@@ -63,7 +64,7 @@ def main() -> int:
     try:
         prometheus_port, grafana_port = read_port("PROMETHEUS_PORT", 9090), read_port("GRAFANA_PORT", 3000)
     except ConfigError as error:
-        console.print(f"[red]Cannot start:[/red] {error}")
+        console.print(f"[red]Cannot start:[/red] {escape(str(error))}")
         return 1
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

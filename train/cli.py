@@ -13,6 +13,7 @@ from typing import Any, Literal, get_origin
 
 from pydantic.fields import FieldInfo
 from rich.console import Console
+from rich.markup import escape
 
 from configs.errors import ConfigError
 from configs.loader import load_settings
@@ -42,10 +43,10 @@ def main(kind: Literal["lora", "full"], description: str, arguments: Sequence[st
 
         run_training(options, settings, console)
     except GateRefusedError as error:
-        console.print(f"[red]Not published:[/red] {error}")
+        console.print(f"[red]Not published:[/red] {escape(str(error))}")
         return _REFUSED_BY_THE_GATE
     except (TranslationError, ConfigError, TrainingError) as error:
-        console.print(f"[red]Not trained:[/red] {error}")
+        console.print(f"[red]Not trained:[/red] {escape(str(error))}")
         return 1
     except KeyboardInterrupt:
         console.print("Stopped. The same command with --resume goes on from the last checkpoint.")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from configs.errors import ConfigError
@@ -57,7 +58,7 @@ def main() -> int:
     except ConfigError as error:
         problem = str(error)
     if problem:
-        console.print(f"[red]Cannot start:[/red] {problem}")
+        console.print(f"[red]Cannot start:[/red] {escape(problem)}")
         return 1
     phases = Phases("loading")
     phases.begin("translating before")

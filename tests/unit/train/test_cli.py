@@ -71,6 +71,7 @@ def test_a_layer_that_is_not_adapted_is_refused(targets: str) -> None:
         ("lora", ["--publish", "Medical!"], "adapter name 'Medical!'"),
         ("lora", ["--min-workers", "4"], "training.min_workers = 4 should be at most"),
         ("lora", ["--model", "/nowhere"], "/nowhere"),
+        ("lora", ["--model", "/not[/markup]"], "/not[/markup]"),
         ("lora", [], "medical.tsv"),
     ],
 )
