@@ -82,8 +82,9 @@ class Glossaries:
         found = await self.store.get(glossary_id, version)
         if found is None:
             versions = await self.store.versions(glossary_id)
-            known = f"its versions are {', '.join(map(str, versions))}" if versions else "GET /glossaries lists them"
-            raise UnknownGlossaryError(f"{field}: there is no glossary {name!r}; {known}", field=field)
+            if not versions:
+                raise _unknown(name, field)
+            raise _unknown(name, field, f"its versions are {', '.join(map(str, versions))}")
         return found
 
     async def delete(self, glossary_id: str) -> int:
@@ -156,10 +157,8 @@ def configured_glossaries(settings: GlossarySettings, root: Path) -> Glossaries:
     return Glossaries(store, max_terms=settings.max_terms)
 
 
-def _unknown(glossary_id: str) -> UnknownGlossaryError:
-    return UnknownGlossaryError(
-        f"glossary_id: there is no glossary {glossary_id!r}; GET /glossaries lists them", field="glossary_id"
-    )
+def _unknown(name: str, field: str = "glossary_id", known: str = "GET /glossaries lists them") -> UnknownGlossaryError:
+    return UnknownGlossaryError(f"{field}: there is no glossary {name!r}; {known}", field=field)
 
 
 def _entries(body: schemas.GlossaryBody) -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from configs.schema import GateSettings
@@ -72,14 +73,14 @@ def decide(
         settings: The margins.
         forced: Whether a failure is overruled.
     """
-    worst, *better = sorted(domain, key=_gain)
+    worst, *better = sorted(domain, key=attrgetter("gain"))
     problems = []
     if worst.gain < settings.min_domain_gain:
         problems.append(
             f"on the domain's dev set, {worst.language_pair}, it gains {worst.gain:+.2f} chrF++ over {worst.baseline}; "
             f"training.gate.min_domain_gain asks for {settings.min_domain_gain:+.2f}"
         )
-    most_lost = min(general, key=_gain, default=None)
+    most_lost = min(general, key=attrgetter("gain"), default=None)
     better += [each for each in general if each is not most_lost]
     if most_lost is None:
         problems.append("there is no general dev set for this language pair; name one with --gate-general-file")
@@ -89,10 +90,6 @@ def decide(
             f"{most_lost.baseline}; training.gate.max_general_loss accepts {settings.max_general_loss:.2f}"
         )
     return GateReport(worst, most_lost, tuple(problems), forced=forced and bool(problems), better=tuple(better))
-
-
-def _gain(comparison: Comparison) -> float:
-    return comparison.gain
 
 
 def _without_examples(comparison: Comparison) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import tempfile
 from importlib.metadata import version as library_version
@@ -22,6 +21,7 @@ from train.errors import GateRefusedError
 from train.evaluation import Comparison, compare
 from train.gate import GateReport, decide
 from train.options import RunOptions
+from train.run_record import write_json
 from train.serving import ServingEngine
 from train.verdict import tell_cluster
 
@@ -90,11 +90,7 @@ def publish_adapter(
             )
         report = _judge(engine, registry, baseline, folder / "adapter", options, settings, checked, languages)
     console.print(report.as_text(), markup=False)
-    (folder / GATE_FILE).write_text(
-        json.dumps(report.as_json() | {"examples": report.domain.as_json()["examples"]}, ensure_ascii=False, indent=2)
-        + "\n",
-        encoding="utf-8",
-    )
+    write_json(folder / GATE_FILE, report.as_json() | {"examples": report.domain.as_json()["examples"]})
     tell_cluster(report.passed, settings.training)
     if not report.passed and not report.forced:
         raise GateRefusedError(

@@ -15,8 +15,8 @@ from functools import cached_property
 import regex
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-from pipelines.errors import UndetectedLanguageError, UnknownLanguageError
-from pipelines.text.languages import Language, all_languages, resolve_language
+from pipelines.errors import UndetectedLanguageError
+from pipelines.text.languages import Language, all_languages, find_language
 from pipelines.text.protect import find_spans
 
 _NUM_CANDIDATES = 3
@@ -145,13 +145,8 @@ class LanguageDetector:
 
     @cached_property
     def _by_label(self) -> dict[str, Language]:
-        languages: dict[str, Language] = {}
-        for label in self._model.nb_classes:
-            try:
-                languages[label] = resolve_language(label)
-            except UnknownLanguageError:
-                continue  # a language that the translation model does not have
-        return languages
+        found = ((label, find_language(label)) for label in self._model.nb_classes)
+        return {label: language for label, language in found if language}  # others the translation model does not have
 
 
 def _calibrated(probability: float) -> float:

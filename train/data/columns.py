@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from pipelines.errors import StartupError, UnknownLanguageError
-from pipelines.text.languages import resolve_language
+from pipelines.errors import StartupError
+from pipelines.text.languages import find_language
 from train.data.findings import Finding
 
 _SIDES = ({"source", "src"}, {"target", "tgt"})
@@ -143,10 +143,8 @@ def language_names(names: Sequence[str]) -> list[str]:
 
 def language_of(name: str) -> str | None:
     """Return the FLORES-200 code of the language that a name stands for."""
-    try:
-        return resolve_language(name).code if name else None
-    except UnknownLanguageError:
-        return None
+    language = find_language(name)
+    return None if language is None else language.code
 
 
 def _line(file: str, number: int, source: str, target: str, problem: Finding | None = None) -> Line:
