@@ -27,7 +27,7 @@ from pipelines.adapters.report import KeeperReport
 from pipelines.adapters.station import AdapterStation
 from pipelines.engine.configured import load_configured_engine, warm_up_configured
 from pipelines.errors import UnavailableError
-from pipelines.probe import check_translating, probe_segment
+from pipelines.probe import check_stepping, check_translating, probe_segment
 from pipelines.protocols import EncodedSegment, Engine, SegmentTranslator
 from pipelines.station import EngineStation
 from pipelines.types import ModelInfo, Outcome, Segment
@@ -71,8 +71,9 @@ class TranslatorDeployment:
         self._metrics.started(load_s=loaded_s - started_s, warmup_s=time.perf_counter() - loaded_s)
         _LOGGER.info("warm-up done", extra={"warmup": self._warmup_report()})
         tokens_per_s = None if self._warmup is None else self._warmup.tokens_per_s * _SHARE_UNDER_LOAD
-        replica = serve.get_replica_context().replica_id.unique_id
-        self._station = EngineStation(self._engine, self._admit, self._metrics, tokens_per_s=tokens_per_s, name=replica)
+        self._station = EngineStation(
+            self._engine, self._admit, self._metrics, tokens_per_s=tokens_per_s, name=_replica_id()
+        )
         self._adapter_metrics = AdapterMetrics(self._telemetry.recorder)
         self._keeper = _start_keeper(self._engine, settings.adapters, self._adapter_metrics)
         self._entrance: SegmentTranslator = (
@@ -104,7 +105,7 @@ class TranslatorDeployment:
         """Return what this replica does and did."""
         backlog = self._station.backlog
         return TranslatorStats(
-            replica=serve.get_replica_context().replica_id.unique_id,
+            replica=_replica_id(),
             num_batches=self._num_batches,
             num_rows=self._num_rows,
             num_waiting=self._station.num_waiting,
@@ -154,8 +155,9 @@ class TranslatorDeployment:
         """Translate something: a replica whose engine does nothing any more is replaced.
 
         Raises:
-            UnavailableError: See `check_translating`.
+            UnavailableError: See `check_stepping` and `check_translating`.
         """
+        check_stepping(self._engine.stats())
         probe = probe_segment(self._engine.info.languages, _PROBE_TIMEOUT_S)
         await check_translating(self, probe, lambda: self._station.progress)
 
@@ -205,9 +207,13 @@ def _start_keeper(engine: Engine, settings: AdapterSettings, observer: AdapterMe
         copies_folder(settings),
         max_bytes=int(settings.max_resident_bytes),
         pinned=settings.pinned,
-        replica=serve.get_replica_context().replica_id.unique_id,
+        replica=_replica_id(),
         observer=observer,
     )
     keeper.start()
     Watch(keeper.sync, settings.watch_interval_s).start()
     return keeper
+
+
+def _replica_id() -> str:
+    return str(serve.get_replica_context().replica_id.unique_id)

@@ -1,4 +1,4 @@
-"""The translation that tells whether translating works."""
+"""What tells whether translating works: a translation, and how long the engine's step takes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from pipelines.errors import UnavailableError
-from pipelines.protocols import SegmentTranslator
+from pipelines.protocols import EngineStats, SegmentTranslator
 from pipelines.types import PROBE_PRIORITY, DecodingOptions, Failure, Segment
 
 # Enough to see that the decoder moves; a model that does not stop must not make a probe long.
 _DECODING = DecodingOptions(max_new_tokens=8)
+# Of the largest model, in float32 on a few cores, reading long sources takes a part of it.
+_LONGEST_STEP_S = 120.0
 
 
 async def check_translating(translator: SegmentTranslator, probe: Segment, progress: Callable[[], object]) -> None:
@@ -30,6 +32,16 @@ async def check_translating(translator: SegmentTranslator, probe: Segment, progr
     (outcome,) = await translator.translate([probe])
     if isinstance(outcome, Failure) and progress() == before:
         raise UnavailableError(f"the health probe failed: {outcome.error.message}")
+
+
+def check_stepping(stats: EngineStats) -> None:
+    """See that no lane of the engine is stuck: the probe may have been translated by another one.
+
+    Raises:
+        UnavailableError: A step takes longer than any can.
+    """
+    if stats.step_s > _LONGEST_STEP_S:
+        raise UnavailableError(f"the engine is stuck: a step takes {stats.step_s:.0f} s already")
 
 
 def probe_segment(languages: Sequence[str], timeout_s: float) -> Segment:

@@ -51,11 +51,13 @@ class EngineStats:
         num_steps: Steps of the decoder.
         num_row_steps: Rows, summed over those steps.
         num_rows: Rows that were submitted and have no outcome yet.
+        step_s: Seconds that the present step takes so far, in the lane where they are most; 0 while there is none.
     """
 
     num_steps: int = 0
     num_row_steps: int = 0
     num_rows: int = 0
+    step_s: float = 0.0
 
 
 class Engine(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +11,9 @@ from torch import Tensor
 from transformers import GenerationConfig, M2M100ForConditionalGeneration, StoppingCriteria, StoppingCriteriaList
 
 from pipelines.engine.length import LengthBound, least_new_tokens
-from pipelines.engine.tokenize import SegmentTokenizer
+from pipelines.engine.tokenize import PREFIX_LENGTH, SegmentTokenizer
 from pipelines.protocols import EncodedSegment
 from pipelines.types import DecodingOptions, Hypothesis, Translation
-
-PREFIX_LENGTH = 2  # `</s>` and the target language
 
 
 def shared_settings(row: EncodedSegment) -> DecodingOptions:
@@ -46,8 +44,13 @@ class Generator:
         self._model.generation_config = self._generation_config()
 
     @torch.inference_mode()
-    def translate(self, rows: Sequence[EncodedSegment]) -> list[Translation]:
-        """Return one translation per row, in order."""
+    def translate(self, rows: Sequence[EncodedSegment], on_step: Callable[[], None]) -> list[Translation]:
+        """Return one translation per row, in order.
+
+        Args:
+            rows: At least one.
+            on_step: Called after each step of the decoder.
+        """
         options = shared_settings(rows[0])
         bounds = [self._bound.of(row) for row in rows]
         source, mask = self._pad([row.token_ids for row in rows])
@@ -59,7 +62,7 @@ class Generator:
             attention_mask=mask,
             decoder_input_ids=prefixes,
             generation_config=self._generation_config(options, max(bounds)),
-            stopping_criteria=StoppingCriteriaList([_RowBounds(bounds)]),
+            stopping_criteria=StoppingCriteriaList([_RowBounds(bounds, on_step)]),
         )
         num_each = options.num_hypotheses
         outputs = [
@@ -144,11 +147,13 @@ class Generator:
 
 
 class _RowBounds(StoppingCriteria):  # type: ignore[misc]
-    """Ends each row at its own bound. Sees the candidates of a row one after the other."""
+    """Ends each row at its own bound. Sees the candidates of a row one after the other, once in each step."""
 
-    def __init__(self, bounds: Sequence[int]) -> None:
+    def __init__(self, bounds: Sequence[int], on_step: Callable[[], None]) -> None:
         self._lengths = [PREFIX_LENGTH + bound for bound in bounds]
+        self._on_step = on_step
 
     def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Any:
+        self._on_step()
         lengths = torch.tensor(self._lengths, device=input_ids.device)
         return input_ids.shape[1] >= lengths.repeat_interleave(input_ids.shape[0] // len(self._lengths))

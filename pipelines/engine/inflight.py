@@ -32,7 +32,7 @@ from pipelines.engine.rows import Row, RowDesk
 from pipelines.engine.scheduler import Scheduler
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.state import checkpoint_tensors, load_prepared
-from pipelines.engine.tokenize import SegmentTokenizer
+from pipelines.engine.tokenize import PREFIX_LENGTH, SegmentTokenizer
 from pipelines.engine.vocabulary import Vocabulary, VocabularyKind, load_vocabulary
 from pipelines.engine.weights import assemble
 from pipelines.errors import EngineError, TranslationError, UnavailableError
@@ -40,7 +40,6 @@ from pipelines.protocols import EncodedSegment, EngineStats
 from pipelines.types import Failure, LoadedAdapter, ModelInfo, Outcome, Segment
 
 _LOGGER = logging.getLogger(__name__)
-_PREFIX_LENGTH = 2  # `</s>` and the target language
 _SPARES = 4  # one row waits inside for so many that decode; from outside, a row would come a step too late
 # Rows that decode wait meanwhile: tens of milliseconds on two cores, a few on a GPU.
 _JOIN_TOKENS = 1024
@@ -179,7 +178,7 @@ class InflightEngine:
                 base=partial(checkpoint_tensors, checkpoint),
             ),
             max_rows=max_rows,
-            bound=LengthBound(max_length_ratio, max_length_extra_tokens, shape.max_positions - _PREFIX_LENGTH),
+            bound=LengthBound(max_length_ratio, max_length_extra_tokens, shape.max_positions - PREFIX_LENGTH),
             max_cached_tokens=max_cached_tokens,
             max_join_tokens=_JOIN_TOKENS_OF_A_GPU if device.type == "cuda" else _JOIN_TOKENS,
             rows_to_spread=backend.rows_to_spread,
@@ -240,6 +239,7 @@ class InflightEngine:
             num_steps=sum(lane.num_steps for lane in self._lanes),
             num_row_steps=sum(lane.num_row_steps for lane in self._lanes),
             num_rows=self._num_rows(),
+            step_s=max(lane.turn_s for lane in self._lanes),
         )
 
     def close(self) -> None:

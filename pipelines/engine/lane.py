@@ -47,6 +47,7 @@ class Lane:
         self._clock = clock
         self._num_threads = num_threads
         self._num_threads_now = 0
+        self._turn_began_s: float | None = None
         self._rows: dict[int, Row] = {}  # of the thread
         self.num_steps = 0
         """Steps of the decoder."""
@@ -64,6 +65,12 @@ class Lane:
     def num_rows(self) -> int:
         """Rows inside, those that wait included."""
         return self._num_rows
+
+    @property
+    def turn_s(self) -> float:
+        """Seconds that the present turn takes so far; 0 while there is nothing to do."""
+        began_s = self._turn_began_s
+        return 0.0 if began_s is None else self._clock() - began_s
 
     @property
     def has_ended(self) -> bool:
@@ -121,10 +128,12 @@ class Lane:
 
     def _receive(self) -> bool:
         """Take what was put in, waiting for it if there is nothing else to do. False once closing."""
+        self._turn_began_s = None
         with self._changed:
             while not (self._inbox or self._rows or self._closing):
                 self._changed.wait()
             arrived, self._inbox = self._inbox, []
+        self._turn_began_s = self._clock()
         self._rows |= {row.request.key: row for row in arrived}
         for row in arrived:
             self._scheduler.add(row.ticket)
@@ -207,6 +216,7 @@ class Lane:
 
     def _end(self) -> None:
         """Answer all that is left, without the batch: it may be what failed."""
+        self._turn_began_s = None
         with self._changed:
             self._has_ended = True
             arrived, self._inbox = self._inbox, []

@@ -8,7 +8,6 @@ Knows no torch, and nothing of what a model makes of the tokens.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,12 @@ from transformers import NllbTokenizer
 
 from pipelines.errors import InvalidTextError, SegmentTooLongError, StartupError, UnknownLanguageError
 from pipelines.protocols import EncodedSegment
+from pipelines.text.languages import FLORES_CODE
 from pipelines.text.validity import check_text
 from pipelines.types import Failure, Link, Segment
 
-FLORES_CODE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
+PREFIX_LENGTH = 2
+"""Tokens before the first one of a translation: `</s>` and the target language."""
 
 
 class SegmentTokenizer:
@@ -88,7 +89,7 @@ class SegmentTokenizer:
         return [encoding.ids for encoding in self._backend.encode_batch(list(texts), add_special_tokens=False)]
 
     def encode(self, segments: Sequence[Segment]) -> list[EncodedSegment | Failure]:
-        """See `Engine.encode`. Also, a text that is no valid Unicode is a `Failure(InvalidTextError)`."""
+        """See `Engine.encode`. Also, a text that is not valid Unicode is a `Failure(InvalidTextError)`."""
         refused = [self._refuse(segment) for segment in segments]
         texts = [segment.text for segment, failure in zip(segments, refused, strict=True) if failure is None]
         encodings = iter(self._backend.encode_batch(texts, add_special_tokens=False))

@@ -17,9 +17,9 @@ import torch
 from transformers import M2M100ForConditionalGeneration
 
 from pipelines.engine.checkpoint import Checkpoint
-from pipelines.engine.generation import PREFIX_LENGTH, Generator, shared_settings
+from pipelines.engine.generation import Generator, shared_settings
 from pipelines.engine.length import LengthBound
-from pipelines.engine.tokenize import SegmentTokenizer
+from pipelines.engine.tokenize import PREFIX_LENGTH, SegmentTokenizer
 from pipelines.errors import (
     DeadlineExceededError,
     EngineError,
@@ -37,7 +37,8 @@ class TransformersEngine:
     """Implements `Engine`.
 
     Args:
-        translate: Decodes one batch of rows with equal settings; called from the engine's thread alone.
+        translate: Decodes one batch of rows with equal settings, and calls its second argument after each step; called
+            from the engine's thread alone.
         tokenizer: Of the same checkpoint.
         info: What is loaded.
         max_rows: See `Engine.max_rows`.
@@ -45,7 +46,7 @@ class TransformersEngine:
 
     def __init__(
         self,
-        translate: Callable[[Sequence[EncodedSegment]], list[Translation]],
+        translate: Callable[[Sequence[EncodedSegment], Callable[[], None]], list[Translation]],
         tokenizer: SegmentTokenizer,
         info: ModelInfo,
         max_rows: int,
@@ -59,6 +60,7 @@ class TransformersEngine:
         self._num_executing = 0
         self._num_steps = 0
         self._num_row_steps = 0
+        self._step_began_s: float | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="nllb-transformers-engine", daemon=True)
         self._thread.start()
@@ -149,9 +151,14 @@ class TransformersEngine:
             return max(0, self._max_rows - self._num_waiting_rows())
 
     def stats(self) -> EngineStats:
-        """See `Engine.stats`. A batch counts when it is done, with one step per token of its longest output."""
+        """See `Engine.stats`. A row counts in all steps of its batch, and a batch that is halved counts as a whole."""
         with self._changed:
-            return EngineStats(self._num_steps, self._num_row_steps, self._num_executing + self._num_waiting_rows())
+            return EngineStats(
+                num_steps=self._num_steps,
+                num_row_steps=self._num_row_steps,
+                num_rows=self._num_executing + self._num_waiting_rows(),
+                step_s=0.0 if self._step_began_s is None else time.monotonic() - self._step_began_s,
+            )
 
     def load_adapter(self, version: str, folder: Path) -> LoadedAdapter:
         """Refuse: see `submit`.
@@ -184,8 +191,8 @@ class TransformersEngine:
         while batch := self._next_batch():
             outcomes = self._translate_in_time([row for row, _ in batch])
             with self._changed:
-                self._count_steps(outcomes)
                 self._num_executing = 0
+                self._step_began_s = None
             for (_, future), outcome in zip(batch, outcomes, strict=True):
                 future.set_result(outcome)
 
@@ -199,6 +206,7 @@ class TransformersEngine:
                     return []
                 batch = self._take_alike()
             self._num_executing = sum(row.segment.decoding.num_beams for row, _ in batch)
+            self._step_began_s = time.monotonic()
             return batch
 
     def _take_alike(self) -> list[tuple[EncodedSegment, Future[Outcome]]]:
@@ -218,10 +226,11 @@ class TransformersEngine:
     def _num_waiting_rows(self) -> int:
         return sum(row.segment.decoding.num_beams for row, future in self._waiting if not future.cancelled())
 
-    def _count_steps(self, outcomes: Sequence[Outcome]) -> None:
-        lengths = [outcome.num_target_tokens for outcome in outcomes if isinstance(outcome, Translation)]
-        self._num_steps += max(lengths, default=0)
-        self._num_row_steps += max(lengths, default=0) * self._num_executing
+    def _count_step(self) -> None:
+        with self._changed:
+            self._num_steps += 1
+            self._num_row_steps += self._num_executing
+            self._step_began_s = time.monotonic()
 
     def _translate_in_time(self, rows: Sequence[EncodedSegment]) -> list[Outcome]:
         now_s = time.monotonic()
@@ -235,7 +244,7 @@ class TransformersEngine:
         if not rows:
             return []
         try:
-            return list(self._translate(rows))
+            return list(self._translate(rows, self._count_step))
         except Exception:
             if len(rows) == 1:
                 _LOGGER.exception("a segment failed", extra={"num_source_tokens": rows[0].num_tokens})

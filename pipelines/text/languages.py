@@ -16,6 +16,7 @@ from typing import Literal
 
 from pipelines.errors import UnknownLanguageError
 
+FLORES_CODE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 _TABLE = Path(__file__).with_name("languages.tsv")
 _MAX_CODE_CHARS = 35  # RFC 5646, section 4.4.1: what an implementation should at least hold
 _NUM_NEAREST = 3

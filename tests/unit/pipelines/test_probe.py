@@ -7,7 +7,8 @@ import time
 import pytest
 
 from pipelines.errors import DeadlineExceededError, UnavailableError
-from pipelines.probe import check_translating, probe_segment
+from pipelines.probe import check_stepping, check_translating, probe_segment
+from pipelines.protocols import EngineStats
 from pipelines.types import INTERACTIVE_PRIORITY, Failure, Outcome, Segment, Translation
 
 
@@ -67,3 +68,10 @@ async def test_a_probe_that_fails_is_excused_by_work_for_others_alone(
     else:
         with pytest.raises(UnavailableError, match="too late"):
             await check_translating(translator, probe, lambda: translator.progress)
+
+
+def test_a_step_that_does_not_end_is_no_excuse() -> None:
+    """A lane that is stuck shows, though another one translates the probes; a slow step is not one."""
+    check_stepping(EngineStats(num_steps=5, num_rows=3, step_s=60.0))
+    with pytest.raises(UnavailableError, match="a step takes 300 s already"):
+        check_stepping(EngineStats(num_steps=5, num_rows=3, step_s=300.0))

@@ -96,8 +96,26 @@ def test_a_lane_that_cannot_go_on_answers_all_there_are_and_all_that_come(checkp
     engine.close()
 
 
+def test_a_stuck_lane_shows_beside_one_that_works(checkpoint_path: Path) -> None:
+    """The time of its turn grows, even when nobody waits for its rows any more; between turns there is none."""
+    stuck: Any = GatedBatch()
+    sound: Any = GatedBatch()
+    now = [0.0]
+    engine = InflightEngine([stuck, sound], **engine_parts(checkpoint_path), clock=lambda: now[0])
+    assert engine.stats().step_s == 0
+    (row,) = engine.submit([encode(engine)])
+    stuck.steps.get(timeout=WAIT_S)
+    assert row.cancel()
+    now[0] = 300.0
+    assert engine.stats().num_rows == 0
+    assert engine.stats().step_s == 300
+    stuck.gate.release(100)
+    engine.close()
+    assert engine.stats().step_s == 0
+
+
 def test_an_output_that_cannot_be_read_fails_its_row_alone(checkpoint_path: Path) -> None:
-    """The others are not decoded anew."""
+    """The others are not decoded again."""
     batch: Any = GarbledBatch()
     engine = InflightEngine([batch], **engine_parts(checkpoint_path))
     outcomes = translate(engine, *[encode(engine)] * 4)

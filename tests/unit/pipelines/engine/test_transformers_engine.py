@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from pipelines.errors import (
     UnavailableError,
     UnsupportedOptionError,
 )
-from pipelines.protocols import EncodedSegment, Engine
+from pipelines.protocols import EncodedSegment, Engine, EngineStats
 from pipelines.types import DecodingOptions, Failure, ModelInfo, Outcome, Segment, Translation
 
 TEXTS = ("Hello my friend", "dog", "How much is it, good fox?")
@@ -167,8 +167,9 @@ class Model:
         self.begun = threading.Event()
         self.batches: list[list[str]] = []
 
-    def translate(self, rows: Sequence[EncodedSegment]) -> list[Translation]:
+    def translate(self, rows: Sequence[EncodedSegment], on_step: Callable[[], None]) -> list[Translation]:
         """Return the input."""
+        on_step()
         self.begun.set()
         self.may_begin.wait(60)
         texts = [row.segment.text for row in rows]
@@ -226,6 +227,20 @@ def test_room(faked: TransformersEngine, model: Model) -> None:
     first[0].result(60)
     submit(faked, "b")[0].result(60)
     assert rooms == [4]
+
+
+def test_steps_count_while_a_batch_is_decoded(faked: TransformersEngine, model: Model) -> None:
+    """A long batch is no stuck engine: it shows its steps as they are made, and that one is under way."""
+    assert faked.stats() == EngineStats()
+    blocker = submit(faked, "first", "second")
+    model.begun.wait(60)
+    stats = faked.stats()
+    assert (stats.num_steps, stats.num_row_steps, stats.num_rows) == (1, 2, 2)
+    assert stats.step_s > 0
+    model.may_begin.set()
+    for future in blocker:
+        future.result(60)
+    assert faked.stats() == EngineStats(num_steps=1, num_row_steps=2)
 
 
 def test_batches_are_of_equal_settings(faked: TransformersEngine, model: Model) -> None:
