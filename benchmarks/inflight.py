@@ -93,11 +93,11 @@ def _parse() -> argparse.Namespace:
     return options
 
 
-def _arrivals(count: int, per_s: float | None, seed: int = 0) -> list[Arrival]:
+def _arrivals(count: int, per_s: float | None) -> list[Arrival]:
     """Draw requests, all at once or by chance at a mean rate; the same for every system."""
-    draw = random.Random(seed)
+    draw = random.Random(0)
     at_s, arrivals = 0.0, []
-    for source in sources(count, seed=seed):
+    for source in sources(count, seed=0):
         at_s += draw.expovariate(per_s) if per_s is not None else 0.0
         arrivals.append(Arrival(at_s, source, draw.randint(SHORTEST, LONGEST)))
     return arrivals

@@ -22,6 +22,7 @@ from train.demo.settings import DemoSettings
 _CHARS_PER_TOKEN = 3
 _NUM_SENTENCES = {"short": [1], "mixed": [1, 1, 1, 2, 2, 4, 8], "long": [20]}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+_NUM_JOBS = 3_000
 _SEEDS = itertools.count()
 
 
@@ -63,13 +64,13 @@ class Model:
     settings: dict[str, object]
     deadline_s: float
 
-    def jobs(self, kind: str, count: int = 3_000) -> list[Job]:
+    def jobs(self, kind: str) -> list[Job]:
         """Return jobs of a kind, `short`, `mixed` or `long`, others at each call.
 
         Their sentences are ones that the demo model knows: what looks wrong the service would decode once more.
         """
         draw = random.Random(next(_SEEDS))
-        return [self._job(draw.choices(_sentences(), k=draw.choice(_NUM_SENTENCES[kind]))) for _ in range(count)]
+        return [self._job(draw.choices(_sentences(), k=draw.choice(_NUM_SENTENCES[kind]))) for _ in range(_NUM_JOBS)]
 
     def job(self, sentence: str) -> Job:
         """Return the job of one sentence."""

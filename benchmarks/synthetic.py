@@ -30,6 +30,7 @@ DEVICE = os.environ.get("BENCHMARK_DEVICE", "cpu")
 """`cpu` or `cuda`, of all systems; what `--device` passes on to the processes that run them."""
 DTYPE = "int8" if DEVICE == "cpu" else "float16"
 """Of weights, in which our engine is compared there."""
+_RANK = 16  # of adapters
 _SHAPES = {
     "600M": {
         "d_model": 1024,
@@ -150,20 +151,20 @@ def script_vocabulary() -> Vocabulary:
     return Vocabulary({"Deva": [EOS_ID, *listed]}, {target: "Deva"}, [0, 1, 2, 3, *range(LANGUAGE_ID - 1, VOCAB_SIZE)])
 
 
-def synthetic_adapters(count: int, rank: int = 16) -> list[Path]:
+def synthetic_adapters(count: int) -> list[Path]:
     """Return folders of adapters in peft's format for all attention projections of that checkpoint, likewise kept.
 
     Their weights are small, so that even in bfloat16 all numbers stay finite.
     """
-    root = synthetic_checkpoint().with_name(f"adapters-{SHAPE.lower()}-r{rank}")
+    root = synthetic_checkpoint().with_name(f"adapters-{SHAPE.lower()}-r{_RANK}")
     folders = [root / str(index) for index in range(count)]
     for seed, folder in enumerate(folders):
         if not (folder / "adapter_model.safetensors").is_file():
-            _make_adapter(folder, rank, seed)
+            _make_adapter(folder, seed)
     return folders
 
 
-def _make_adapter(folder: Path, rank: int, seed: int) -> None:
+def _make_adapter(folder: Path, seed: int) -> None:
     import torch
     from safetensors.torch import save_file
     from transformers import M2M100Config
@@ -178,11 +179,11 @@ def _make_adapter(folder: Path, rank: int, seed: int) -> None:
     ):
         for layer, attention, projection in product(range(layers), attentions, projections):
             name = f"base_model.model.model.{side}.layers.{layer}.{attention}.{projection}"
-            for factor, size in (("A", (rank, config.d_model)), ("B", (config.d_model, rank))):
+            for factor, size in (("A", (_RANK, config.d_model)), ("B", (config.d_model, _RANK))):
                 draft = torch.randn(size, generator=generator).mul_(config.d_model**-0.5)
                 tensors[f"{name}.lora_{factor}.weight"] = draft.to(torch.bfloat16)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = {"peft_type": "LORA", "task_type": "SEQ_2_SEQ_LM", "r": rank, "lora_alpha": rank}
+    settings = {"peft_type": "LORA", "task_type": "SEQ_2_SEQ_LM", "r": _RANK, "lora_alpha": _RANK}
     settings |= {"target_modules": projections, "base_model_name_or_path": str(synthetic_checkpoint())}
     (folder / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
     save_file(tensors, folder / "adapter_model.safetensors")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What a container runs: `node.sh head` starts Ray and deploys the application, `node.sh worker HOST` joins a head, and
-# joins again after the head was started anew. A head that dies ends the container.
+# joins again after the head was started again. A head that dies ends the container.
 # SIGTERM finishes what is in flight first; other nodes take a worker's place. Ray's token comes from RAY_AUTH_TOKEN or
 # RAY_AUTH_TOKEN_PATH.
 set -euo pipefail

@@ -95,7 +95,7 @@ def load_with_origins(
     environ: Mapping[str, str] = os.environ,
 ) -> Loaded:
     """Do what `load_settings` does, and say where each value came from."""
-    in_env_file, problems = read_env_file(root / ".env", ".env")
+    in_env_file, problems = read_env_file(root / ".env")
     variables = {name: Found(value, f"variable {name}") for name, value in environ.items()}
     chosen, overlay = _read_overlay(environment, in_env_file | variables, root)
     layers = [

@@ -119,10 +119,11 @@ def _take(layer: Layer, loader: yaml.SafeLoader, node: yaml.Node, key: str, orig
         layer.problems.append(f"{origin}: {key}: not valid YAML: nested too deeply")
     except (AttributeError, LookupError, ValueError):
         # PyYAML lets through what Python says of a value that has the form or the tag of a number, a date and so on.
-        problem = f"{origin}: {key}: a value in it is none"
+        problem = f"{origin}: {key}: a value in it is not what its form or tag says"
         if isinstance(node, yaml.ScalarNode):
-            problem = f"{origin}: {key} = {shown(key, node.value)}: no {node.tag.rpartition(':')[2]}"
-        layer.problems.append(f"{problem}, though its form or its tag says so; text is written in quotes")
+            kind = node.tag.rpartition(":")[2]
+            problem = f"{origin}: {key} = {shown(key, node.value)}: not the {kind} that its form or tag says"
+        layer.problems.append(f"{problem}; text is written in quotes")
 
 
 class _Loader(yaml.SafeLoader):
@@ -140,7 +141,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def read_env_file(path: Path, label: str) -> tuple[dict[str, Found], list[str]]:
+def read_env_file(path: Path) -> tuple[dict[str, Found], list[str]]:
     """Read the variables of a `.env` file (which need not exist), and the lines that are none."""
     variables: dict[str, Found] = {}
     problems: list[str] = []
@@ -149,11 +150,11 @@ def read_env_file(path: Path, label: str) -> tuple[dict[str, Found], list[str]]:
     except FileNotFoundError:
         return variables, problems
     except (OSError, UnicodeDecodeError) as error:
-        return variables, [f"{label}: cannot be read: {error}"]
+        return variables, [f".env: cannot be read: {error}"]
     for binding in parse_stream(io.StringIO(text)):
         part = binding.original.string  # begins with the blank lines before it
         num_blank_lines = part[: -len(part.lstrip()) or None].count("\n")
-        origin = f"{label}:{binding.original.line + num_blank_lines}"
+        origin = f".env:{binding.original.line + num_blank_lines}"
         if binding.error:
             problems.append(f"{origin}: not a `NAME=value` line")
         elif binding.key is not None:

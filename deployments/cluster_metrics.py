@@ -62,7 +62,7 @@ class ClusterMetrics:
             texts = await asyncio.gather(*(_ask(session, address) for address in addresses))
         answered = [text for text in texts if text is not None]
         if not answered:
-            raise UnavailableError("no node of the cluster tells its metrics", retry_after_s=1.0)
+            raise UnavailableError("no node of the cluster answers with its metrics", retry_after_s=1.0)
         return await asyncio.to_thread(merge, answered)
 
 

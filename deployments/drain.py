@@ -37,7 +37,7 @@ _LOGGER = logging.getLogger(__name__)
 _PAUSE_S = 0.2
 _LONGEST_START_S = 60.0  # of a replica that takes the place of another
 _ANSWER_S = 5.0  # of Serve's controller
-_PATIENCE_S = 15.0  # with a controller that is being started anew
+_PATIENCE_S = 15.0  # with a controller that is being started again
 _REFUSE_ALL = {"max_ongoing_requests": 0}
 _ENDING = (RayError, RayServeException, RuntimeError, OSError)  # Ray is ending by itself
 

@@ -50,15 +50,6 @@ class EngineMetrics:
         self._recorder.count(metrics.TOKENS, num_target, direction="target")
         self._stage("decode", duration_s, num_source_tokens=num_source, num_target_tokens=num_target)
 
-    def _stage(self, name: str, duration_s: float, **attributes: str | int) -> None:
-        self._tracing.stage(f"engine.{name}", duration_s, **attributes)
-        call = current_call.get()
-        if call is not None:
-            call.stage(name, duration_s)
-            for attribute, amount in attributes.items():
-                if isinstance(amount, int) and attribute.endswith("_tokens"):
-                    call.add(attribute, amount)
-
     def submitted(self, rows: Sequence[EncodedSegment]) -> None:
         """Record an encoder batch."""
         num_padded = padded_tokens(rows)
@@ -81,3 +72,12 @@ class EngineMetrics:
         recorder.set(metrics.DEVICE_MEMORY, usage.memory_total_bytes, device=device, kind="total")
         if usage.busy_ratio is not None:
             recorder.set(metrics.DEVICE_UTILIZATION, usage.busy_ratio, device=device)
+
+    def _stage(self, name: str, duration_s: float, **attributes: str | int) -> None:
+        self._tracing.stage(f"engine.{name}", duration_s, **attributes)
+        call = current_call.get()
+        if call is not None:
+            call.stage(name, duration_s)
+            for attribute, amount in attributes.items():
+                if isinstance(amount, int) and attribute.endswith("_tokens"):
+                    call.add(attribute, amount)

@@ -109,7 +109,7 @@ class Glossaries:
             _check_languages(found, request, field)
         except TranslationError as error:
             return error
-        # A glossary that was deleted and made anew has the same names again.
+        # A glossary that was deleted and made again has the same names.
         key = (found.name, found.created_unix_s)
         ready = self._ready.get(key)
         if ready is None:

@@ -104,6 +104,12 @@ def note_error(scope: Scope, code: str) -> None:
     scope.setdefault("state", {}).setdefault("error_codes", []).append(code)
 
 
+async def refuse(error: errors.TranslationError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request with an error before its route sees it."""
+    note_error(scope, error.code)
+    await error_response(error, scope["state"]["request_id"])(scope, receive, send)
+
+
 def error_response(error: errors.TranslationError, request_id: str) -> JSONResponse:
     """Return the answer for an error."""
     headers = {}
@@ -133,7 +139,7 @@ def validation_error(error: ValidationError | RequestValidationError, prefix: st
     location = [str(part) for part in first["loc"] if part != "body"]
     if first["type"] == "json_invalid":
         return errors.InvalidRequestError(
-            f"the body is no valid JSON: {first.get('ctx', {}).get('error', 'malformed')}"
+            f"the body is not valid JSON: {first.get('ctx', {}).get('error', 'malformed')}"
         )
     field = prefix + ".".join(location)
     message = f"{field or 'body'}: {first['msg']}"
@@ -141,6 +147,11 @@ def validation_error(error: ValidationError | RequestValidationError, prefix: st
         shown = repr(first["input"])
         message += f", got {shown if len(shown) <= _MAX_VALUE_CHARS else shown[:_MAX_VALUE_CHARS] + '...'}"
     return errors.InvalidRequestError(message, field=field or None)
+
+
+def request_id_of(request: Request) -> str:
+    """Return the id that the middleware gave the request."""
+    return str(request.scope.get("state", {}).get("request_id", ""))
 
 
 async def _on_translation_error(request: Request, error: Exception) -> JSONResponse:
@@ -152,7 +163,8 @@ async def _on_translation_error(request: Request, error: Exception) -> JSONRespo
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     note_error(request.scope, errors.InvalidRequestError.code)
-    return _json_with_status(validation_error(error), request_id_of(request), _validation_status(error))
+    detail = error_detail(validation_error(error), request_id_of(request))
+    return _json(_validation_status(error), detail, {})
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
@@ -163,17 +175,8 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     return _json(error.status_code, detail, dict(error.headers or {}))
 
 
-def request_id_of(request: Request) -> str:
-    """Return the id that the middleware gave the request."""
-    return str(request.scope.get("state", {}).get("request_id", ""))
-
-
 def _validation_status(error: RequestValidationError) -> int:
     return 400 if error.errors()[0]["type"] == "json_invalid" else 422
-
-
-def _json_with_status(error: errors.TranslationError, request_id: str, status: int) -> JSONResponse:
-    return _json(status, error_detail(error, request_id), {})
 
 
 def _json(status: int, detail: ErrorDetail, headers: dict[str, str]) -> JSONResponse:

@@ -124,15 +124,6 @@ class IngressDeployment:
         if self._near is not None:
             await self._near.clear()
 
-    async def _sample(self) -> None:
-        if self._near is not None:
-            record_cache(self._telemetry.recorder, await self._near.stats())
-        if self._adapters is not None:
-            self._adapter_metrics.sample(self._adapters.served)
-            self._adapter_metrics.sample_registry(self._adapters.registry)
-        if self._access.breaker is not None:
-            record_circuit(self._telemetry.recorder, "access_redis", self._access.breaker)
-
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Apply `user_config` of `serve_config.yaml`: any of `configs.schema.LimitSettings`, without a restart.
 
@@ -141,6 +132,15 @@ class IngressDeployment:
         """
         limits = self._settings.limits.model_dump() | user_config
         self._service.limits = LimitSettings.model_validate(limits)
+
+    async def _sample(self) -> None:
+        if self._near is not None:
+            record_cache(self._telemetry.recorder, await self._near.stats())
+        if self._adapters is not None:
+            self._adapter_metrics.sample(self._adapters.served)
+            self._adapter_metrics.sample_registry(self._adapters.registry)
+        if self._access.breaker is not None:
+            record_circuit(self._telemetry.recorder, "access_redis", self._access.breaker)
 
 
 def _follow_adapters(

@@ -119,7 +119,7 @@ def _print_new(text: str, record: KeyRecord, as_json: bool) -> None:
         print(json.dumps(shown | {"key": text}))
     else:
         print(text)
-        print(f"key {record.id} for {record.name}; it is shown this once", file=sys.stderr)
+        print(f"key {record.id} for {record.name}; it will not be shown again", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

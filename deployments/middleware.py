@@ -9,7 +9,7 @@ import uuid
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.http_errors import error_response, note_error
+from deployments.http_errors import refuse
 from pipelines.errors import BodyTimeoutError, BodyTooLargeError
 
 # What a client may choose as its id: it is logged and sent back, so nothing that could forge a log line or a header.
@@ -62,8 +62,7 @@ class BodyLimitMiddleware:
         try:
             body = await self._read_in_time(scope, receive)
         except (BodyTimeoutError, BodyTooLargeError) as error:
-            note_error(scope, error.code)
-            await error_response(error, scope["state"]["request_id"])(scope, receive, send)
+            await refuse(error, scope, receive, send)
             return
         if body is None:
             return

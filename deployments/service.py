@@ -159,7 +159,7 @@ class TranslationService:
         """Return the likeliest languages of a text, best first; none where nothing tells.
 
         Raises:
-            InvalidRequestError: The text is no valid Unicode, or over the limit.
+            InvalidRequestError: The text is not valid Unicode, or over the limit.
         """
         check_text(text, "text")
         if len(text) > self.limits.max_text_chars:

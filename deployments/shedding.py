@@ -18,7 +18,7 @@ import psutil
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.access.routes import Requirement, requirement_of
-from deployments.http_errors import error_response, note_error
+from deployments.http_errors import refuse
 from monitoring import metrics
 from monitoring.recorder import Recorder
 from pipelines.errors import OverloadedError
@@ -85,8 +85,7 @@ class LoadSheddingMiddleware:
             try:
                 self._check(requirement_of(scope["method"], scope["path"]))
             except OverloadedError as error:
-                note_error(scope, error.code)
-                await error_response(error, scope["state"]["request_id"])(scope, receive, send)
+                await refuse(error, scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

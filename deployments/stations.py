@@ -17,6 +17,7 @@ from monitoring.tracing import current_traceparent
 from pipelines.errors import EngineError, OverloadedError, TranslationError, UnavailableError
 from pipelines.protocols import SegmentTranslator
 from pipelines.retry import retry
+from pipelines.station import earliest_deadline_s
 from pipelines.types import Outcome, Segment
 
 _LOGGER = logging.getLogger(__name__)
@@ -85,7 +86,6 @@ class HandleStation:
 
     async def translate(self, segments: list[Segment]) -> list[Outcome]:
         """See `SegmentTranslator.translate`. A cancelled caller's work is cancelled in the deployment as well."""
-        deadlines = [segment.deadline_s for segment in segments if segment.deadline_s is not None]
 
         async def attempt() -> list[Outcome]:
             response = self._handle.translate.remote(segments, current_traceparent())
@@ -100,7 +100,7 @@ class HandleStation:
         return await retry(
             attempt,
             on=UnavailableError,
-            deadline_s=min(deadlines, default=None),
+            deadline_s=earliest_deadline_s(segments),
             max_attempts=self._max_attempts,
             again=lambda: self._recorder.count(metrics.RETRIES, dependency=self._name),
         )

@@ -14,7 +14,7 @@ class Watch:
 
     Args:
         work: What fails is logged and done again: it never harms a request.
-        interval_s: Between the end of one and the begin of the next.
+        interval_s: Between the end of one and the beginning of the next.
     """
 
     def __init__(self, work: Callable[[], Awaitable[object]], interval_s: float) -> None:

@@ -60,7 +60,7 @@ def merge(texts: Iterable[str]) -> list[Metric]:
 
 
 def encode(families: list[Metric], accept: str) -> tuple[bytes, str]:
-    """Return the text and its media type: OpenMetrics for who accepts it, else Prometheus' own format."""
+    """Return the text and its media type: OpenMetrics for a caller that accepts it, else Prometheus' own format."""
     try:
         encoder, content_type = choose_encoder(accept)
     except TypeError:  # a version that is no number (prometheus_client 0.26)

@@ -28,7 +28,7 @@ Answers = dict[int, list[tuple[dict[str, Any], list[Series]]]]
 
 _COLUMNS = 24
 _MAX_LINES = 8  # of a legend; a graph of more is read without it
-_BYTES = 2**20
+_MIB = 2**20
 # What Grafana's names of units stand for; others are written as they are.
 _UNITS = {
     "reqps": "requests per s",
@@ -137,7 +137,7 @@ def _draw_figure(axes: Any, panel: dict[str, Any], answers: list[tuple[dict[str,
 
 def _draw_lines(axes: Any, panel: dict[str, Any], answers: list[tuple[dict[str, Any], list[Series]]]) -> None:
     settings = panel["fieldConfig"]["defaults"]
-    scale = 1 / _BYTES if settings["unit"] == "bytes" else 1.0
+    scale = 1 / _MIB if settings["unit"] == "bytes" else 1.0
     lines = [
         (_legend(target["legendFormat"], series["metric"]), _points(series, scale))
         for target, answer in answers

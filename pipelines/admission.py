@@ -178,7 +178,7 @@ class Backlog:
             self.num_refused += 1
             work_s = tokens / self._tokens_per_s
             raise OverloadedError(
-                f"this may take {needed_s:.1f} s behind the work that waits already, and has {left_s:.1f} s",
+                f"with the work already waiting this would take {needed_s:.1f} s, but only {left_s:.1f} s are left",
                 retry_after_s=self._returns[priority].retry_after_s(now_s, now_s + needed_s - left_s, work_s),
                 full=self._full(ahead / self._tokens_per_s, left_s, work_s),
             )

@@ -32,8 +32,6 @@ class CircuitBreaker:
         self._num_failures = 0
         self._next_probe_s = 0.0
         self._is_probing = False
-        self.num_openings = 0
-        """How often the dependency was given up since the start."""
 
     @property
     def is_open(self) -> bool:
@@ -82,8 +80,6 @@ class CircuitBreaker:
 
     def failed(self) -> None:
         """Note that the dependency did not answer."""
-        was_open = self.is_open
         self._num_failures += 1
         self._next_probe_s = self._clock_s() + self._cool_down_s
         self._is_probing = False
-        self.num_openings += self.is_open and not was_open

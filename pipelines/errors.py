@@ -1,8 +1,8 @@
 """Every error that a caller can act on. Domain errors know no HTTP.
 
 TranslationError
-|-- InvalidRequestError         the caller can mend it
-|   |-- InvalidTextError        text that is no valid Unicode
+|-- InvalidRequestError         the caller can fix it
+|   |-- InvalidTextError        text that is not valid Unicode
 |   |-- UnknownLanguageError    no such language code
 |   |-- UnknownGlossaryError    no glossary of that name or version
 |   |-- GlossaryExistsError     there is one of that name
@@ -58,13 +58,13 @@ class TranslationError(Exception):
 
 
 class InvalidRequestError(TranslationError):
-    """The request cannot be served as it is; the caller can mend it."""
+    """The request cannot be served as it is; the caller can fix it."""
 
     code = "invalid_request"
 
 
 class InvalidTextError(InvalidRequestError):
-    """The text is no valid Unicode: it holds a lone surrogate."""
+    """The text is not valid Unicode: it holds a lone surrogate."""
 
     code = "invalid_text"
 

@@ -33,7 +33,7 @@ async def retry(
 
     Args:
         attempt: Is called once or more; doing it twice does no harm.
-        on: Errors that another attempt may mend. The last attempt's error is raised.
+        on: Errors that another attempt may fix. The last attempt's error is raised.
         deadline_s: Of the monotonic clock, after which nobody waits: no pause reaches past it.
         max_attempts: Of all calls of `attempt`.
         again: Is called before each attempt but the first.

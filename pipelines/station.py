@@ -105,11 +105,10 @@ class EngineStation:
     def _promise(self, rows: list[EncodedSegment]) -> AbstractContextManager[Promise]:
         """All rows of a call or none: half of a text is of use to nobody."""
         segments = [row.segment for row in rows]
-        deadlines = [segment.deadline_s for segment in segments if segment.deadline_s is not None]
         return self.backlog.promise(
             rows,
             priority=max((segment.priority for segment in segments), default=0),
-            deadline_s=min(deadlines, default=None),
+            deadline_s=earliest_deadline_s(segments),
         )
 
     async def _translate_row(self, row: EncodedSegment | Failure, promise: Promise) -> Outcome:
@@ -185,3 +184,8 @@ class TurnBatcher:
             for waiter in admitted:
                 if not waiter.done():
                     waiter.set_exception(error)
+
+
+def earliest_deadline_s(segments: Sequence[Segment]) -> float | None:
+    """Return the deadline that a call with these segments has to meet, or None where none has one."""
+    return min((segment.deadline_s for segment in segments if segment.deadline_s is not None), default=None)

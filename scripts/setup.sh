@@ -116,7 +116,7 @@ explain() {
         fail 7 "The package index has no wheel of $missing for $(platform): use Python 3.11 to 3.14 on Linux or Apple Silicon."
     fi
     if logged 'ResolutionImpossible'; then
-        fail 8 "pyproject.toml asks for versions that constraints.txt does not allow: mend one of them ($LOG has the details)."
+        fail 8 "pyproject.toml asks for versions that constraints.txt does not allow: fix one of them ($LOG has the details)."
     fi
     fail 1 "pip could not install the dependencies: $LOG says why."
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Ray reads it when it is first imported, and test modules are imported before any fixture runs.
@@ -10,6 +11,7 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 import pytest
 
+from tests.redis_server import RedisServer, running_redis
 from train.demo import ensure_demo_model
 
 
@@ -17,6 +19,13 @@ from train.demo import ensure_demo_model
 def demo_model_path() -> Path:
     """The demo model, built if it is missing or made of something else."""
     return ensure_demo_model().resolve()
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real Redis without a password."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import regex
 
-from pipelines.types import Hypothesis, Outcome, Segment, Translation
+from pipelines.translate import TranslationPipeline
+from pipelines.types import (
+    Format,
+    Hypothesis,
+    Outcome,
+    Segment,
+    Translation,
+    TranslationRequest,
+    TranslationResult,
+)
+from tests.fakes import ShoutingStation
+
+
+async def shout(text: str, format: Format, **more: Any) -> TranslationResult:
+    """Translate a document by upper-casing its language."""
+    request = TranslationRequest(text, "en", "es", format=format, **more)
+    return await TranslationPipeline(ShoutingStation()).translate(request)
+
+
+def codes(result: TranslationResult) -> list[str]:
+    """The notices' codes; that what was upper-cased is a copy is no news."""
+    return [each.code for each in result.notices if each.code != "untranslated"]
 
 
 class DictionaryStation:

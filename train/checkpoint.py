@@ -18,7 +18,7 @@ import pyarrow.fs
 
 from train.data.files import open_filesystem
 
-_COMPLETE = "complete.json"
+COMPLETE_FILE = "complete.json"
 _CLAIM = "claim"
 _FOLDER = re.compile(r"step-(\d{8})-\w+")
 
@@ -65,9 +65,9 @@ class CheckpointStore:
             self._filesystem.create_dir(target, recursive=True)
             for file in sizes:
                 self._put(Path(folder, file), f"{target}/{file}")
-        with self._filesystem.open_output_stream(f"{target}/{_COMPLETE}.draft") as stream:
+        with self._filesystem.open_output_stream(f"{target}/{COMPLETE_FILE}.draft") as stream:
             stream.write(json.dumps(sizes).encode())
-        self._filesystem.move(f"{target}/{_COMPLETE}.draft", f"{target}/{_COMPLETE}")
+        self._filesystem.move(f"{target}/{COMPLETE_FILE}.draft", f"{target}/{COMPLETE_FILE}")
         self._delete_all_but_newest()
 
     @contextmanager
@@ -109,8 +109,8 @@ class CheckpointStore:
             if self._is_complete(folder) and len(whole) < self._num_kept:
                 whole.append(step)
                 continue
-            if self._is_file(f"{folder}/{_COMPLETE}"):
-                self._filesystem.delete_file(f"{folder}/{_COMPLETE}")  # first, or a reader meets half of it
+            if self._is_file(f"{folder}/{COMPLETE_FILE}"):
+                self._filesystem.delete_file(f"{folder}/{COMPLETE_FILE}")  # first, or a reader meets half of it
             self._filesystem.delete_dir(folder)
 
     def _folders(self) -> list[tuple[int, str]]:
@@ -119,9 +119,9 @@ class CheckpointStore:
         return [(int(match[1]), path) for match, path in entries if match]
 
     def _is_complete(self, folder: str) -> bool:
-        if not self._is_file(f"{folder}/{_COMPLETE}"):
+        if not self._is_file(f"{folder}/{COMPLETE_FILE}"):
             return False
-        with self._filesystem.open_input_stream(f"{folder}/{_COMPLETE}") as stream:
+        with self._filesystem.open_input_stream(f"{folder}/{COMPLETE_FILE}") as stream:
             sizes = json.loads(stream.read())
         infos = self._filesystem.get_file_info([f"{folder}/{name}" for name in sizes])
         return [info.size for info in infos] == list(sizes.values())

@@ -49,7 +49,7 @@ def main(kind: Literal["lora", "full"], description: str, arguments: Sequence[st
         console.print(f"[red]Not trained:[/red] {escape(str(error))}")
         return 1
     except KeyboardInterrupt:
-        console.print("Stopped. The same command with --resume goes on from the last checkpoint.")
+        console.print("Stopped. The same command with --resume continues from the last checkpoint.")
         return 130
     return 0
 

@@ -137,8 +137,6 @@ class TrainingLoop:
             return now // self._plan.batches_per_epoch > begun // self._plan.batches_per_epoch
         return self._state.step % interval_steps == 0
 
-    # One step.
-
     def _step(self) -> None:
         state, settings = self._state, self._settings
         self._loss.train()
@@ -192,8 +190,6 @@ class TrainingLoop:
 
     def _num_target_tokens(self, rows: Rows) -> int:
         return int(self._pairs.target_lengths[rows].sum()) - len(rows)
-
-    # Looking at it.
 
     def _record(self) -> None:
         window, done = self._window, self._state.num_batches

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import BitsAndBytesConfig, M2M100ForConditionalGeneration
 
+from pipelines.engine.adapter_config import CONFIG_FILE, WEIGHTS_FILE
 from pipelines.engine.checkpoint import DESCRIPTIVE_FILES
 from train.job import ModelPlan
 
@@ -108,8 +109,8 @@ def save_model(model: nn.Module, checkpoint: Path, folder: Path, *, base_name: s
     config.save_pretrained(folder)
     # False: otherwise peft asks the model hub for the base model's vocabulary, to see whether it was changed.
     weights = get_peft_model_state_dict(model, save_embedding_layers=False)
-    save_weights(weights, folder / "adapter_model.safetensors")
-    share_weights(folder / "adapter_config.json")
+    save_weights(weights, folder / WEIGHTS_FILE)
+    share_weights(folder / CONFIG_FILE)
 
 
 def share_weights(config: Path) -> None:

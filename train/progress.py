@@ -24,7 +24,7 @@ from train.records import DevRecord, Record, TrainRecord
 
 METRICS_FILE = "metrics.jsonl"
 PLOT_FILE = "progress.png"
-_TENSORBOARD_FOLDER = "tensorboard"
+TENSORBOARD_FOLDER = "tensorboard"
 
 
 class RunProgress:
@@ -43,7 +43,7 @@ class RunProgress:
         self._recorder = Recorder()
         self._exporter = RayExporter(self._recorder) if to_ray else None
         self._records = {(record["step"], record["kind"]): record for record in read_metrics(self._file)}
-        self._tensorboard = SummaryWriter(str(folder / _TENSORBOARD_FOLDER))
+        self._tensorboard = SummaryWriter(str(folder / TENSORBOARD_FOLDER))
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
         self._bar = Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[figures]}"), console=console)
         self._task = self._bar.add_task("Training", total=1.0, figures="")

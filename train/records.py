@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class StartRecord:
-    """What the workers found when they began, or began anew.
+    """What the workers found when they began, or began again.
 
     Attributes:
         precision: The number format that they compute in.

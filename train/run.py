@@ -17,7 +17,7 @@ from pipelines.engine.checkpoint import Checkpoint, locate_checkpoint
 from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.errors import StartupError, UnknownLanguageError
 from pipelines.text.languages import resolve_language
-from train.checkpoint import CheckpointStore, result_store
+from train.checkpoint import COMPLETE_FILE, CheckpointStore, result_store
 from train.data.check import CheckedData, DataSource, check_data
 from train.data.tokens import count_tokens_of
 from train.dev_sets import general_set
@@ -25,7 +25,7 @@ from train.errors import TrainingError
 from train.job import ModelPlan, TrainingJob
 from train.options import RunOptions
 from train.phases import Phases
-from train.progress import RunProgress
+from train.progress import METRICS_FILE, TENSORBOARD_FOLDER, RunProgress
 from train.publish import publish_adapter, refuse_unpublishable
 from train.records import Record, StartRecord
 from train.run_record import RunRecord, deciding_facts, write_json
@@ -139,7 +139,7 @@ def _check_data(
     if report.bad_ratio > training.max_bad_line_ratio:
         raise StartupError(
             f"{report.bad_ratio:.1%} of the lines are bad, training.max_bad_line_ratio accepts "
-            f"{training.max_bad_line_ratio:.1%}: mend them, or raise --max-bad-line-ratio",
+            f"{training.max_bad_line_ratio:.1%}: fix them, or raise --max-bad-line-ratio",
             field="data_file",
         )
     for number, what in ((report.num_train, "to train on"), (report.num_dev, "to evaluate on")):
@@ -176,7 +176,7 @@ def _train(
     store = CheckpointStore(location, training.num_checkpoints_kept)
     if not options.resume:
         store.delete()
-        for name in ("metrics.jsonl", "tensorboard"):
+        for name in (METRICS_FILE, TENSORBOARD_FOLDER):
             _remove(folder / name)
     job = TrainingJob(
         settings=training,
@@ -218,7 +218,7 @@ def _replace(target: Path, files: Path) -> None:
     """Put a copy of a folder's files in the place of what was there."""
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     for file in files.iterdir():
-        if file.name != "complete.json":
+        if file.name != COMPLETE_FILE:
             shutil.copy(file, draft)
     draft.chmod(0o755)
     _remove(target)

@@ -97,7 +97,7 @@ def _earlier(folder: Path, facts: dict[str, Any], resume: bool) -> dict[str, Any
         if earlier["finished"]:
             return {}  # its result is replaced, once the new one is there
         raise StartupError(
-            f"{folder} holds a run that is not finished: --resume continues it; to start anew, delete the folder or "
+            f"{folder} holds a run that is not finished: --resume continues it; to start again, delete the folder or "
             "name another --output-dir",
             field="output_dir",
         )

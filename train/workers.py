@@ -1,6 +1,6 @@
 """Runs the training loop on Ray Train's workers: any number of them, on one machine or many, replaced when they die.
 
-Ray finds places for the workers, forms their process group (gloo on CPUs, nccl on GPUs) and starts all of them anew
+Ray finds places for the workers, forms their process group (gloo on CPUs, nccl on GPUs) and starts all of them again
 when one dies. Checkpoints are ours (`train.checkpoint`): Ray writes its own list of them in place, so that a run that
 is killed at the wrong moment could not be resumed.
 """
@@ -102,7 +102,7 @@ def fit(job: TrainingJob, roles: npt.NDArray[np.uint8], on_record: Callable[[Rec
         try:
             trainer.fit()
         except ray.train.TrainingFailedError as error:
-            raise TrainingError(f"{_reason(error)}; the same command with --resume goes on") from error
+            raise TrainingError(f"{_reason(error)}; the same command with --resume continues") from error
     queue.shutdown(force=True)
     if diverged:
         raise diverged[0]
@@ -153,5 +153,5 @@ def _work(config: dict[str, Any]) -> None:
     queue = config["queue"]
     try:
         work(config["job"], ray.get(config["roles"]), queue.put)
-    except DivergedError as error:  # of all workers: Ray would start them anew, to the same end
+    except DivergedError as error:  # of all workers: Ray would start them again, to the same end
         queue.put(error)

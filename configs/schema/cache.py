@@ -64,7 +64,7 @@ class CacheSettings(Section):
     """Whether and where finished translations are kept."""
 
     enabled: bool = True
-    """Off: every segment is translated anew."""
+    """Off: every segment is translated again."""
     type: Literal["memory", "redis"] = "memory"
     """Where entries are kept."""
     memory: MemoryCacheSettings = MemoryCacheSettings()

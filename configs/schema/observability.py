@@ -35,7 +35,7 @@ class MetricsSettings(Section):
     report_interval_s: PositiveFloat = 2.0
     """Time between two reports of a replica's figures to Ray, which passes them on in its own time."""
     scrape_cache_s: NonNegativeFloat = 3.0
-    """How long an answer of `GET /metrics` is given again before the nodes are asked anew."""
+    """How long an answer of `GET /metrics` is reused before the nodes are asked again."""
     token: SecretStr | None = None
     """Bearer token that `GET /metrics` asks for; null lets everyone read. Set NLLB__METRICS__TOKEN, never a file."""
 

@@ -16,7 +16,7 @@ from configs.schema import Endpoint
 from deployments.access.callers import Authenticator, Caller, ProxyTrust, current_caller
 from deployments.access.limiter import RateLimiter, Slots, Window
 from deployments.access.routes import Requirement, requirement_of
-from deployments.http_errors import error_response, note_error
+from deployments.http_errors import refuse
 from monitoring import metrics
 from monitoring.recorder import Recorder
 from pipelines.errors import ForbiddenError, RateLimitedError, TranslationError, UnauthenticatedError
@@ -152,8 +152,7 @@ class GuardMiddleware:
                 raise
             if isinstance(error, RateLimitedError):
                 self._recorder.count(metrics.RATE_LIMITED, endpoint=needs.endpoint)
-            note_error(scope, error.code)
-            await error_response(error, scope["state"]["request_id"])(scope, receive, send_with_limits)
+            await refuse(error, scope, receive, send_with_limits)
 
 
 def _limit_headers(window: Window) -> dict[str, str]:

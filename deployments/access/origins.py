@@ -13,7 +13,7 @@ from collections.abc import Collection
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.http_errors import error_response, note_error
+from deployments.http_errors import refuse
 from pipelines.errors import ForbiddenError
 
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json", re.ASCII | re.IGNORECASE)
@@ -38,8 +38,7 @@ class OriginMiddleware:
                 f"a page of {headers.get('origin', 'another site')} may not send this; access.cors_origins names the "
                 "sites whose pages may"
             )
-            note_error(scope, error.code)
-            await error_response(error, scope["state"]["request_id"])(scope, receive, send)
+            await refuse(error, scope, receive, send)
             return
         await self._app(scope, receive, send)
 

@@ -18,6 +18,7 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 Anything = Literal["anything"]
 ANYTHING: Final = "anything"
 _MAX_EARLIER = 50
+_NO_CANARY: dict[str, Any] = {"canary": None, "canary_percent": 0.0, "shadow_percent": 0.0}
 
 
 class AliasRecord(BaseModel):
@@ -159,6 +160,3 @@ def retired(name: str, last: AliasRecord | None, version: int) -> dict[str, Any]
 def _refuse_retired(name: str, last: AliasRecord | None, version: int) -> None:
     if last is not None and version in last.retired:
         raise AdapterConflictError(f"{version_name(name, version)} is retired; publish it again as a new version")
-
-
-_NO_CANARY: dict[str, Any] = {"canary": None, "canary_percent": 0.0, "shadow_percent": 0.0}

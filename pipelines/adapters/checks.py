@@ -54,7 +54,7 @@ def check_folder(folder: Path, said: ManifestDraft) -> None:
     try:
         tensors = deserialize(weights)  # type: ignore[no-untyped-call]
     except SafetensorError as error:
-        raise _invalid(WEIGHTS_FILE, f"is no safetensors file: {error}") from None
+        raise _invalid(WEIGHTS_FILE, f"is not a safetensors file: {error}") from None
     modules = _check_tensors(tensors, config)
     targets = {module.rpartition(".")[2] for module in modules}
     if targets != set(said.targets):

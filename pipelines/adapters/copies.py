@@ -44,7 +44,7 @@ def keep_copy(store: CreateOnlyStore, manifest: Manifest, folder: Path) -> Path:
 
 
 def copied_manifest(store: CreateOnlyStore, folder: Path, name: str, version: int) -> Manifest | None:
-    """Return the manifest that came with a copy from this store, for who cannot ask the store; None without one."""
+    """Return the manifest that came with a copy from this store, for a caller that cannot ask it; None without one."""
     home = folder / version_name(name, version)
     try:
         if (home / _ORIGIN_FILE).read_text(encoding="utf-8") != store.uri:

@@ -31,7 +31,7 @@ from pipelines.errors import (
 from pipelines.protocols import Engine
 
 _LOGGER = logging.getLogger(__name__)
-# A version never changes, but its files may be mended, and a disk may have been full.
+# A version never changes, but its files may be repaired, and a disk may have been full.
 _TRY_AGAIN_S = 30.0
 
 

@@ -224,7 +224,7 @@ class AdapterRegistry:
         return self._aliases.change(name, "retire", version, lambda last: changes.retired(name, last, version))
 
     def verify(self, name: str, version: int) -> Manifest:
-        """Read a version anew, hold it against its manifest, and return that.
+        """Read a version again, hold it against its manifest, and return that.
 
         Raises:
             UnknownAdapterError: There is no such version.

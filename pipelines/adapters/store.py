@@ -153,7 +153,7 @@ class CreateOnlyStore:
             # What is relied on is never deleted: a disk is not mounted, another bucket answers, or a copy is not all
             # back yet. Of a file that was never listed, this listing may just not know yet.
             if lost := (self._seen & self._relied_on).difference(paths):
-                raise OSError(f"it had {min(lost)} and now has not")
+                raise OSError(f"{min(lost)} was there before and is missing now")
             self._seen = frozenset(paths)
         return paths
 

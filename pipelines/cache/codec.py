@@ -34,9 +34,12 @@ def encode(key: str, translation: Translation) -> bytes:
 def decode(key: str, entry: bytes) -> Translation | None:
     """Return the translation, with `cached` set; None if the bytes are no entry of this key."""
     try:
-        fields = json.loads(entry.decode("utf-8", "surrogatepass"))
+        return _translation(key, json.loads(entry.decode("utf-8", "surrogatepass")))
     except (ValueError, RecursionError):
         return None
+
+
+def _translation(key: str, fields: object) -> Translation:
     match fields:
         case [
             int(version),
@@ -51,12 +54,6 @@ def decode(key: str, entry: bytes) -> Translation | None:
             [*alignment],
             [*links],
         ] if version == _FORMAT_VERSION and owner == key:
-            alternatives = tuple(_hypothesis(pair) for pair in pairs)
-            unknown_spans = tuple(_span(pair) for pair in spans)
-            aligned = all(isinstance(source, int) for source in alignment)
-            linked = tuple(_link(each) for each in links)
-            if None in alternatives or None in unknown_spans or None in linked or not aligned:
-                return None
             return Translation(
                 text=text,
                 score=score,
@@ -64,30 +61,36 @@ def decode(key: str, entry: bytes) -> Translation | None:
                 num_target_tokens=num_target_tokens,
                 finish=finish,
                 cached=True,
-                alternatives=tuple(h for h in alternatives if h is not None),
-                unknown_spans=tuple(span for span in unknown_spans if span is not None),
-                alignment=tuple(alignment),
-                links=tuple(link for link in linked if link is not None),
+                alternatives=tuple(_hypothesis(pair) for pair in pairs),
+                unknown_spans=tuple(_span(pair) for pair in spans),
+                alignment=tuple(_index(each) for each in alignment),
+                links=tuple(_link(each) for each in links),
             )
-    return None
+    raise ValueError("no entry of this key")
 
 
-def _hypothesis(pair: object) -> Hypothesis | None:
+def _hypothesis(pair: object) -> Hypothesis:
     match pair:
         case [str(text), int() | float() as score]:
             return Hypothesis(text=text, score=score)
-    return None
+    raise ValueError("no hypothesis")
 
 
-def _span(pair: object) -> tuple[int, int] | None:
+def _span(pair: object) -> tuple[int, int]:
     match pair:
         case [int(start), int(end)]:
             return start, end
-    return None
+    raise ValueError("no span")
 
 
-def _link(each: object) -> Link | None:
+def _index(each: object) -> int:
+    if isinstance(each, int):
+        return each
+    raise ValueError("no index")
+
+
+def _link(each: object) -> Link:
     match each:
         case [int(start), int(end), int(source_start), int(source_end)]:
             return Link(start, end, source_start, source_end)
-    return None
+    raise ValueError("no link")

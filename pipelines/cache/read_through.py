@@ -179,7 +179,7 @@ class ReadThroughCache:
             await asyncio.wait([flight.outcome], timeout=left_s)
         if flight.outcome.done():
             return flight.outcome.result()
-        return Failure(DeadlineExceededError("The translation was not done by the request's deadline."))
+        return Failure(DeadlineExceededError("the translation was not done before the request's deadline"))
 
     def _leave(self, flight: _Flight) -> None:
         trip = flight.trip
@@ -197,7 +197,7 @@ class ReadThroughCache:
         finally:
             for flight in trip.flights:
                 if not flight.outcome.done():
-                    flight.outcome.set_result(Failure(UnavailableError("The translation was interrupted.")))
+                    flight.outcome.set_result(Failure(UnavailableError("the translation was interrupted")))
                 self._forget(flight)
 
     async def _look_up(self, flights: list[_Flight]) -> list[_Flight]:
@@ -239,8 +239,8 @@ class ReadThroughCache:
         except TranslationError as error:
             return [Failure(error)] * len(segments)
         except Exception:
-            _LOGGER.exception("The station behind the cache failed")
-            return [Failure(TranslationError("The translation failed."))] * len(segments)
+            _LOGGER.exception("the station behind the cache failed")
+            return [Failure(TranslationError("the translation failed"))] * len(segments)
         return outcomes
 
     async def _keep(self, entries: dict[str, bytes]) -> None:

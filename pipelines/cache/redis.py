@@ -21,7 +21,7 @@ from pipelines.breaker import CircuitBreaker
 from pipelines.cache.store import CacheStats
 from pipelines.errors import UnavailableError
 
-_logger = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 _SCAN_PAGE_KEYS = 1000
 _FIRST_PAUSE_S = 0.005
 
@@ -161,7 +161,7 @@ class RedisStore:
     async def _insist(self, *command: str | bytes | int) -> Any:
         answer = await self._attempt(lambda client: client.execute_command(*command))  # type: ignore[no-untyped-call]
         if answer is None:
-            raise UnavailableError(f"The cache's Redis at {self._address} does not answer as it should.")
+            raise UnavailableError(f"the cache's Redis at {self._address} does not answer as it should")
         return answer
 
     async def _attempt(self, command: Callable[[Redis], Awaitable[Any]]) -> Any | None:
@@ -194,7 +194,7 @@ class RedisStore:
 
     def _answered(self) -> None:
         if self.breaker.is_open:
-            _logger.info("Redis at %s answers again", self._address)
+            _LOGGER.info("Redis at %s answers again", self._address)
         self.breaker.succeeded()
 
     def _refused(self, error: ResponseError) -> None:
@@ -203,13 +203,13 @@ class RedisStore:
         kind = type(error).__name__
         if kind not in self._refusals_seen:
             self._refusals_seen.add(kind)
-            _logger.warning("Redis at %s refuses an operation with %s; said only once", self._address, kind)
+            _LOGGER.warning("Redis at %s refuses an operation with %s; said only once", self._address, kind)
 
     def _failed(self, error: Exception) -> None:
         was_open = self.breaker.is_open
         self.breaker.failed()
         if self.breaker.is_open and not was_open:
-            _logger.warning(
+            _LOGGER.warning(
                 "Redis at %s does not answer (%s); going on without it", self._address, type(error).__name__
             )
 

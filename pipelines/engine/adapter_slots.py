@@ -82,7 +82,7 @@ class AdapterSlots:
         return adapted
 
     def _take_in(self, needed: list[Adapter]) -> None:
-        """Give each adapter a slot, in place of ones not needed; make all slots anew if they are too few or small."""
+        """Give each adapter a slot, in place of ones not needed; rebuild all slots if they are too few or small."""
         num_slots = max(self._num_slots, power_of_two(len(needed)))
         rank = max(self._rank, *(power_of_two(adapter.rank) for adapter in needed))
         if (num_slots, rank) != (self._num_slots, self._rank):

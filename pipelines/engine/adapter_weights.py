@@ -109,7 +109,9 @@ def _check_names(names: set[str], config: AdapterConfig, modules: list[_Module])
     for name in sorted(names):
         match = TENSOR_NAME.fullmatch(name)
         if match is None or match["kind"] not in kinds:
-            raise _invalid(f"{name} is no tensor of a LoRA module; accepted are PREFIX.MODULE with {', '.join(kinds)}")
+            raise _invalid(
+                f"{name} is not a tensor of a LoRA module; accepted are PREFIX.MODULE with {', '.join(kinds)}"
+            )
         if match["module"] not in known:
             raise _invalid(f"{name} changes {match['module']}, which cannot be adapted here; accepted are {targets}")
     expected = [module for module in modules if config.has_target(module.name)]

@@ -84,6 +84,17 @@ def cache_folder() -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "nllb-ray"
 
 
+def weight_files(path: Path) -> list[Path]:
+    """Return the files that should hold a checkpoint's weights, whether they are there or not."""
+    for single, index in (SAFE_WEIGHTS[:2], PICKLED_WEIGHTS[:2]):
+        if (path / single).is_file():
+            return [path / single]
+        if (path / index).is_file():
+            weight_map = json.loads((path / index).read_text(encoding="utf-8"))["weight_map"]
+            return [path / name for name in sorted(set(weight_map.values()))]
+    return [path / SAFE_WEIGHTS[0]]
+
+
 def _download(name: str, revision: str | None, offline: bool) -> Path:
     """Fetch what is missing. Pickled weights are fetched only where the repository has no safetensors."""
     at_revision = f" --revision {revision}" if revision else ""
@@ -106,7 +117,7 @@ def _download(name: str, revision: str | None, offline: bool) -> Path:
                 break
     except HFValidationError:
         raise StartupError(
-            f"model {name!r} is no folder on this machine, and no name that the model hub could have",
+            f"model {name!r} is not a folder on this machine, nor a name that the model hub could have",
             field="model.name",
         ) from None
     except RepositoryNotFoundError:
@@ -137,7 +148,7 @@ def _check(name: str, path: Path) -> dict[str, Any]:
         architecture = config["model_type"]
     except (OSError, ValueError, KeyError, TypeError):
         raise StartupError(
-            f"{path} is no checkpoint: it has no config.json that names a model_type", field="model.name"
+            f"{path} is not a checkpoint: it has no config.json that names a model_type", field="model.name"
         ) from None
     if architecture != "m2m_100":
         raise StartupError(
@@ -147,22 +158,12 @@ def _check(name: str, path: Path) -> dict[str, Any]:
         )
     if not _files(path, TOKENIZER_FILES):
         raise StartupError(f"{path} has no tokenizer: expected {' or '.join(TOKENIZER_FILES)}", field="model.name")
-    missing = _missing_weights(path)
+    missing = [file.name for file in weight_files(path) if not file.is_file()]
     if missing:
         raise StartupError(
             f"{path} is incomplete: {', '.join(missing)} not found; fetch the model again", field="model.name"
         )
     return dict(config)
-
-
-def _missing_weights(path: Path) -> list[str]:
-    for single, index in (SAFE_WEIGHTS[:2], PICKLED_WEIGHTS[:2]):
-        if (path / single).is_file():
-            return []
-        if (path / index).is_file():
-            shards = set(json.loads((path / index).read_text(encoding="utf-8"))["weight_map"].values())
-            return sorted(shard for shard in shards if not (path / shard).is_file())
-    return [SAFE_WEIGHTS[0]]
 
 
 def _content_hash(path: Path) -> str:

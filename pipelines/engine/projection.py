@@ -1,8 +1,8 @@
 """From the decoder's rows to scores of the tokens that each row may become.
 
 The output layer has a row for each of 256k tokens, over half of what a step reads. For a list of tokens its rows are
-gathered and packed once, at the list's first use; what rows copy from their sources is packed beside it, anew only when
-a row brings tokens that were not there. Knows no search.
+gathered and packed once, at the list's first use; what rows copy from their sources is packed beside it, again only
+when a row brings tokens that were not there. Knows no search.
 """
 
 from __future__ import annotations

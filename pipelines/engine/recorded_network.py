@@ -25,7 +25,7 @@ _MOST_LINES = 8192  # of a recorded join; a larger one keeps a GPU busy while it
 
 Outputs = tuple[Tensor, ...]
 Recorder = Callable[[Callable[[], Outputs]], Callable[[], Outputs]]
-"""Returns what does the same as a function, anew each time, on what the same tensors hold then."""
+"""Returns what does the same as a function, each time it is called, on what the same tensors hold then."""
 
 
 @dataclass(frozen=True, slots=True)

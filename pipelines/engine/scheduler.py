@@ -12,7 +12,7 @@ would begin again and again.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
 
 from pipelines.engine.footprint import Footprint
@@ -45,8 +45,8 @@ class Ticket:
 class _Waiting:
     ticket: Ticket
     arrival: int
-    rounds: int = field(default=0)
-    ceiling: int | None = field(default=None)
+    rounds: int = 0
+    ceiling: int | None = None
     """The scheduler's when a batch that this was in failed for the first time; None: none has."""
 
 

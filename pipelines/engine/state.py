@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.engine.checkpoint import Checkpoint, cache_folder
+from pipelines.engine.checkpoint import Checkpoint, cache_folder, weight_files
 from pipelines.engine.linear import Backend
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.weights import prepare, refuse_untied
@@ -69,7 +69,7 @@ def checkpoint_tensors(checkpoint: Checkpoint) -> TensorFiles:
     Raises:
         StartupError: A file is missing or damaged.
     """
-    return TensorFiles(_weight_files(checkpoint.path))
+    return TensorFiles(weight_files(checkpoint.path))
 
 
 def load_prepared(checkpoint: Checkpoint, shape: ModelShape, backend: Backend) -> Mapping[str, Tensor]:
@@ -98,7 +98,7 @@ def _kept(file: Path) -> TensorFiles | None:
         return TensorFiles([file])
     except StartupError as error:
         if not isinstance(error.__cause__, FileNotFoundError):
-            _LOGGER.warning("quantized weights are made anew: %s", error.message)
+            _LOGGER.warning("quantized weights are rebuilt: %s", error.message)
         return None
 
 
@@ -139,19 +139,6 @@ def _safetensors(file: Path) -> dict[str, Callable[[], Tensor]]:
 def _pickled(file: Path) -> dict[str, Callable[[], Tensor]]:
     tensors = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
     return {name: partial(tensors.__getitem__, name) for name in tensors}
-
-
-def _weight_files(path: Path) -> list[Path]:
-    for single, index in (
-        ("model.safetensors", "model.safetensors.index.json"),
-        ("pytorch_model.bin", "pytorch_model.bin.index.json"),
-    ):
-        if (path / single).is_file():
-            return [path / single]
-        if (path / index).is_file():
-            weight_map = json.loads((path / index).read_text(encoding="utf-8"))["weight_map"]
-            return [path / name for name in sorted(set(weight_map.values()))]
-    raise StartupError(f"{path} has no weights", field="model.name")
 
 
 def _save(tensors: Iterable[tuple[str, Tensor]], file: Path) -> None:

@@ -140,10 +140,10 @@ def read_shortlist(file: Path, tokenizer: SegmentTokenizer) -> dict[str, list[in
             raise ValueError(f"its format is {document['format']!r}, accepted is {SHORTLIST_FORMAT}")
         lists = {str(code): [int(token_id) for token_id in ids] for code, ids in tokens.items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise StartupError(f"{file} is no shortlist: {error}", field="model.shortlist_file") from error
+        raise StartupError(f"{file} is not a shortlist: {error}", field="model.shortlist_file") from error
     if written_for != tokenizer_fingerprint(tokenizer):
         raise StartupError(
-            f"{file} was counted with another tokenizer; count it anew with `python -m pipelines.engine.shortlist`",
+            f"{file} was counted with another tokenizer; count it again with `python -m pipelines.engine.shortlist`",
             field="model.shortlist_file",
         )
     return {code: [tokenizer.eos_id, *ids] for code, ids in lists.items() if code in tokenizer.language_ids}

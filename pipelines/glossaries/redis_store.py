@@ -13,21 +13,20 @@ from pipelines.errors import UnavailableError
 from pipelines.glossaries.record import GlossaryVersion
 
 _T = TypeVar("_T")
+_PREFIX = "nllb-glossary:"
 
 
 class RedisGlossaryStore:
     """A `GlossaryStore` for any number of nodes: one hash for each glossary, one field for each version."""
 
-    def __init__(self, client: Redis, *, key_prefix: str = "nllb-glossary:") -> None:
+    def __init__(self, client: Redis) -> None:
         """Use a client whose operations end by themselves.
 
         Args:
             client: Of the Redis.
-            key_prefix: Start of every key.
         """
         self._client: Any = client
-        self._prefix = key_prefix
-        self._ids = f"{key_prefix}ids"
+        self._ids = f"{_PREFIX}ids"
 
     async def create(self, glossary: GlossaryVersion) -> GlossaryVersion | None:
         """See `GlossaryStore`."""
@@ -75,12 +74,12 @@ class RedisGlossaryStore:
             pipe.sadd(self._ids, glossary.id)
             return numbered
 
-        # Begins anew when somebody else has written or removed the glossary since it was read.
+        # Begins again when somebody else has written or removed the glossary since it was read.
         written: GlossaryVersion | None = await _answer(self._client.transaction(work, key, value_from_callable=True))
         return written
 
     def _key(self, glossary_id: str) -> str:
-        return f"{self._prefix}entries:{glossary_id}"
+        return f"{_PREFIX}entries:{glossary_id}"
 
 
 async def _answer(operation: Awaitable[_T]) -> _T:

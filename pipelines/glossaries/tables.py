@@ -74,7 +74,7 @@ def _read_json(content: str, field: str) -> dict[str, str]:
     try:
         pairs = json.loads(content, object_pairs_hook=list)
     except (ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"{field} is no valid JSON: {error}", field=field) from None
+        raise InvalidRequestError(f"{field} is not valid JSON: {error}", field=field) from None
     entries: dict[str, str] = {}
     for pair in pairs if isinstance(pairs, list) else [None]:
         match pair:

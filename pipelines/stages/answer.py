@@ -46,7 +46,7 @@ def make_result(plan: Plan, outcomes: Sequence[Done | Failure]) -> TranslationRe
 
 
 def _assemble(plan: Plan, done: Sequence[Done]) -> str:
-    # A document names its language anew once something of it was translated.
+    # A document names its language again once something of it was translated.
     changed = any(each.translation.text != sentence.text for each, (sentence, _) in zip(done, plan.work(), strict=True))
     return assemble_parts(plan.parts, iter(done), plan.target_lang if changed else None)
 

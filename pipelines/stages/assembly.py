@@ -14,7 +14,7 @@ from pipelines.stages.sentence import Done, Sentence
 from pipelines.text.join import space_pieces
 from pipelines.text.languages import resolve_language
 from pipelines.text.passage import Declared, Passage, Tag, as_it_is
-from pipelines.text.segment import Piece
+from pipelines.text.segment import Piece, places
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class PlannedPassage:
         )
         sentences = iter(own)
         parts = [] if self.pieces else [passage.markup_before(0)]
-        for (start, end, piece), (space, text) in zip(self._places(), spaced, strict=True):
+        for (start, end, piece), (space, text) in zip(places(self.pieces), spaced, strict=True):
             parts.append(passage.markup_before(start) + passage.encode(space))
             if piece.translatable:
                 parts.append(_write(passage, start, end, next(sentences)))
@@ -87,15 +87,8 @@ class PlannedPassage:
         if self.is_whole:
             yield Place(self, 0, len(self.passage.text), sum(1 for _ in self.work()))
             return
-        for start, end, piece in self._places():
+        for start, end, piece in places(self.pieces):
             yield Place(self, start, end, 1) if piece.translatable else self.passage.source(start, end)
-
-    def _places(self) -> Iterator[tuple[int, int, Piece]]:
-        position = 0
-        for piece in self.pieces:
-            end = position + len(piece.text)
-            yield position, end, piece
-            position = end
 
     def _with_tags(self, done: Iterator[Done], target: str | None) -> Passage:
         """The passage with the language inside its tags translated."""

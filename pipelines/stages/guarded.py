@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pipelines.stages.protected import Order, join_outcomes, translate_protected
 from pipelines.stages.steps import Steps, side_by_side
 from pipelines.text.quality import check_output
-from pipelines.text.segment import split_text
+from pipelines.text.segment import places, split_text
 from pipelines.text.spans import Span, spans_within
 from pipelines.types import DecodingOptions, Failure, Notice, Outcome, Translation
 
@@ -84,12 +84,10 @@ def _second_tries(
 def _by_clause(text: str, spans: Sequence[Span], order: Order, decoding: DecodingOptions) -> Steps[Outcome]:
     limit = max(_MIN_CLAUSE_CHARS, int(_MAX_CLAUSE_SHARE * len(text)))
     pieces = split_text(text, order.source_lang, max_segment_chars=limit, whole=spans)
-    parts, position = [], 0
-    for piece in pieces:
-        end = position + len(piece.text)
+    parts = []
+    for start, end, piece in places(pieces):
         if piece.translatable:
-            parts.append(translate_protected(piece.text, spans_within(spans, position, end), order, decoding))
-        position = end
+            parts.append(translate_protected(piece.text, spans_within(spans, start, end), order, decoding))
     outcomes = yield from side_by_side(parts)
     return join_outcomes(pieces, outcomes, order)
 

@@ -21,7 +21,7 @@ from pipelines.text.markup.read import read_document
 from pipelines.text.passage import Passage, Tag
 from pipelines.text.patterns import Patterns
 from pipelines.text.protect import find_spans, has_language
-from pipelines.text.segment import Piece, split_text
+from pipelines.text.segment import Piece, places, split_text
 from pipelines.text.spans import Span, merge_spans, spans_within, unchanged_spans
 from pipelines.text.validity import check_text
 from pipelines.types import Notice, TranslationRequest
@@ -124,7 +124,9 @@ class Planner:
         if source is None:
             # What is the same in every language is in the target's already.
             source = target
-            notices.append(Notice("no_language", f"the text has no letters; it is taken for {target}, and as it is"))
+            notices.append(
+                Notice("no_language", f"the text has no letters; it is treated as {target} and returned unchanged")
+            )
         scope = _Scope(
             request,
             source,
@@ -262,11 +264,8 @@ def _passages(parts: Sequence[Part]) -> Iterator[Passage]:
 
 def _sentences(passage: Passage, pieces: Sequence[Piece], spans: Sequence[Span]) -> list[Sentence]:
     sentences = []
-    position = 0
-    for piece in pieces:
-        end = position + len(piece.text)
+    for start, end, piece in places(pieces):
         if piece.translatable:
-            tags = [replace(tag, offset=tag.offset - position) for tag in passage.tags_between(position, end)]
-            sentences.append(Sentence(piece.text, spans_within(spans, position, end), tags))
-        position = end
+            tags = [replace(tag, offset=tag.offset - start) for tag in passage.tags_between(start, end)]
+            sentences.append(Sentence(piece.text, spans_within(spans, start, end), tags))
     return sentences

@@ -18,6 +18,7 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 from pipelines.errors import UndetectedLanguageError
 from pipelines.text.languages import Language, all_languages, find_language
 from pipelines.text.protect import find_spans
+from pipelines.text.scripts import SCRIPT_CLASSES
 
 _NUM_CANDIDATES = 3
 _MAX_CHARS = 800  # more tells nothing new
@@ -35,17 +36,14 @@ _CALIBRATION = (
 )
 _KANA = regex.compile(r"[\p{Hiragana}\p{Katakana}]")
 _MIN_KANA_SHARE = 0.1  # Japanese has far more; a Chinese text may quote a word
-_SCRIPTS = {
-    "Latn": r"\p{Latin}", "Cyrl": r"\p{Cyrillic}", "Arab": r"\p{Arabic}", "Deva": r"\p{Devanagari}",
-    "Han": r"[\p{Han}\p{Hiragana}\p{Katakana}]", "Armn": r"\p{Armenian}", "Beng": r"\p{Bengali}",
-    "Ethi": r"\p{Ethiopic}", "Geor": r"\p{Georgian}", "Grek": r"\p{Greek}", "Gujr": r"\p{Gujarati}",
-    "Guru": r"\p{Gurmukhi}", "Hang": r"\p{Hangul}", "Hebr": r"\p{Hebrew}", "Khmr": r"\p{Khmer}",
-    "Knda": r"\p{Kannada}", "Laoo": r"\p{Lao}", "Mlym": r"\p{Malayalam}", "Mymr": r"\p{Myanmar}",
-    "Olck": r"\p{Ol_Chiki}", "Orya": r"\p{Oriya}", "Sinh": r"\p{Sinhala}", "Taml": r"\p{Tamil}",
-    "Telu": r"\p{Telugu}", "Tfng": r"\p{Tifinagh}", "Thai": r"\p{Thai}", "Tibt": r"\p{Tibetan}",
-}  # fmt: skip
-_SCRIPT_LETTER = regex.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _SCRIPTS.items()))
 _HAN_SCRIPTS = frozenset({"Hans", "Hant"})
+# Unlike `SCRIPT_CLASSES` these share no letters.
+_SCRIPTS = {name: pattern for name, pattern in SCRIPT_CLASSES.items() if name not in _HAN_SCRIPTS | {"Jpan"}} | {
+    "Han": r"[\p{Han}\p{Hiragana}\p{Katakana}]",
+    "Hang": r"\p{Hangul}",
+    "Olck": r"\p{Ol_Chiki}",
+}
+_SCRIPT_LETTER = regex.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _SCRIPTS.items()))
 # Frequent characters that are written differently; a text of any length has some.
 _SIMPLIFIED = frozenset(
     "们这来时国会说过对学为开么还进动现种实从关点业长样经问机无电话东车马见边头间门让认爱书买卖钱岁谁请谢"

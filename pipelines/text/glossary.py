@@ -39,7 +39,7 @@ class Glossary:
 
     Raises:
         UnsupportedOptionError: A term or a translation is empty.
-        InvalidTextError: One is no valid Unicode.
+        InvalidTextError: One is not valid Unicode.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ class Patterns:
         field: The request's field that they came from, for the error.
 
     Raises:
-        UnsupportedOptionError: One of them is no regular expression, or is too long.
+        UnsupportedOptionError: One of them is not a regular expression, or is too long.
     """
 
     def __init__(self, patterns: Sequence[str], field: str = "patterns") -> None:
@@ -61,5 +61,5 @@ class Patterns:
             return regex.compile(pattern)
         except (regex.error, RecursionError, OverflowError) as error:
             raise UnsupportedOptionError(
-                f"{self._field}: {pattern!r} is no regular expression: {error}", field=self._field
+                f"{self._field}: {pattern!r} is not a regular expression: {error}", field=self._field
             ) from None

@@ -12,7 +12,7 @@ Knows one source and one output; no model, and no other segment. Each sign is a 
     currency_changed  an amount of money is in another currency
     unit_changed      a number has another unit
     lost_placeholder  a protected span is missing or doubled
-    low_score         the model itself holds the output for unlikely
+    low_score         the model itself considers the output unlikely
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import sentencex
 from pipelines.text.graphemes import EXTENDS, starts_grapheme
 from pipelines.text.languages import resolve_language
 from pipelines.text.spans import Span
+from pipelines.text.validity import SURROGATE
 
 # Characters that never belong to a sentence: controls, line and paragraph separators. A run of three or more
 # spaces is layout as well; one or two inside a sentence are spacing that the model reads.
@@ -50,7 +51,6 @@ _MIN_CLAUSE_SHARE = 0.25
 # linear time.
 _MAX_SPLITTER_CHARS = 20_000
 
-_SURROGATE = regex.compile(r"[\ud800-\udfff]")
 # Stands for the characters of what is whole: no letter, no space and no mark, so nothing ends or breaks inside.
 _WHOLE = "\ue000"
 
@@ -104,6 +104,15 @@ def split_text(text: str, language: str, *, max_segment_chars: int, whole: Seque
     return pieces
 
 
+def places(pieces: Sequence[Piece]) -> Iterator[tuple[int, int, Piece]]:
+    """Where each piece starts and ends in the text that they make when joined, and the piece."""
+    start = 0
+    for piece in pieces:
+        end = start + len(piece.text)
+        yield start, end, piece
+        start = end
+
+
 def _stand_in(text: str, whole: Sequence[Span]) -> str:
     parts, position = [], 0
     for span in whole:
@@ -114,13 +123,11 @@ def _stand_in(text: str, whole: Sequence[Span]) -> str:
 
 def _restored(text: str, pieces: Sequence[Piece], whole: Sequence[Span]) -> list[Piece]:
     changed = [span.start for span in whole if span.output != text[span.start : span.end]]
-    restored, position = [], 0
-    for piece in pieces:
-        end = position + len(piece.text)
+    restored = []
+    for start, end, piece in places(pieces):
         # A title that is nothing but a term of a glossary has no letter left, and yet changes.
-        changes = bisect_left(changed, position) < bisect_left(changed, end)
-        restored.append(Piece(text[position:end], piece.translatable or changes))
-        position = end
+        changes = bisect_left(changed, start) < bisect_left(changed, end)
+        restored.append(Piece(text[start:end], piece.translatable or changes))
     return restored
 
 
@@ -153,7 +160,7 @@ def _keep(pieces: list[Piece], text: str) -> None:
 def _sentences(block: str, tag: str) -> Iterator[str]:
     for chunk in _parts(block, _MAX_SPLITTER_CHARS):
         # The splitter takes UTF-8 only; a lone surrogate has the length of its stand-in.
-        found = sentencex.segment(tag, _SURROGATE.sub("\ufffd", chunk)) if chunk else []
+        found = sentencex.segment(tag, SURROGATE.sub("\ufffd", chunk)) if chunk else []
         start = end = 0
         for sentence in found:
             end += len(sentence)

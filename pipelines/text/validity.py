@@ -6,7 +6,7 @@ import re
 
 from pipelines.errors import InvalidTextError
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def check_text(text: str, field: str, entry: str | None = None) -> None:
@@ -20,8 +20,8 @@ def check_text(text: str, field: str, entry: str | None = None) -> None:
     Raises:
         InvalidTextError: The text holds a lone surrogate; the message says where.
     """
-    found = _SURROGATE.search(text)
+    found = SURROGATE.search(text)
     if found is not None:
         surrogate = f"U+{ord(found.group()):04X} at character {found.start()}"
         place = field if entry is None else f"{field}: the entry {entry!r}"
-        raise InvalidTextError(f"{place} is no valid Unicode: it has a lone surrogate {surrogate}", field=field)
+        raise InvalidTextError(f"{place} is not valid Unicode: it has a lone surrogate {surrogate}", field=field)

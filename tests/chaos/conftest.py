@@ -18,17 +18,10 @@ import pytest
 import yaml
 
 from tests.chaos.harness import ROOT, Clients, ClusterProcess, Load, cluster_process, steady_load
-from tests.redis_server import RedisServer, running_redis
+from tests.redis_server import RedisServer
 
 ENGINE = os.environ.get("CHAOS_ENGINE", "identity")
 """`inflight` runs the demo model (`make chaos`); `identity` is enough to see requests live or die."""
-
-
-@pytest.fixture(scope="module")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A real Redis behind the cache."""
-    with running_redis(tmp_path_factory.mktemp("redis")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

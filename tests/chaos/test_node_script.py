@@ -30,7 +30,7 @@ import yaml
 from tests.chaos.harness import ROOT, Clients, Load, Ways, steady_load
 from tests.chaos.image import image_variables
 from tests.chaos.machines import Machine, connected, require_machines
-from tests.chaos.table import record
+from tests.chaos.table import record, record_nothing_lost
 
 pytestmark = pytest.mark.chaos
 
@@ -153,13 +153,6 @@ def _wait_until_it_serves(node: Node) -> None:
             time.sleep(0.3)
 
 
-def _nothing_lost(name: str, running: Load) -> None:
-    record(name, running.report)
-    assert not running.report.wrong
-    assert not running.report.failures
-    assert not running.report.first_try_errors
-
-
 def _ways(head: Node, worker: Node) -> Ways:
     return lambda: {f"all://127.0.0.1:{_HEAD}": head.way(), f"all://127.0.0.1:{_WORKER}": worker.way()}
 
@@ -181,7 +174,7 @@ async def test_a_killed_ingress_replica_is_not_noticed_behind_what_ends_tls(
     async with steady_load([_FRONT], Clients(scheme="https"), front) as running:
         for _ in range(3):
             await _lose_an_ingress_replica(two_nodes, running)
-    _nothing_lost("The same three times, `cluster/tls/haproxy.cfg` before it", running)
+    record_nothing_lost("The same three times, `cluster/tls/haproxy.cfg` before it", running.report)
 
 
 async def _lose_an_ingress_replica(two_nodes: tuple[Node, Node], running: Load) -> None:
@@ -226,7 +219,7 @@ async def test_a_worker_leaves_with_nothing_lost(two_nodes: tuple[Node, Node]) -
         running.ports = [_HEAD]
         assert await asyncio.to_thread(worker.machine.wait, 180) == 0
         await running.until(30)
-    _nothing_lost("SIGTERM of a worker's `node.sh`", running)
+    record_nothing_lost("SIGTERM of a worker's `node.sh`", running.report)
 
 
 async def test_a_head_finishes_what_it_has(two_nodes: tuple[Node, Node]) -> None:
@@ -254,7 +247,7 @@ async def test_a_head_finishes_what_it_has(two_nodes: tuple[Node, Node]) -> None
 
 
 def test_a_head_that_dies_ends_its_container(tmp_path: Path) -> None:
-    """Its script says so, and what runs it starts it anew."""
+    """Its script says so, and what runs it starts it again."""
     log = tmp_path / "head.log"
     head = Machine(1, ["bash", "cluster/node.sh", "head"], ROOT, _bare_node(), log)
     with connected(head):
@@ -264,7 +257,7 @@ def test_a_head_that_dies_ends_its_container(tmp_path: Path) -> None:
 
 
 def test_a_worker_whose_ray_died_joins_again(tmp_path: Path) -> None:
-    """As it dies whenever its head is started anew."""
+    """As it dies whenever its head is started again."""
     variables, log = _bare_node(), tmp_path / "worker.log"
     head = Machine(1, ["bash", "cluster/node.sh", "head"], ROOT, variables, tmp_path / "head.log")
     worker = Machine(2, ["bash", "cluster/node.sh", "worker", head.address], ROOT, variables, log)

@@ -10,15 +10,8 @@ import httpx
 import pytest
 
 from tests.chaos.conftest import LoadOn
-from tests.chaos.harness import ClusterProcess, Report
-from tests.chaos.table import record
-
-
-def _nothing_lost(name: str, report: Report) -> None:
-    record(name, report)
-    assert not report.wrong
-    assert not report.failures
-    assert not report.first_try_errors
+from tests.chaos.harness import ClusterProcess
+from tests.chaos.table import record, record_nothing_lost
 
 
 @pytest.mark.parametrize("kind", ["Translator", "Cache"])
@@ -28,7 +21,7 @@ async def test_a_killed_station_loses_no_request(cluster: ClusterProcess, load: 
         running.fault()
         await asyncio.to_thread(cluster.kill, kind)
         await running.until(60)
-    _nothing_lost(f"SIGKILL of a {kind.lower()} replica", running.report)
+    record_nothing_lost(f"SIGKILL of a {kind.lower()} replica", running.report)
 
 
 async def test_a_killed_ingress_replica_loses_no_request_behind_a_load_balancer(
@@ -54,7 +47,7 @@ async def test_killing_all_translators_delays_but_loses_no_request(cluster: Clus
         for entry in (await asyncio.to_thread(cluster.do, "processes"))["Translator"]:
             os.kill(entry["pid"], signal.SIGKILL)
         await running.until(60)
-    _nothing_lost("SIGKILL of all translator replicas", running.report)
+    record_nothing_lost("SIGKILL of all translator replicas", running.report)
 
 
 @pytest.mark.chaos
@@ -77,7 +70,7 @@ async def test_a_killed_controller_is_not_noticed(cluster: ClusterProcess, load:
         running.fault()
         await asyncio.to_thread(cluster.kill, "controller")
         await running.until(120)
-    _nothing_lost("SIGKILL of the controller", running.report)
+    record_nothing_lost("SIGKILL of the controller", running.report)
 
 
 @pytest.mark.chaos
@@ -116,7 +109,7 @@ async def test_a_worker_node_that_is_drained_first_loses_no_request(cluster: Clu
         await running.until(60)
         await asyncio.to_thread(cluster.do, "add_node")
         await running.until(30)
-    _nothing_lost("A worker node is drained, then ended", running.report)
+    record_nothing_lost("A worker node is drained, then ended", running.report)
 
 
 async def _says_that_it_serves(port: int) -> bool:

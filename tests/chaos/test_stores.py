@@ -20,7 +20,7 @@ from pipelines.breaker import CircuitBreaker
 from tests.chaos.adapters import Publisher
 from tests.chaos.conftest import ENGINE, LoadOn, Settled
 from tests.chaos.harness import Clients, ClusterProcess, Load
-from tests.chaos.table import record
+from tests.chaos.table import record_nothing_lost
 from tests.redis_server import RedisServer, running_redis
 from tests.s3_server import S3Server, running_s3
 
@@ -110,13 +110,6 @@ async def _serves(running: Load, version: str) -> None:
     await running.until(60)
 
 
-def _nothing_lost(name: str, running: Load) -> None:
-    record(name, running.report)
-    assert not running.report.wrong
-    assert not running.report.failures
-    assert not running.report.first_try_errors
-
-
 async def test_the_registry_hangs_and_goes_on(s3_server: S3Server, publisher: Publisher, load: LoadOn) -> None:
     """What is loaded is served; what is published afterwards as well."""
     async with load() as running:
@@ -125,7 +118,7 @@ async def test_the_registry_hangs_and_goes_on(s3_server: S3Server, publisher: Pu
         await running.until(240)
         s3_server.thaw()
         await _serves(running, await asyncio.to_thread(publisher.publish, "medical"))
-    _nothing_lost("Adapter registry (S3) hung, goes on later", running)
+    record_nothing_lost("Adapter registry (S3) hung, goes on later", running.report)
 
 
 async def test_the_registry_is_killed_and_started_again(
@@ -138,7 +131,7 @@ async def test_the_registry_is_killed_and_started_again(
         await running.until(240)
         await asyncio.to_thread(s3_server.start)
         await _serves(running, await asyncio.to_thread(publisher.publish, "medical"))
-    _nothing_lost("Adapter registry (S3) killed, started again later", running)
+    record_nothing_lost("Adapter registry (S3) killed, started again later", running.report)
 
 
 async def test_a_translator_dies_while_the_registry_hangs(
@@ -154,7 +147,7 @@ async def test_a_translator_dies_while_the_registry_hangs(
         await running.until(120)
         s3_server.thaw()
         await _serves(running, await asyncio.to_thread(publisher.publish, "medical"))
-    _nothing_lost("SIGKILL of a translator replica while the registry hangs", running)
+    record_nothing_lost("SIGKILL of a translator replica while the registry hangs", running.report)
 
 
 async def test_the_redis_of_the_keys_is_killed_and_started_again(
@@ -175,7 +168,7 @@ async def test_the_redis_of_the_keys_is_killed_and_started_again(
             while (accepted := await _ask(running.ports[0], stranger_key)).status_code == 503:
                 await asyncio.sleep(0.1)
         await running.until(60)
-    _nothing_lost("Redis of the keys killed, started again later", running)
+    record_nothing_lost("Redis of the keys killed, started again later", running.report)
     assert refused.status_code == 503
     assert refused.json()["error"]["message"] == "the store of the keys cannot be reached"
     assert accepted.status_code == 200

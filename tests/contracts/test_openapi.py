@@ -12,7 +12,7 @@ _DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 
 def test_the_committed_document_is_current() -> None:
-    """`docs/openapi.json` is what the code declares; mend it: `python -m deployments.openapi >docs/openapi.json`."""
+    """`docs/openapi.json` is what the code declares; fix it: `python -m deployments.openapi >docs/openapi.json`."""
     assert json.loads(_DOCUMENT.read_text(encoding="utf-8")) == api_document()
 
 

@@ -128,7 +128,7 @@ def test_what_pip_said_becomes_a_sentence(machine: Machine, said: str, code: int
 
 
 def test_a_second_run_does_nothing_until_something_changes(machine: Machine) -> None:
-    """The stamp is for what was installed; another dependency, or a moved checkout, is installed anew."""
+    """The stamp is for what was installed; another dependency, or a moved checkout, is installed again."""
     pip = '#!/bin/bash\n[[ $1 == -c ]] && exit 0\n[[ $2 == pip ]] || exit 1\necho "$@" >>pip-calls\n'
     make_venv = f"mkdir -p .venv/bin; cat >.venv/bin/python <<'EOF'\n{pip}EOF\nchmod +x .venv/bin/python"
     machine.has("python3.11", f'[[ $1 == -c ]] && exec {_PYTHON} "$@"\nPATH=/usr/bin:/bin; {make_venv}')

@@ -67,9 +67,9 @@ async def test_pain_01_no_sentence_is_dropped() -> None:
     assert len(station.calls[0]) == 150
     long = "This is the first part of a long sentence, and this is the second part of the very same sentence"
     swallowing = DictionaryStation({long: "Uno"}, make=lambda part: "Uno" if part == long else f"ES {part}")
-    mended = await _translate(swallowing, long, second_try=STRONG)
-    assert "first part" in mended.text
-    assert "second part" in mended.text
+    fixed = await _translate(swallowing, long, second_try=STRONG)
+    assert "first part" in fixed.text
+    assert "second part" in fixed.text
     flagged = await _translate(DictionaryStation({}, make=lambda _: "Uno"), long, second_try=STRONG)
     assert [each.code for each in flagged.notices] == ["length_ratio"]
 
@@ -77,8 +77,8 @@ async def test_pain_01_no_sentence_is_dropped() -> None:
 async def test_pain_02_loops_are_decoded_again_and_flagged() -> None:
     """A repetition loop gives way to the second try's output, or to a warning."""
     source, loop = "I am very well, thank you", "muy muy muy muy muy muy"
-    mended = await _translate(BeamStation({source: loop}, {source: "Muy bien, gracias"}), source, second_try=STRONG)
-    assert (mended.text, mended.notices) == ("Muy bien, gracias", ())
+    fixed = await _translate(BeamStation({source: loop}, {source: "Muy bien, gracias"}), source, second_try=STRONG)
+    assert (fixed.text, fixed.notices) == ("Muy bien, gracias", ())
     flagged = await _translate(DictionaryStation({source: loop}), source, second_try=STRONG)
     assert "repetition" in [each.code for each in flagged.notices]
 

@@ -7,18 +7,16 @@ on. Knows no file formats, and nothing of what makes a good pair.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pipelines.errors import StartupError
-from pipelines.text.languages import find_language
+from pipelines.text.languages import FLORES_CODE, find_language
+from pipelines.text.validity import SURROGATE
 from train.data.findings import Finding
 
 _SIDES = ({"source", "src"}, {"target", "tgt"})
-_FLORES_CODE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 _MAX_NAME_CHARS = 40
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Line(NamedTuple):
@@ -152,7 +150,7 @@ def _line(file: str, number: int, source: str, target: str, problem: Finding | N
     try:
         f"{source}{target}".encode()
     except UnicodeEncodeError:
-        source, target = (_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", side) for side in (source, target))
+        source, target = (SURROGATE.sub("\N{REPLACEMENT CHARACTER}", side) for side in (source, target))
         problem = Finding.ENCODING
     return Line(file, number, source, target, problem)
 
@@ -172,5 +170,5 @@ def _is_naming(name: str) -> bool:
 def _is_header(fields: Sequence[str]) -> bool:
     """Whether a line names columns: all of it can be read so, or a FLORES-200 code is in it, which no text is."""
     names = [field.strip() for field in fields if field.strip()]
-    written_as_code = any(_FLORES_CODE.fullmatch(name) and language_of(name) for name in names)
+    written_as_code = any(FLORES_CODE.fullmatch(name) and language_of(name) for name in names)
     return written_as_code or (len(names) > 1 and all(map(_is_naming, names)))

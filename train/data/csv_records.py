@@ -15,7 +15,7 @@ def csv_records(
     """Yield each record: the number of its last line, its fields, and its first line.
 
     Fields are None for a line that begins a record which does not end well: after so many lines, or with other fields
-    than fit. The lines behind it are read anew.
+    than fit. The lines behind it are read again.
 
     Args:
         text: Lines, with their ends.

@@ -88,7 +88,7 @@ def _read_key(output_dir: Path) -> str | None:
 
 def _refuse_foreign(output_dir: Path) -> None:
     if output_dir.exists() and not (output_dir / _RECORD).exists() and any(output_dir.iterdir()):
-        raise StartupError(f"{output_dir} holds something other than a demo model; name an empty folder.")
+        raise StartupError(f"{output_dir} holds something other than a demo model; name an empty folder")
 
 
 def _train_into(folder: Path, settings: DemoSettings, key: str, console: Console) -> None:
@@ -170,11 +170,11 @@ def _sentences_for_os_errors(output_dir: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            reason = "there is no space left; it takes 20 MB. Free some"
+            reason = "there is no space left; it takes 20 MB: free some"
         else:
-            reason = f"it cannot be written ({error.strerror}). Mend that"
+            reason = f"it cannot be written ({error.strerror}); fix that"
         raise StartupError(
-            f"The demo model cannot be built in {output_dir}: {reason}, or name another folder."
+            f"the demo model cannot be built in {output_dir}: {reason}, or name another folder"
         ) from error
 
 

@@ -1,6 +1,6 @@
 """JSON: string values are language, keys and everything else are kept; pointers (RFC 6901) say which values.
 
-A document that is no valid JSON is translated where its values are certain, and comes back as it was everywhere else.
+A document that is not valid JSON is translated where its values are certain, and comes back as it was everywhere else.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pipelines.text.markup.build import DocumentBuilder, Part
 from pipelines.text.markup.json_values import Values, find_values
 from pipelines.text.markup.malformed import malformed
 from pipelines.text.markup.pointers import Pointers
+from pipelines.text.validity import SURROGATE
 from pipelines.types import Notice
 
 _ESCAPE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\[\"'\\/bfnrt]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_json(
@@ -55,8 +55,8 @@ def _read_value(raw: str, quote: str, ascii_only: bool) -> list[Part]:
         escaped = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
         return escaped if quote == '"' else escaped.replace('\\"', '"').replace("'", "\\'")
 
-    if "\\" in _ESCAPE.sub("", raw) or _SURROGATE.search(_ESCAPE.sub(_unescaped, raw)):
-        return [raw]  # an escape that JSON has not, or half a character: no text
+    if "\\" in _ESCAPE.sub("", raw) or SURROGATE.search(_ESCAPE.sub(_unescaped, raw)):
+        return [raw]  # an escape that JSON does not allow, or half a character: no text
     builder = DocumentBuilder(raw, escape)
     position = 0
     for found in _ESCAPE.finditer(raw):
@@ -74,10 +74,10 @@ def _unescaped(escape: re.Match[str]) -> str:
 def _malformed(text: str, found: Values) -> Iterator[Notice]:
     if found.departure is not None:
         position, what = found.departure
-        yield malformed(text, position, f"the text is no strict JSON: {what}", "it was understood, and is kept")
+        yield malformed(text, position, f"the text is not strict JSON: {what}", "it was understood, and is kept")
     if found.fault is not None:
         position, wanted = found.fault
-        yield malformed(text, position, f"the text is no JSON: expected {wanted}", "what is behind is kept as it is")
+        yield malformed(text, position, f"the text is not JSON: expected {wanted}", "what follows is kept as it is")
 
 
 def _unmatched(pointers: Pointers, field: str) -> Iterator[Notice]:

@@ -83,7 +83,7 @@ class _Scanner:
         if kind == "space":
             return True
         if kind in {"unusual_space", "comment"}:
-            self._depart(token, "a comment" if kind == "comment" else "white space that JSON has not")
+            self._depart(token, "a comment" if kind == "comment" else "white space that JSON does not allow")
             return True
         accepted = self._mark(token) if kind == "mark" else self._scalar(token)
         self._just_opened = token.group() in {"{", "["}
@@ -145,7 +145,7 @@ class _Scanner:
         if not is_string and (self._expects == "key" or not _STRICT_WORD.fullmatch(token.group())):
             self._depart(token, "a bare word")
         if is_string and not _STRICT_STRING.fullmatch(token.group()):
-            self._depart(token, "a string that JSON has not")
+            self._depart(token, "a string that JSON does not allow")
         if self._expects == "key":
             self._path[-1] = _key(token.group())
             self._expects = "colon"

@@ -1,4 +1,4 @@
-"""What a translation must not be taken for in Markdown: escapes for characters anywhere, and at the begin of a line.
+"""What a translation must not be taken for in Markdown: escapes for characters anywhere, and at the start of a line.
 
 Knows plain text and written lines alone, not what a document is made of (`markdown`).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 LOOSE = "-+.):="
-"""Characters that are markup at the begin of a line alone, where `escape_block_marks` looks."""
+"""Characters that are markup at the beginning of a line alone, where `escape_block_marks` looks."""
 
 _SPECIAL = re.compile(r"[\\`*_\[\]<>&|~#]")
 # Where a special character is never bare: what follows or precedes makes it markup, or is not known.

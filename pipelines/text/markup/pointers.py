@@ -18,7 +18,7 @@ class Pointers:
         field: The request's field that they came from, for the error.
 
     Raises:
-        UnsupportedOptionError: One of them is no pointer.
+        UnsupportedOptionError: One of them is not a pointer.
     """
 
     def __init__(self, pointers: Sequence[str], field: str) -> None:
@@ -50,7 +50,7 @@ def check_pointers(pointers: Sequence[str], field: str) -> None:
     for pointer in pointers:
         if not _POINTER.fullmatch(pointer):
             raise UnsupportedOptionError(
-                f"{field}: {pointer!r} is no JSON pointer; one begins with '/', such as /items/0/text, and writes a "
+                f"{field}: {pointer!r} is not a JSON pointer; one begins with '/', such as /items/0/text, and writes a "
                 "key's '/' as ~1, its '~' as ~0",
                 field=field,
             )

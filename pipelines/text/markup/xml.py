@@ -1,7 +1,7 @@
 """XML of any vocabulary: read by expat with positions; nothing outside the document is ever fetched.
 
 An element whose own text is language is a passage, and the elements inside it are inline; elements around elements are
-boundaries. Where the document is not well-formed, what is behind the fault is kept as it is.
+boundaries. Where the document is not well-formed, what follows the fault is kept as it is.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def read_xml(text: str, source_lang: str | None = None) -> tuple[list[Part], lis
     parts = _Reader(text, source_lang, events, end).read()
     if fault is None:
         return parts, []
-    problem = f"the text is no well-formed XML: {fault}"
-    notice = malformed(text, end, problem, "what is behind is kept as it is")
+    problem = f"the text is not well-formed XML: {fault}"
+    notice = malformed(text, end, problem, "what follows is kept as it is")
     return [*parts, text[end:]], [notice]
 
 

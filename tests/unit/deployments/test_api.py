@@ -73,7 +73,7 @@ async def test_a_forged_request_id_is_replaced(client: httpx.AsyncClient) -> Non
 @pytest.mark.parametrize(
     ("body", "status", "code", "field", "says"),
     [
-        (b'{"text": ', 400, "invalid_request", None, "no valid JSON"),
+        (b'{"text": ', 400, "invalid_request", None, "not valid JSON"),
         (b"\xff\xfe", 400, "invalid_request", None, "JSON"),
         (b"[]", 422, "invalid_request", None, "body"),
         (b"{}", 422, "invalid_request", "text", "required"),

@@ -12,7 +12,7 @@ def _open_breaker(clock: Clock) -> CircuitBreaker:
 
 
 def test_only_failures_in_a_row_open_it() -> None:
-    """A success in between starts the count anew."""
+    """A success in between starts the count again."""
     breaker = CircuitBreaker(failures_to_open=2)
     breaker.failed()
     breaker.succeeded()

@@ -1,4 +1,4 @@
-"""Tries again with growing random pauses, never past the deadline, never what cannot be mended."""
+"""Tries again with growing random pauses, never past the deadline, never what cannot be fixed."""
 
 from __future__ import annotations
 

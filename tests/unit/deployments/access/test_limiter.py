@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import limits
-import pytest
 
 from deployments.access.keys import make_key
 from deployments.access.limiter import LocalSlots, RateLimiter, RedisSlots, Slots
@@ -15,13 +13,6 @@ from deployments.access.shared_redis import SharedRedis
 from tests.redis_server import RedisServer, running_redis
 
 RATE = limits.RateLimitItemPerHour(3)
-
-
-@pytest.fixture(scope="module")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A real Redis."""
-    with running_redis(tmp_path_factory.mktemp("redis")) as server:
-        yield server
 
 
 def _shared(server: RedisServer) -> SharedRedis:

@@ -28,7 +28,7 @@ async def test_a_spoilt_version_is_reported_and_what_was_served_stays(
     tmp_path: Path,
     clock: Clock,
 ) -> None:
-    """It is not fetched again and again, but once in a while; mended, it is loaded and the report is clean."""
+    """It is not fetched again and again, but once in a while; fixed, it is loaded and the report is clean."""
     publish(2)
     registry.promote("medical", 1)
     keeper = keeper_of()

@@ -106,7 +106,10 @@ LIES: dict[str, tuple[Spoil, str]] = {
     "half a pair": (_tensors(lambda tensors: tensors.pop(_first(tensors))), "has no lora_A.weight"),
     "a magnitude without DoRA": (_tensors(_magnitude), "holds '.*lora_magnitude_vector'"),
     "a foreign tensor": (_tensors(lambda tensors: tensors.update(evil=np.zeros(1, np.float32))), "holds 'evil'"),
-    "no safetensors": (_honest_hashes(lambda home: (home / WEIGHTS).write_bytes(b"\x80\x04pickle")), "no safetensors"),
+    "no safetensors": (
+        _honest_hashes(lambda home: (home / WEIGHTS).write_bytes(b"\x80\x04pickle")),
+        "not a safetensors",
+    ),
     "another method": (
         _honest_hashes(lambda home: (home / CONFIG).write_text('{"peft_type": "IA3", "r": 2, "lora_alpha": 4}')),
         "peft_type",

@@ -62,7 +62,7 @@ def test_a_sound_version_that_is_gone_is_no_answer(registry: AdapterRegistry, pu
         file = Path(registry.uri) / path
         content = file.read_bytes()
         file.unlink()
-        with pytest.raises(UnavailableError, match=f"it had {path} and now has not"):
+        with pytest.raises(UnavailableError, match=f"{path} was there before and is missing now"):
             read_view(registry)
         file.write_bytes(content)
     assert read_view(registry).adapters["medical"].served == (1,)

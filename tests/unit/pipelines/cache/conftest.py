@@ -12,6 +12,6 @@ from tests.redis_server import RedisServer, running_redis
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A real Redis without a password."""
+    """A real Redis for one test, which may kill or fill it."""
     with running_redis(tmp_path) as server:
         yield server

@@ -142,7 +142,7 @@ async def test_a_write_outlives_the_request() -> None:
 
 
 async def test_clear_forgets_all() -> None:
-    """What was kept is translated anew."""
+    """What was kept is translated again."""
     station = FakeStation()
     cache = ReadThroughCache(MemoryStore(10, 10_000), station, REVISION)
     await cache.translate([segment("a"), segment("b")])

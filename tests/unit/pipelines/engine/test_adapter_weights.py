@@ -123,8 +123,8 @@ def _fill(name: str, value: float) -> Callable[[dict[str, Tensor]], Any]:
         (_put(A_NAME, torch.zeros(4, 16, dtype=torch.int8)), f"{A_NAME} is I8; accepted are F32, F16, BF16"),
         (_fill(A_NAME, torch.nan), f"{A_NAME} has values that are NaN or infinite"),
         (_fill(B_NAME, torch.inf), f"{B_NAME} has values that are NaN or infinite"),
-        (_put(f"{PREFIX}.shared.weight", torch.zeros(4)), "shared.weight is no tensor of a LoRA module"),
-        (_put(A_NAME.replace("A.weight", "magnitude_vector"), torch.zeros(4)), "is no tensor of a LoRA module"),
+        (_put(f"{PREFIX}.shared.weight", torch.zeros(4)), "shared.weight is not a tensor of a LoRA module"),
+        (_put(A_NAME.replace("A.weight", "magnitude_vector"), torch.zeros(4)), "is not a tensor of a LoRA module"),
         (_put(A_NAME.replace("model.model.", "model."), torch.zeros(4, 16)), "changes encoder.layers.0.self_attn"),
         (_put(A_NAME.replace("layers.0", "layers.7"), torch.zeros(4, 16)), "changes model.encoder.layers.7.self_attn"),
         (

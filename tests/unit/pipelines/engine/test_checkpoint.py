@@ -153,7 +153,7 @@ def test_offline_without_a_download() -> None:
 
 def test_no_folder_and_no_name() -> None:
     """A misspelt path is not taken for a name on the hub."""
-    with pytest.raises(StartupError, match=r"'/no/such/folder' is no folder on this machine"):
+    with pytest.raises(StartupError, match=r"'/no/such/folder' is not a folder on this machine"):
         locate_checkpoint("/no/such/folder")
 
 

@@ -134,8 +134,8 @@ def test_a_learned_list_is_of_its_tokenizer(tokenizer: SegmentTokenizer, tmp_pat
     for broken, message in (
         (json.dumps(document | {"tokenizer": "other"}), "counted with another tokenizer"),
         (json.dumps(document | {"format": 9}), "accepted is 1"),
-        ("[]", "is no shortlist"),
-        ("{", "is no shortlist"),
+        ("[]", "is not a shortlist"),
+        ("{", "is not a shortlist"),
     ):
         file.write_text(broken)
         with pytest.raises(StartupError, match=message):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,16 +13,6 @@ from pipelines.errors import UnavailableError
 from pipelines.glossaries.record import GlossaryVersion
 from pipelines.glossaries.redis_store import RedisGlossaryStore
 from pipelines.glossaries.store import GlossaryStore, SqliteGlossaryStore
-from tests.redis_server import RedisServer
-
-
-@pytest.fixture(scope="module")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A real Redis."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -72,7 +62,7 @@ async def test_of_those_who_create_together_one_does(store: GlossaryStore) -> No
 
 
 async def test_what_was_removed_gets_no_new_version(store: GlossaryStore) -> None:
-    """Only a glossary that is there does; one that is removed at the same time is not made anew by it."""
+    """Only a glossary that is there does; one that is removed at the same time is not made again by it."""
     assert await store.add(_glossary()) is None
     await store.create(_glossary())
     added, removed, _ = await asyncio.gather(

@@ -42,7 +42,7 @@ def test_tables_are_read(format: Any, content: str) -> None:
         ("json", "[1]", "one JSON object of strings"),
         ("json", '{"a": 1}', "one JSON object of strings"),
         ("json", '{"a": "b", "a": "c"}', "listed twice"),
-        ("json", "{", "no valid JSON"),
+        ("json", "{", "not valid JSON"),
     ],
 )
 def test_what_is_wrong_is_named(format: Any, content: str, says: str) -> None:

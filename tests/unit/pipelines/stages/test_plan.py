@@ -10,6 +10,7 @@ from pipelines.errors import AdapterLanguageError
 from pipelines.translate import TranslationPipeline
 from pipelines.types import TranslationRequest, TranslationResult
 from tests.fakes import ShoutingStation
+from tests.fakes_text import codes
 
 
 class _EnglishAdapters:
@@ -20,11 +21,6 @@ class _EnglishAdapters:
         if name is not None and source_lang != "eng_Latn":
             raise AdapterLanguageError(f"{field}: {name} does not translate {source_lang}", field=field)
         return name
-
-
-def _codes(result: TranslationResult) -> list[str]:
-    """The notices' codes; that a shouted sentence is a copy is no news here."""
-    return [each.code for each in result.notices if each.code != "untranslated"]
 
 
 async def _translate(
@@ -49,7 +45,7 @@ async def test_a_passage_that_the_adapter_is_not_for_has_none(text: str, more: d
     asked = {segment.source_lang: segment.adapter for segment in station.calls[0]}
     assert asked == {"eng_Latn": "medical@3", "fra_Latn": None}
     assert result.adapter == "medical@3"
-    assert _codes(result) == ["adapter_language"]
+    assert codes(result) == ["adapter_language"]
     assert "fra_Latn" in result.notices[0].message
 
 
@@ -80,11 +76,11 @@ async def test_what_has_no_language_comes_back(text: str) -> None:
     station = ShoutingStation()
     result = await _translate(text, "auto", station=station)
     assert (result.text, result.source_lang, result.detected, station.calls) == (text, "deu_Latn", None, [])
-    assert _codes(result) == ["no_language"]
+    assert codes(result) == ["no_language"]
 
 
 async def test_language_inside_a_tag_is_language() -> None:
     """A picture alone has the language of its description."""
     result = await _translate('<p><img alt="Où est la pharmacie, s\'il vous plaît ?"></p>', "auto", format="html")
-    assert (result.source_lang, _codes(result)) == ("fra_Latn", [])
+    assert (result.source_lang, codes(result)) == ("fra_Latn", [])
     assert "OÙ EST LA PHARMACIE" in result.text

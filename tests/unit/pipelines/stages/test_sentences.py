@@ -13,6 +13,7 @@ from tests.fakes_text import (
     MangleStation,
     NumberingStation,
     SmallVocabularyStation,
+    codes,
 )
 
 STRONG = DecodingOptions(num_beams=4)
@@ -22,11 +23,6 @@ TWO = DecodingOptions(num_beams=2, num_hypotheses=2)
 async def _translate(station: DictionaryStation, text: str, pair: str = "en es", **more: Any) -> TranslationResult:
     source, target = pair.split()
     return await TranslationPipeline(station).translate(TranslationRequest(text, source, target, **more))
-
-
-def _codes(result: TranslationResult) -> list[str]:
-    """The notices' codes; that a shouted word is a copy is no news here."""
-    return [each.code for each in result.notices if each.code != "untranslated"]
 
 
 async def test_a_placeholder_moves_with_the_words() -> None:
@@ -43,7 +39,7 @@ async def test_a_model_that_loses_masks_is_translated_around() -> None:
     result = await _translate(MangleStation(), text)
     assert result.text == "WRITE TO jo@example.org ABOUT {count} FILES AT https://a.org/b?c=d, PLEASE!"
     assert result.counts["translated_around"] == 1
-    assert _codes(result) == []
+    assert codes(result) == []
 
 
 async def test_terms_and_patterns_of_the_caller_are_kept() -> None:
@@ -60,7 +56,7 @@ async def test_a_glossary_is_guaranteed() -> None:
     for station in (DictionaryStation({}), MangleStation()):
         result = await _translate(station, "He had a heart attack today", glossaries=(glossary,))
         assert result.text == "HE HAD A infarto TODAY"
-        assert _codes(result) == []
+        assert codes(result) == []
 
 
 async def test_a_glossary_leaves_spans_alone() -> None:
@@ -106,7 +102,7 @@ async def test_a_sentence_of_terms_alone_asks_no_model() -> None:
     alone = await _translate(BeamStation({"I am fine": "Estoy bien"}, {}), "I am fine")
     assert result.text == "corazón! Estoy bien"
     assert result.score == alone.score is not None
-    assert _codes(result) == []
+    assert codes(result) == []
 
 
 async def test_what_the_vocabulary_cannot_spell_is_carried() -> None:
@@ -150,9 +146,9 @@ async def test_changed_numbers_are_flagged() -> None:
             "It costs 1,250.50 euros.": "Cuesta 1.250,50 euros.",
         }
     )
-    assert _codes(await _translate(station, "It costs 20 euros today.")) == ["numbers_changed"]
-    assert _codes(await _translate(station, "The train leaves at 18.10.")) == ["numbers_changed"]
-    assert _codes(await _translate(station, "It costs 1,250.50 euros.")) == []
+    assert codes(await _translate(station, "It costs 20 euros today.")) == ["numbers_changed"]
+    assert codes(await _translate(station, "The train leaves at 18.10.")) == ["numbers_changed"]
+    assert codes(await _translate(station, "It costs 1,250.50 euros.")) == []
 
 
 async def test_a_sentence_that_was_swallowed_is_translated_clause_by_clause() -> None:

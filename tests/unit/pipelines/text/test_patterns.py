@@ -16,7 +16,7 @@ EXPLODES = "(a|aa)+$"
 @pytest.mark.parametrize("pattern", ["(", "[a", "a**", "(?P<n>a)(?P=m)", "(?<=a"])
 def test_what_is_no_expression_is_refused(pattern: str) -> None:
     """The message names the field and the value."""
-    with pytest.raises(UnsupportedOptionError, match="is no regular expression") as refused:
+    with pytest.raises(UnsupportedOptionError, match="is not a regular expression") as refused:
         Patterns([pattern], "items.0.protect_patterns")
     assert refused.value.field == "items.0.protect_patterns"
 

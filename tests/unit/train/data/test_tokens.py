@@ -45,7 +45,7 @@ def test_pairs_come_back_as_the_service_encodes_them(checkpoint: Path, tmp_path:
 
 
 def test_a_failed_write_leaves_nothing_behind(checkpoint: Path, tmp_path: Path) -> None:
-    """So that the next try starts anew."""
+    """So that the next try starts again."""
 
     def pairs():
         yield PAIRS[0]

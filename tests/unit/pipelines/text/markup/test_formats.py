@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from pipelines.translate import TranslationPipeline
 from pipelines.types import SegmentProgress, TranslationRequest, TranslationResult
 from tests.fakes import ShoutingStation
-from tests.fakes_text import DictionaryStation
-
-
-async def _shout(text: str, format: Any, **more: Any) -> TranslationResult:
-    request = TranslationRequest(text, "en", "es", format=format, **more)
-    return await TranslationPipeline(ShoutingStation()).translate(request)
+from tests.fakes_text import DictionaryStation, shout
 
 
 @pytest.mark.parametrize(
@@ -31,16 +24,16 @@ async def _shout(text: str, format: Any, **more: Any) -> TranslationResult:
 )  # fmt: skip
 async def test_xml(source: str, expected: str) -> None:
     """Elements with text of their own are passages; names, attributes, comments and declarations stay."""
-    assert (await _shout(source, "xml")).text == expected
+    assert (await shout(source, "xml")).text == expected
 
 
 async def test_malformed_xml_is_translated_as_far_as_it_is_well_formed() -> None:
     """Nothing is repaired: the rest comes back as it was, and a warning says so."""
-    result = await _shout("<r><s>word</s><b>more</r>", "xml")
+    result = await shout("<r><s>word</s><b>more</r>", "xml")
     assert result.text == "<r><s>WORD</s><b>MORE</r>"
     (notice,) = result.notices
     assert notice.code == "malformed_markup"
-    assert notice.message.startswith("the text is no well-formed XML: mismatched tag at line 1, column 22;")
+    assert notice.message.startswith("the text is not well-formed XML: mismatched tag at line 1, column 22;")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +55,7 @@ async def test_malformed_xml_is_translated_as_far_as_it_is_well_formed() -> None
 )
 async def test_markdown(source: str, expected: str | None) -> None:
     """Text of headings, paragraphs, lists, quotes, tables and descriptions of images; marks and code stay."""
-    assert (await _shout(source, "markdown")).text == (source if expected is None else expected)
+    assert (await shout(source, "markdown")).text == (source if expected is None else expected)
 
 
 async def test_markdown_escapes_what_the_source_did_not_mean() -> None:
@@ -85,7 +78,7 @@ async def test_markdown_escapes_what_the_source_did_not_mean() -> None:
 async def test_links_by_their_text_still_find_their_address(source: str, expected: str) -> None:
     """A translated text is no longer its definition's label: the label is written behind it."""
     definitions = "\n\n[a *b*]: http://x.y\n[c d]: z.png\n[12]: http://z.y\n"
-    assert (await _shout(source + definitions, "markdown")).text == expected + definitions
+    assert (await shout(source + definitions, "markdown")).text == expected + definitions
 
 
 async def test_srt() -> None:
@@ -94,7 +87,7 @@ async def test_srt() -> None:
         "1\n00:00:01,000 --> 00:00:02,500\n<i>Hello my friend,\nhow are you?</i>\n\n"
         "2\r\n00:00:03,000 --> 00:00:04,000\r\n- Fine.\r\n- Good.\r\n\r\n3\n00:00:05,000 --> 00:00:06,000\n42\n"
     )
-    assert (await _shout(source, "srt")).text == source.replace("Hello my friend", "HELLO MY FRIEND").replace(
+    assert (await shout(source, "srt")).text == source.replace("Hello my friend", "HELLO MY FRIEND").replace(
         "how are you", "HOW ARE YOU"
     ).replace("Fine", "FINE").replace("Good", "GOOD")
 
@@ -114,7 +107,7 @@ async def test_vtt() -> None:
         "00:01.000 --> 00:02.000 align:start\n<v Bob>Tom &amp; I</v>\n\n00:03.000 --> 00:04.000\nwe <00:03.500>go\n"
     )
     expected = source.replace("Tom &amp; I", "TOM &amp; I").replace("we <00:03.500>go", "WE <00:03.500>GO")
-    assert (await _shout(source, "vtt")).text == expected
+    assert (await shout(source, "vtt")).text == expected
 
 
 async def test_tags_move_with_their_words() -> None:

@@ -9,13 +9,9 @@ import pytest
 from pipelines.text.markup.build import raw_of
 from pipelines.text.markup.html.read import read_html
 from pipelines.translate import TranslationPipeline
-from pipelines.types import TranslationRequest, TranslationResult
+from pipelines.types import TranslationRequest
 from tests.fakes import ShoutingStation
-from tests.fakes_text import DictionaryStation
-
-
-async def _shout(text: str) -> TranslationResult:
-    return await TranslationPipeline(ShoutingStation()).translate(TranslationRequest(text, "en", "es", format="html"))
+from tests.fakes_text import DictionaryStation, shout
 
 
 @pytest.mark.parametrize(
@@ -83,7 +79,7 @@ async def _shout(text: str) -> TranslationResult:
 )  # fmt: skip
 async def test_what_is_translated(source: str, expected: str | None) -> None:
     """Text, the attributes that the standard names, and nothing else; None: comes back as it is."""
-    assert (await _shout(source)).text == (source if expected is None else expected)
+    assert (await shout(source, "html")).text == (source if expected is None else expected)
 
 
 async def test_html_escapes_what_the_model_writes() -> None:
@@ -127,7 +123,7 @@ async def test_attributes_are_in_the_language_of_their_element() -> None:
 async def test_depth_is_bounded(unit: str) -> None:
     """Language in what is none in language, a thousand times: still the document, and no endless recursion."""
     source = unit * 1000 + "one"
-    assert (await _shout(source)).text.lower() == source.lower()
+    assert (await shout(source, "html")).text.lower() == source.lower()
 
 
 @pytest.mark.parametrize("source", ["<b>" * 8000 + "</i>" * 8000, "<b>x" * 10_000, "<b>" * 8000 + "<i>x</i>" * 4000])
@@ -139,7 +135,7 @@ def test_deep_documents_cost_little(source: str) -> None:
 @pytest.mark.parametrize("unit", ["<b>x</b> ", "<b>x "])
 async def test_more_tags_than_words_are_no_sentence(unit: str) -> None:
     """Thousands of tags are not looked for one by one: the text is translated between them."""
-    result = await _shout(unit * 1000)
+    result = await shout(unit * 1000, "html")
     assert result.text == (unit * 1000).replace("x", "X")
     assert {each.code for each in result.notices} == {"tags_split"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,21 +11,15 @@ from hypothesis import strategies as st
 from pipelines.errors import UnsupportedOptionError
 from pipelines.text.markup.json_values import find_values
 from pipelines.translate import TranslationPipeline
-from pipelines.types import TranslationRequest, TranslationResult
-from tests.fakes import ShoutingStation
-from tests.fakes_text import DictionaryStation
+from pipelines.types import TranslationRequest
+from tests.fakes_text import DictionaryStation, shout
 from tests.markup_texts import DOCUMENTS
-
-
-async def _shout(text: str, **more: Any) -> TranslationResult:
-    request = TranslationRequest(text, "en", "es", format="json", **more)
-    return await TranslationPipeline(ShoutingStation()).translate(request)
 
 
 async def test_string_values_are_translated() -> None:
     """Keys, numbers, spacing and escapes stay."""
     source = '{ "key one": "word", "n": 1.50, "list": ["a b", true, {"x": "li\\nne \\u00e9"}] }'
-    result = await _shout(source)
+    result = await shout(source, "json")
     assert result.text == '{ "key one": "WORD", "n": 1.50, "list": ["A B", true, {"x": "LI\\nNE \\u00c9"}] }'
     assert result.notices == ()
 
@@ -43,13 +36,13 @@ async def test_string_values_are_translated() -> None:
 )
 async def test_pointers(pointers: dict[str, tuple[str, ...]], expected: str) -> None:
     """Pointers choose values with all that is inside them; excluding wins."""
-    result = await _shout('{"a": "one", "b": {"a": "two", "c/d": ["three"]}}', **pointers)
+    result = await shout('{"a": "one", "b": {"a": "two", "c/d": ["three"]}}', "json", **pointers)
     assert (result.text, result.notices) == (expected, ())
 
 
 async def test_a_pointer_that_leads_nowhere_is_told() -> None:
     """A misspelt pointer is not silence: a warning names each."""
-    result = await _shout('{"title": "one", "n": 1}', json_include=("/titel", "/title"), json_exclude=("/n",))
+    result = await shout('{"title": "one", "n": 1}', "json", json_include=("/titel", "/title"), json_exclude=("/n",))
     assert result.text == '{"title": "ONE", "n": 1}'
     assert [(each.code, each.message.partition(" leads")[0]) for each in result.notices] == [
         ("unmatched_pointer", "json_include: '/titel'"),
@@ -60,8 +53,8 @@ async def test_a_pointer_that_leads_nowhere_is_told() -> None:
 @pytest.mark.parametrize("pointer", ["a", "/a~", "/a~2b", "#/a", "$.a"])
 async def test_what_is_no_pointer_is_refused(pointer: str) -> None:
     """It would choose the whole document, or nothing."""
-    with pytest.raises(UnsupportedOptionError, match="is no JSON pointer") as refused:
-        await _shout('{"a": "one"}', json_include=(pointer,))
+    with pytest.raises(UnsupportedOptionError, match="is not a JSON pointer") as refused:
+        await shout('{"a": "one"}', "json", json_include=(pointer,))
     assert refused.value.field == "json_include"
 
 
@@ -75,7 +68,7 @@ async def test_what_is_no_pointer_is_refused(pointer: str) -> None:
          "a bare word at line 1, column 2"),
         ('{"a": NaN, "b": "one"}', '{"a": NaN, "b": "ONE"}', "a bare word at line 1, column 7"),
         ('{"a": "one"}\n{"a": "two"}\n', '{"a": "ONE"}\n{"a": "TWO"}\n', "another document at line 2, column 1"),
-        ('["tab\there"]', '["TAB\tHERE"]', "a string that JSON has not at line 1, column 2"),
+        ('["tab\there"]', '["TAB\tHERE"]', "a string that JSON does not allow at line 1, column 2"),
         ('{"a": "one", "b": {"c": "two', '{"a": "ONE", "b": {"c": "two', "a value at line 1, column 25"),
         ('{"a": "one"', '{"a": "ONE"', "',' or an end at line 1, column 12"),
         ('{"a": "one",\n "b": "she said "two" to me", "c": "three"}',
@@ -84,7 +77,7 @@ async def test_what_is_no_pointer_is_refused(pointer: str) -> None:
         ('["one"}', None, "',' or an end at line 1, column 7"),
         ('["one": 1]', None, "',' or an end at line 1, column 7"),
         ('{"a" "one"}', None, "':' at line 1, column 6"),
-        ('["C:\\dir", "one"]', '["C:\\dir", "ONE"]', "a string that JSON has not at line 1, column 2"),
+        ('["C:\\dir", "one"]', '["C:\\dir", "ONE"]', "a string that JSON does not allow at line 1, column 2"),
         ("just words", None, "another document at line 1, column 6"),
         ("", None, "a value at line 1, column 1"),
         ("[" * 90_000 + '"one"', None, "a value at line 1, column 201"),
@@ -92,7 +85,7 @@ async def test_what_is_no_pointer_is_refused(pointer: str) -> None:
 )  # fmt: skip
 async def test_what_is_no_valid_json_is_never_repaired(source: str, expected: str | None, says: str) -> None:
     """Values that are certain are translated, all else comes back; a warning names the place. None: as it is."""
-    result = await _shout(source)
+    result = await shout(source, "json")
     assert result.text == (source if expected is None else expected)
     assert {each.code for each in result.notices} == {"malformed_markup"}
     assert any(each.message.partition(";")[0].endswith(says) for each in result.notices), result.notices
@@ -100,7 +93,7 @@ async def test_what_is_no_valid_json_is_never_repaired(source: str, expected: st
 
 async def test_a_byte_order_mark_is_no_fault() -> None:
     """Editors write one, parsers may ignore it (RFC 8259, section 8.1)."""
-    result = await _shout('\ufeff{"a": "one"}')
+    result = await shout('\ufeff{"a": "one"}', "json")
     assert (result.text, result.notices) == ('\ufeff{"a": "ONE"}', ())
 
 
