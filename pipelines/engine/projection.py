@@ -127,11 +127,12 @@ class _List:
 
     def _take(self, copies: Sequence[frozenset[int]]) -> None:
         """Pack what the rows need and is not there, and forbid each row the others' copies."""
+        self._copies = ()  # there may be no memory for what follows: then nothing of it counts as there
         needed = frozenset().union(*copies)
         if not needed.issubset(self._copied) or len(self._copied) > len(needed) + _MOST_IDLE_COPIES:
-            self._copied = sorted(needed)
-            self._project_copied = self._rows_of(torch.tensor(self._copied)) if self._copied else None
-            self._columns = Columns(self._token_ids, self._copied)
+            copied = sorted(needed)
+            self._project_copied = self._rows_of(torch.tensor(copied)) if copied else None
+            self._copied, self._columns = copied, Columns(self._token_ids, copied)
         forbidden = [[token not in own for token in self._copied] for own in copies]
         self._forbidden = torch.tensor(forbidden, device=self._device)
         self._copies = list(copies)

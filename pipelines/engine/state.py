@@ -28,7 +28,7 @@ from pipelines.engine.weights import prepare, refuse_untied
 from pipelines.errors import StartupError
 
 _LOGGER = logging.getLogger(__name__)
-_FORMAT = 2  # of the cached files; raise it when `prepare` yields something else
+_FORMAT = 3  # of the cached files; raise it when `prepare` yields something else, or refuses more
 _TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I8": torch.int8}
 _NAMES = {dtype: name for name, dtype in _TYPES.items()}
 _HEADER_BYTES = 1 << 18  # 600M parameters need 80 KB
@@ -78,18 +78,22 @@ def load_prepared(checkpoint: Checkpoint, shape: ModelShape, backend: Backend) -
     Raises:
         StartupError: The checkpoint is damaged, or not one that the engine can run.
     """
-    state = checkpoint_tensors(checkpoint)
     try:
-        refuse_untied(state)
         if backend.name not in _CACHED:
-            return dict(prepare(state, shape, backend))
+            return dict(_prepared(checkpoint, shape, backend))
         file = cache_folder() / "weights" / f"{checkpoint.revision}-{backend.name}-{_FORMAT}.safetensors"
-        return _kept(file) or _keep(lambda: prepare(state, shape, backend), file)
+        return _kept(file) or _keep(partial(_prepared, checkpoint, shape, backend), file)
     except KeyError as error:
         raise StartupError(
             f"{checkpoint.path} has no tensor {error}, which its config.json asks for; fetch the model again",
             field="model.name",
         ) from error
+
+
+def _prepared(checkpoint: Checkpoint, shape: ModelShape, backend: Backend) -> Iterator[tuple[str, Tensor]]:
+    state = checkpoint_tensors(checkpoint)
+    refuse_untied(state)
+    return prepare(state, shape, backend)
 
 
 def _kept(file: Path) -> TensorFiles | None:

@@ -1,4 +1,4 @@
-"""Compiles the kernels: `python -m pipelines.engine.kernels.build`, as `make install` does.
+"""Compiles the kernels: `python -m pipelines.engine.kernels.build [--force]`, as `make install` does.
 
 A library for each set of instructions: an image may be built on one processor and run on another.
 They are optional: without a compiler, or on another processor, the engine takes torch's own operations.
@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,28 +52,34 @@ def library_file(instructions: str) -> Path:
     return _BUILT / f"kernels-{instructions}-{key}.so"
 
 
-def build() -> list[Path]:
-    """Compile what has not been.
+def build(*, force: bool = False) -> Iterator[Path]:
+    """Compile what has not been, and yield each library that was made; one that fails leaves the others.
 
-    Returns:
-        The libraries that were made: none if there was nothing to do, here or on this kind of machine at all.
+    Args:
+        force: Compile what has been, too: a file may be damaged, or of a system with other libraries.
 
     Raises:
-        BuildError: There is no compiler, or it fails.
+        BuildError: There is no compiler, or it failed for some.
     """
     wanted = {instructions: library_file(instructions) for instructions in INSTRUCTIONS}
-    missing = {instructions: file for instructions, file in wanted.items() if not file.is_file()}
+    missing = {instructions: file for instructions, file in wanted.items() if force or not file.is_file()}
     if not missing:
-        return []
+        return
     compiler = shlex.split(os.environ.get("CXX", "c++"))
     if shutil.which(compiler[0]) is None:
         raise BuildError(f"there is no {compiler[0]}: install a C++ compiler (Debian and Ubuntu: apt-get install g++)")
     _BUILT.mkdir(exist_ok=True)
+    problems = []
     for instructions, file in missing.items():
-        _compile(compiler, instructions, file)
-    for older in set(_BUILT.glob("kernels-*.so")) - set(wanted.values()):
-        older.unlink()
-    return list(missing.values())
+        try:
+            _compile(compiler, instructions, file)
+        except BuildError as error:
+            problems.append(str(error))
+        else:
+            _remove_older(instructions, file)
+            yield file
+    if problems:
+        raise BuildError("\n".join(problems))
 
 
 def _compile(compiler: list[str], instructions: str, file: Path) -> None:
@@ -84,7 +91,16 @@ def _compile(compiler: list[str], instructions: str, file: Path) -> None:
         list(pool.map(_run, commands))
         # Without OpenMP's library: torch has loaded its own, and a second one would start threads of its own.
         _run([*compiler, "-shared", *objects.values(), "-o", f"{folder}/library.so"])
-        Path(f"{folder}/library.so").replace(file)  # whole: another process may be looking for it
+        library = Path(f"{folder}/library.so")
+        with library.open("rb") as written:
+            os.fsync(written.fileno())  # or a power cut may keep the new name, and not what is behind it
+        library.replace(file)  # whole: another process may be looking for it
+
+
+def _remove_older(instructions: str, file: Path) -> None:
+    # Those for other kinds of machines stay, which may share the folder.
+    for older in set(_BUILT.glob(f"kernels-{instructions}-*.so")) - {file}:
+        older.unlink(missing_ok=True)
 
 
 def _sources(instructions: str) -> list[Path]:
@@ -100,8 +116,8 @@ def _run(command: list[str]) -> None:
 
 if __name__ == "__main__":
     try:
-        for built in build():
+        for built in build(force=sys.argv[1:] == ["--force"]):
             print(f"Built the kernels for int8: {built}")
     except BuildError as error:
-        print(f"The kernels for int8 are not built, torch's slower ones are used: {error}", file=sys.stderr)
+        print(f"Kernels for int8 are not built, slower ones are used: {error}", file=sys.stderr)
         sys.exit(1)

@@ -144,20 +144,20 @@ class _Chosen:
 
 @cache
 def loaded() -> Kernels | None:
-    """Return the kernels for this processor; None if there are none, or they were not built."""
-    if not (instructions := usable()):
-        return None
-    try:
-        kernels = Kernels(instructions[0])
-    except OSError as error:
-        _LOGGER.warning(
-            "int8 is slower than this processor allows: its kernels cannot be loaded (%s); "
-            "python -m pipelines.engine.kernels.build builds them",
-            error,
-        )
-        return None
-    _LOGGER.info("int8 is computed by kernels with %s", kernels.name)
-    return kernels
+    """Return the best kernels for this processor that were built; None if there are none."""
+    for instructions in usable():
+        try:
+            kernels = Kernels(instructions)
+        except OSError as error:
+            _LOGGER.warning(
+                "int8 is slower than this processor allows: its kernels cannot be loaded (%s); "
+                "python -m pipelines.engine.kernels.build --force builds them",
+                error,
+            )
+        else:
+            _LOGGER.info("int8 is computed by kernels with %s", kernels.name)
+            return kernels
+    return None
 
 
 def usable() -> list[str]:
@@ -175,8 +175,10 @@ def usable() -> list[str]:
 
 def _show_openmp() -> None:
     """Let the library find the OpenMP that torch has loaded: torch for Arm keeps it to itself."""
-    in_memory = {line.split()[-1] for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()}
-    for file in in_memory:
+    mappings = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+    for file in {
+        mapping.split(maxsplit=5)[-1] for mapping in mappings
+    }:  # five columns, then a path that may have blanks
         if "/torch" in file and "/libgomp" in file:
             ctypes.CDLL(file, ctypes.RTLD_GLOBAL)
 

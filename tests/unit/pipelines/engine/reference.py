@@ -9,11 +9,12 @@ from transformers import M2M100ForConditionalGeneration
 
 from pipelines.engine.backends import choose_backend
 from pipelines.engine.batch import RunningBatch
+from pipelines.engine.linear import Backend
 from pipelines.engine.live import Request
 from pipelines.engine.recorded_network import Recorder
 from pipelines.engine.shape import ModelShape
 from pipelines.engine.vocabulary import Vocabulary
-from pipelines.engine.weights import assemble, prepare
+from pipelines.engine.weights import Weights, assemble, prepare
 
 
 def load_reference(path: Path) -> M2M100ForConditionalGeneration:
@@ -31,9 +32,15 @@ def running_batch(
     """Build the engine's batch over the weights of a reference model."""
     shape = ModelShape.from_config(model.config)
     backend = choose_backend(dtype, torch.device(device))
-    stored = dict(prepare(model.state_dict(), shape, backend))
-    weights = assemble(stored, shape, backend, scores_all_tokens=vocabulary is None)
+    weights = weights_of(model, backend, scores_all_tokens=vocabulary is None)
     return RunningBatch(weights, shape, backend.cache_dtype, vocabulary, record)
+
+
+def weights_of(model: M2M100ForConditionalGeneration, backend: Backend, *, scores_all_tokens: bool = False) -> Weights:
+    """Return the weights of a reference model as the engine has them."""
+    shape = ModelShape.from_config(model.config)
+    stored = dict(prepare(model.state_dict(), shape, backend))
+    return assemble(stored, shape, backend, scores_all_tokens=scores_all_tokens)
 
 
 @torch.no_grad()

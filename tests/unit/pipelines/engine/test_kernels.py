@@ -32,10 +32,14 @@ def script(tmp_path: Path) -> Path:
     return folder / "build.py"
 
 
-def run(script: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(script: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the script and return what it said."""
     return subprocess.run(
-        [sys.executable, script], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+        [sys.executable, script, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -52,6 +56,30 @@ def test_a_library_is_of_its_sources(script: Path) -> None:
     second = set(folder.iterdir())
     assert len(second) == len(first)
     assert len(second & first) == len(first) - 1
+
+
+@needs_compiler
+def test_what_is_there_and_cannot_be_loaded_is_built_by_force(script: Path) -> None:
+    """Such as what a power cut left empty; what another kind of machine has in the same folder stays."""
+    folder = script.parents[3] / "build"
+    folder.mkdir()
+    (other := folder / "kernels-of_another_machine-0.so").write_text("other")
+    run(script)
+    for library in (libraries := set(folder.iterdir()) - {other}):
+        library.write_bytes(b"")
+    assert run(script, "--force").stdout.count("Built") == len(build.INSTRUCTIONS)
+    assert all(library.stat().st_size for library in libraries)
+    assert other.is_file()
+
+
+@needs_compiler
+@pytest.mark.skipif(len(build.INSTRUCTIONS) < 2, reason="needs a machine with several sets of instructions")
+def test_one_that_cannot_be_built_leaves_the_others(script: Path) -> None:
+    """An old compiler does not know the newest instructions."""
+    (script.parent / build.INSTRUCTIONS[0] / "layout.h").write_text("no C++")
+    done = run(script)
+    assert done.returncode == 1
+    assert done.stdout.count("Built") == len(build.INSTRUCTIONS) - 1
 
 
 @needs_compiler

@@ -13,6 +13,8 @@ import regex
 import torch
 from transformers import M2M100ForConditionalGeneration
 
+from pipelines.engine.linear import DenseBackend, Linear
+from pipelines.engine.projection import Projection
 from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.engine.vocabulary import (
     Vocabulary,
@@ -23,7 +25,7 @@ from pipelines.engine.vocabulary import (
 )
 from pipelines.errors import StartupError
 from pipelines.types import DecodingOptions
-from tests.unit.pipelines.engine.reference import generate, load_reference, running_batch
+from tests.unit.pipelines.engine.reference import generate, load_reference, running_batch, weights_of
 from tests.unit.pipelines.engine.test_batch import MANY_OPTIONS, make_requests, run_in_flight
 
 MANY_LISTS = {
@@ -162,3 +164,27 @@ def test_idle_copies_are_packed_away(model: M2M100ForConditionalGeneration) -> N
     first = run_in_flight(batch, requests[:1])
     run_in_flight(batch, requests)
     assert run_in_flight(batch, requests[:1]) == first
+
+
+def test_copies_that_there_was_no_memory_for_are_packed_by_the_next(model: M2M100ForConditionalGeneration) -> None:
+    """A failure leaves nothing half packed: rows after it have the scores that they would have had without it."""
+    weights = weights_of(model, DenseBackend())
+    memory = [True]
+
+    def rows_of(tokens: torch.Tensor) -> Linear:
+        if not memory[0]:
+            raise torch.OutOfMemoryError
+        return weights.lm_head_rows(tokens)
+
+    hidden = torch.randn(1, model.config.d_model, generator=torch.Generator().manual_seed(0))
+    vocabulary = vocabulary_of({"few": range(2, 14)})
+    projection = Projection(replace(weights, lm_head_rows=rows_of), vocabulary)
+    for copies in ([frozenset({20, 30})], [frozenset({40})]):
+        memory[0] = False
+        with pytest.raises(torch.OutOfMemoryError):
+            projection("few", hidden, copies)
+        memory[0] = True
+        scores, columns = projection("few", hidden, copies)
+        expected, expected_columns = Projection(weights, vocabulary)("few", hidden, copies)
+        assert torch.equal(scores, expected)
+        assert columns.of(range(50)) == expected_columns.of(range(50))
