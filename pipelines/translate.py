@@ -8,6 +8,7 @@ that they ask in `pipelines/text`.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -24,6 +25,7 @@ from pipelines.stages.steps import run, side_by_side
 from pipelines.text.detect import LanguageDetector
 from pipelines.types import Failure, SegmentProgress, TranslationRequest, TranslationResult
 
+_LOGGER = logging.getLogger(__name__)
 # Segments of one streamed text that are under way at the same time: enough to fill a batch, few enough that the
 # first sentences of a long text are not queued behind its last.
 _STREAM_WINDOW = 16
@@ -198,3 +200,9 @@ class TranslationPipeline:
             return self._planner.plan(request)
         except TranslationError as error:
             return error
+        except Exception as error:
+            # What nobody foresaw in one text is no reason to lose the others.
+            _LOGGER.exception("a text could not be planned")
+            failed = TranslationError("the service failed on this text; its log has the cause")
+            failed.__cause__ = error
+            return failed

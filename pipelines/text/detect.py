@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import regex
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
@@ -22,6 +22,8 @@ from pipelines.text.scripts import SCRIPT_CLASSES
 
 _NUM_CANDIDATES = 3
 _MAX_CHARS = 800  # more tells nothing new
+# A document's passages are asked about twice: which language it is in, and which of them are in another.
+_NUM_REMEMBERED = 4096
 # How often the model is right when it says so, over 151 languages of which it knows 108 (docs/quality.md): a text in
 # one that it does not know is often taken for a relative with confidence.
 _CALIBRATION = (
@@ -101,10 +103,17 @@ class LanguageDetector:
 
     def candidates(self, text: str) -> list[Detection]:
         """The likeliest languages, best first; none for a text without letters."""
-        prose = _prose(text[:_MAX_CHARS])
+        return list(self._remembered(text[:_MAX_CHARS]))
+
+    @cached_property
+    def _remembered(self) -> Callable[[str], tuple[Detection, ...]]:
+        return lru_cache(_NUM_REMEMBERED)(self._candidates)
+
+    def _candidates(self, text: str) -> tuple[Detection, ...]:
+        prose = _prose(text)
         scripts = Counter(found.lastgroup for found in _SCRIPT_LETTER.finditer(prose) if found.lastgroup)
         if not scripts:
-            return []
+            return ()
         script, num_letters = scripts.most_common(1)[0]
         share = num_letters / scripts.total()
         likely: dict[str, float] = {}
@@ -113,14 +122,14 @@ class LanguageDetector:
         total = sum(likely.values())
         best = sorted(likely.items(), key=lambda item: -item[1])[:_NUM_CANDIDATES]
         if not best:
-            return []
+            return ()
         # A script with one language leaves nothing to be calibrated.
         sure = best[0][0] == "jpn_Jpan" or sum(each.script == script for each in all_languages()) == 1
-        return [
+        return tuple(
             Detection(language, share * (1.0 if sure else _calibrated(probability / total)))
             for language, probability in best
             if total
-        ]
+        )
 
     def _of_script(self, script: str, prose: str) -> Iterator[tuple[str, float]]:
         if script == "Han" and len(_KANA.findall(prose)) >= _MIN_KANA_SHARE * len(prose):

@@ -19,11 +19,14 @@ from pipelines.text.words import UNSPACED, inside_word
 
 _EMOJI_TAIL = r"[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\u20e3]*+"
 _EMOJI = rf"(?:\p{{RI}}{{2}}|[0-9#*]\ufe0f?\u20e3|\p{{ExtPict}}{_EMOJI_TAIL}(?:\u200d\p{{ExtPict}}{_EMOJI_TAIL})*+)++"
-# Braces inside braces, as in ICU's plural; bounded, so that text without a closing brace costs little.
-_ICU_BODY = r"(?:[^{}]|\{(?:[^{}]|\{[^{}]{0,200}+\}){0,500}+\}){0,1000}+"
+# Braces inside braces, as in ICU's plural inside a select; bounded, so that text without a closing brace costs little.
+_ICU_BODY = r"[^{}]{0,200}+"
+for _most in (500, 500, 500, 1000):
+    _ICU_BODY = rf"(?:[^{{}}]|\{{{_ICU_BODY}\}}){{0,{_most}}}+"
 # Scripts that put no space between words go on right behind an address, a placeholder or a mention. So these end where
 # such a script begins, and begin where it ends.
 _WORD = rf"[\w--[{UNSPACED}]]"
+_SPACED_LETTER = rf"[\p{{L}}--[{UNSPACED}]]"
 _NOT_IN_ADDRESS = rf"\s<>\"“”\u3000-\u303f\uff00-\uffef{UNSPACED}"
 # Punctuation at the end of an address, and a parenthesis that it did not open, belong to the sentence.
 _IN_PARENTHESES = rf"\([^(){_NOT_IN_ADDRESS}]*+\)"
@@ -43,12 +46,14 @@ _FOLDER = r"\.*+[\w$\-]++(?:\.++[\w$\-]++)*+"
 _PATTERN = regex.compile(
     "|".join(
         [
-            r"```[^`]++```|`[^`\n]++`",
-            r"</?[A-Za-z][^<>]{0,500}+>",
+            # A backtick inside a word is an apostrophe, unless code ends at the next one.
+            rf"```[^`]++```|(?<!{_SPACED_LETTER})`[^`\n]++`"
+            rf"|`[^`\n]++(?:(?<![\p{{L}}\s--[{UNSPACED}]])`|(?<!\s)`(?!{_SPACED_LETTER}))",
+            r"</?(?:[A-Za-z][^<>]{0,500}+|\d{1,3}+/?)>",
             r"\$t\([^()\s]{1,100}+\)",
             r"[$#]?\{\{[^{}]{0,200}+\}\}",
-            rf"\{{\s*\w++\s*,\s*(?:plural|select|selectordinal|number|date|time)\b{_ICU_BODY}\}}",
-            r"[$#%]?\{[\w.:!,\[\]#%+\-]{0,100}+\}",
+            rf"\{{\s*\w++\s*,\s*(?:plural|select|selectordinal|number|date|time|choice)\b{_ICU_BODY}\}}",
+            r"[$#%]?\{[ ]?[\w.:!,\[\]#%+\-]{0,100}+[ ]?\}",
             r"%(?:\(\w++\)|\d++\$)?[#0+\-]*+\d*+(?:\.\d++)?(?:hh?|ll?|[Lqjzt])?[sdiuoxXfFeEgGcpa@]"
             rf"(?![\p{{L}}--[{UNSPACED}]])|%%",
             _NAMED_ADDRESS,

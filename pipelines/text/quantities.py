@@ -14,8 +14,11 @@ import regex
 from pipelines.types import Notice
 
 _DIGIT = regex.compile(r"\p{Nd}")
-# Digits with marks between them are one number only where the mark groups or begins decimals.
-_NUMBER = regex.compile(r"\p{Nd}++(?:[.,'’٫٬]\p{Nd}++)*+(?:[ \u00a0\u202f]\p{Nd}{3}(?!\p{Nd}))*+(?:[.,٫]\p{Nd}++)?+")
+# Digits with marks between them are one number only where the mark groups or begins decimals. A space groups behind
+# three digits at most: `2019 100` are two numbers.
+_NUMBER = regex.compile(
+    r"(?:\p{Nd}{1,3}(?:[ \u00a0\u202f]\p{Nd}{3}(?!\p{Nd}))++|\p{Nd}++(?:[.,'’٫٬]\p{Nd}++)*+)(?:[.,٫]\p{Nd}++)?+"
+)
 _DATE = regex.compile(
     r"(?<![\p{Nd}./\-])(?:(\p{Nd}{4})([./\-])(\p{Nd}{1,2})\2(\p{Nd}{1,2})|(\p{Nd}{1,2})([./\-])(\p{Nd}{1,2})\6(\p{Nd}{4}))"
     r"(?![./\-]?\p{Nd})"

@@ -38,8 +38,11 @@ _WORD_END = regex.compile(r"(?=(?<!\d)\s|\s+(?!\d)\S)(?<!\s)")
 _INSIDE_NUMBER = regex.compile(r"\d[\d.,'\u2019\u066b\u066c]*\d")
 # What the sentence splitter (1.0.32) does not know: the ends of Khmer and Tibetan sentences,
 _MISSED_END = regex.compile(rf"(?<=[\u17d4\u17d5\u0f0d\u0f0e]\s)(?!\s|{EXTENDS})", regex.V1)
-# and where a sentence goes on: behind an ordinal, speech or a quotation, and behind some abbreviations.
+# and where a sentence goes on: inside a number or an abbreviation (`n.º`, `J.-C.`), behind an ordinal, speech or a
+# quotation, and behind some abbreviations.
 _GOES_ON = (
+    (regex.compile(r"\p{Nd}[.\uff0e]\Z"), regex.compile(r"\p{Nd}")),
+    (regex.compile(r"\.\Z"), regex.compile(r"[ªº]|-\p{L}")),
     (regex.compile(r"\d\.\s*\Z"), regex.compile(r"\p{Ll}")),
     (regex.compile(r"[»”\"']\s*\Z"), regex.compile(r"[—–-]\s*\p{Ll}")),
     (regex.compile(r"[」』]\Z"), regex.compile(r"[とって]")),

@@ -8,30 +8,20 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pyromark
-
 from pipelines.text.markup.build import DocumentBuilder, Part
 from pipelines.text.markup.html.read import read_html
 from pipelines.text.markup.markdown_escapes import LOOSE, escape, escape_block_marks
+from pipelines.text.markup.markdown_events import MarkdownEvents
 from pipelines.text.passage import as_it_is
 
-_OPTIONS = (
-    pyromark.Options.ENABLE_TABLES
-    | pyromark.Options.ENABLE_STRIKETHROUGH
-    | pyromark.Options.ENABLE_TASKLISTS
-    | pyromark.Options.ENABLE_FOOTNOTES
-    | pyromark.Options.ENABLE_MATH
-    | pyromark.Options.ENABLE_HEADING_ATTRIBUTES
-    | pyromark.Options.ENABLE_YAML_STYLE_METADATA_BLOCKS
-    | pyromark.Options.ENABLE_PLUSES_DELIMITED_METADATA_BLOCKS
-)
 _INLINE = frozenset({"Emphasis", "Strong", "Strikethrough", "Superscript", "Subscript", "Link"})
-_KEPT = frozenset({"CodeBlock", "MetadataBlock"})
 _OBJECTS = frozenset({"Code", "InlineMath", "DisplayMath", "FootnoteReference"})
 # Blocks in which a line may begin another one.
 _LINES = frozenset({"Paragraph", "Item", "FootnoteDefinition", "Heading"})
 # Links whose address is found by their text.
 _BY_TEXT = frozenset({"Shortcut", "Collapsed"})
+# Links that are nothing but their address: `<https://a.b>`.
+_ADDRESSES = frozenset({"Autolink", "Email"})
 _INLINE_TAG = re.compile(r"<(/?)([A-Za-z][\w-]*+)[^>]*?(/?)>")
 _LINE_BREAK = re.compile(r"(?<![ \t])[ \t]*[\r\n][\s>]*")
 
@@ -56,18 +46,16 @@ class _Reader:
         self._after_break = False
 
     def read(self) -> list[Part]:
-        to_char = _char_positions(self._text)
-        # A lone surrogate has the length of its stand-in.
-        source = self._text.encode("utf-8", "replace").decode()
-        for event, place in pyromark.Markdown(options=_OPTIONS).events_with_range(source):
-            self._add(event, to_char[place["start"]], to_char[place["end"]])
+        events = MarkdownEvents(self._text)
+        self._boundary(events.metadata_end)
+        for event in events:
+            self._add(*event)
         self._gap(len(self._text))
         return self._builder.build()
 
-    def _add(self, event: Any, start: int, end: int) -> None:
-        kind, value = next(iter(event.items())) if isinstance(event, dict) else (event, None)
+    def _add(self, kind: str, value: Any, start: int, end: int) -> None:
         if kind == "Start":
-            self._start(_name(value), start, is_by_text=_is_by_text(value))
+            self._start(_name(value), start, _link_type(value))
         elif kind == "End":
             self._end(_name(value), end)
         elif self._image_start is not None:
@@ -77,7 +65,7 @@ class _Reader:
             return
         elif kind == "Text":
             self._gap(start, before_text=True)
-            self._add_text(str(value), start, end)
+            self._add_text(value, start, end)
         elif kind in {"SoftBreak", "HardBreak"}:
             self._flush_opening(start)
             self._break(kind, end)
@@ -96,9 +84,14 @@ class _Reader:
         else:
             self._gap(start)
 
-    def _start(self, name: str, start: int, *, is_by_text: bool) -> None:
+    def _start(self, name: str, start: int, link_type: str | None) -> None:
+        is_by_text = link_type in _BY_TEXT
         if self._kept_depth or self._image_start is not None:
             self._kept_depth += bool(self._kept_depth)
+        elif link_type in _ADDRESSES:
+            self._gap(start)
+            self._kept_depth = 1
+            name = "Address"
         elif name in _INLINE:
             self._gap(start)
             self._opening.append(name)
@@ -107,7 +100,7 @@ class _Reader:
         elif name == "Image":
             self._gap(start)
             self._image_start, self._image_is_by_text = start, is_by_text
-        elif name in _KEPT or name == "HtmlBlock":
+        elif name in {"CodeBlock", "HtmlBlock"}:
             self._boundary(start)
             self._kept_depth = 1
         else:
@@ -123,7 +116,10 @@ class _Reader:
                 self._position, self._image_start, self._image_text = end, None, []
         elif self._kept_depth:
             self._kept_depth -= 1
-            if not self._kept_depth:
+            if not self._kept_depth and self._stack[-1] == "Address":
+                self._builder.add_object(self._text[self._position : end])
+                self._position = end
+            elif not self._kept_depth:
                 raw = self._text[self._position : end]
                 self._builder.add_boundary(*(read_html(raw) if name == "HtmlBlock" else [raw]))
                 self._position = end
@@ -195,13 +191,13 @@ class _Reader:
         self._opening = []
         self._after_break = False
 
-    def _add_text(self, value: str, start: int, end: int) -> None:
+    def _add_text(self, value: str | None, start: int, end: int) -> None:
         self._after_break = False
         raw = self._text[start:end]
         if self._text[self._position : start] == "\\" and raw:
             self._builder.add_text(raw[0], "\\" + raw[0])
             self._builder.add_text(raw[1:])
-        elif value == raw or not raw.startswith("&"):
+        elif value is None or not raw.startswith("&"):
             self._builder.add_text(raw)
         else:
             self._builder.add_text(value, raw)
@@ -240,19 +236,6 @@ def _name(value: Any) -> str:
     return str(next(iter(value)) if isinstance(value, dict) else value)
 
 
-def _is_by_text(value: Any) -> bool:
+def _link_type(value: Any) -> str | None:
     about = next(iter(value.values())) if isinstance(value, dict) else None
-    return isinstance(about, dict) and about.get("link_type") in _BY_TEXT
-
-
-def _char_positions(text: str) -> dict[int, int]:
-    """The character of each byte at which one begins."""
-    positions = {}
-    byte = 0
-    for place, char in enumerate(text):
-        positions[byte] = place
-        code = ord(char)
-        # A lone surrogate is replaced by one question mark.
-        byte += 1 if code < 0x80 or 0xD800 <= code < 0xE000 else 2 if code < 0x800 else 3 if code < 0x10000 else 4
-    positions[byte] = len(text)
-    return positions
+    return about.get("link_type") if isinstance(about, dict) else None

@@ -6,13 +6,12 @@ stays where it is.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator
 from functools import partial
 
 from pipelines.text.markup.build import DocumentBuilder, Part
-from pipelines.text.markup.html.characters import escape
+from pipelines.text.markup.html.characters import escape, unescape
 from pipelines.text.passage import as_it_is
 
 _TIMING = re.compile(r"\s*(?:\d+:)?\d{1,2}:\d{2}[,.]\d{1,3}\s*-->")
@@ -21,6 +20,10 @@ _KEPT_BLOCK = re.compile(r"(?:WEBVTT|NOTE|STYLE|REGION)(?:\s|$)")
 _TAG = re.compile(r"<(?P<close>/?)(?P<name>[^\s<>.]*+)[^<>]*+>|\{\\[^{}]*+\}|(?P<entity>&[a-zA-Z]+;|&#\w+;)")
 _DASH = re.compile(r"\s*[-–—]\s?\S")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n|$)")
+# No line begins with a mark that French has a space before, or behind a no-break space.
+_WORD = re.compile(
+    r"(?:<[^<>]*+>|\{\\[^{}]*+\}|[^\s<]|<|[\u00a0\u202f]|(?<=\S)\s(?=[?!:;»…]+(?:\s|\Z))|(?<=«)\s(?=\S))+"
+)
 
 
 def read_subtitles(text: str, *, is_vtt: bool) -> list[Part]:
@@ -94,8 +97,8 @@ def _add_lines(builder: DocumentBuilder, lines: list[str], is_vtt: bool) -> None
                 "single" if not found["name"] or found["name"][0].isdecimal() else "close" if found["close"] else "open"
             )
             builder.add_tag(found.group(), kind, found["name"] or "")  # type: ignore[arg-type]
-        elif is_vtt and html.unescape(found.group()) != found.group():
-            builder.add_text(html.unescape(found.group()), found.group())
+        elif is_vtt and unescape(found.group()) != found.group():
+            builder.add_text(unescape(found.group()), found.group())
         else:
             builder.add_text(found.group())
         position = found.end()
@@ -106,7 +109,7 @@ def _wrap(text: str, *, num_lines: int, newline: str) -> str:
     """Break a cue into as many lines as it had, of about the same length."""
     if "\n" in text or "\r" in text:
         return text
-    words = [word for word in re.findall(r"(?:<[^<>]*>|\{\\[^{}]*\}|[^\s<]|<)+", text)]
+    words = _WORD.findall(text)
     if len(words) < num_lines:
         return text
     total = sum(_width(word) for word in words)

@@ -6,13 +6,12 @@ boundaries. Where the document is not well-formed, what follows the fault is kep
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
 from pipelines.text.languages import find_language
 from pipelines.text.markup.build import DocumentBuilder, Part
-from pipelines.text.markup.html.characters import escape
+from pipelines.text.markup.html.characters import escape, unescape
 from pipelines.text.markup.malformed import malformed
 from pipelines.types import Notice
 
@@ -70,6 +69,8 @@ class _Scanner:
         parser = expat.ParserCreate("utf-8")
         # An undefined entity (`&nbsp;` without its DTD) is skipped, not an error, if there may be a DTD elsewhere.
         parser.UseForeignDTD(True)
+        # What a DTD declares for every element is not repeated for each of them.
+        parser.specified_attributes = True
         parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_UNLESS_STANDALONE)
         parser.ExternalEntityRefHandler = self._on_external
         parser.StartElementHandler = self._on_open
@@ -225,7 +226,7 @@ class _Reader:
         return None if declared.code == self._source_lang or not self._stack else declared.code
 
     def _add_text(self, raw: str, *, collapse_space: bool) -> None:
-        plain = html.unescape(raw) if raw.startswith("&") else raw
+        plain = unescape(raw) if raw.startswith("&") else raw
         if raw.startswith("&") and plain == raw:
             self._builder.add_object(raw)  # an entity of the document's own
         else:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.errors import EngineError, TextTooLongError, UnknownAdapterError, UnknownLanguageError
+from pipelines.errors import (
+    EngineError,
+    TextTooLongError,
+    TranslationError,
+    UnknownAdapterError,
+    UnknownLanguageError,
+)
+from pipelines.text.detect import Detection, LanguageDetector
 from pipelines.translate import TranslationPipeline
-from pipelines.types import SegmentProgress, TranslationRequest, TranslationResult
+from pipelines.types import DecodingOptions, SegmentProgress, TranslationRequest, TranslationResult
 from tests.fakes import ShoutingStation
+from tests.fakes_text import DictionaryStation
 
 
 def _request(text: str, source: str = "eng_Latn", target: str = "spa_Latn", **more: object) -> TranslationRequest:
@@ -63,6 +71,20 @@ async def test_a_bad_item_never_fails_its_neighbours() -> None:
     ]
     assert results[1].field == "items.1.source_lang"  # type: ignore[union-attr]
     assert "21 characters; at most 20" in results[2].message  # type: ignore[union-attr]
+
+
+async def test_what_nobody_foresaw_is_its_own_items_error() -> None:
+    """A fault in the planning of one text, here of a detector, leaves the others their translations."""
+
+    class BrokenDetector(LanguageDetector):
+        def detect_if_sure(self, text: str) -> Detection | None:
+            raise ValueError("a fault")
+
+    pipeline = TranslationPipeline(ShoutingStation(), detector=BrokenDetector())
+    good, bad = await pipeline.translate_many([_request("Hello."), _request("Hello.", "auto")])
+    assert isinstance(good, TranslationResult)
+    assert isinstance(bad, TranslationError)
+    assert (bad.code, "a fault" in bad.message) == ("internal", False)
 
 
 async def test_a_segment_with_too_many_tokens_is_split_never_cut() -> None:
@@ -123,3 +145,11 @@ async def test_a_failing_piece_ends_a_stream_with_its_error() -> None:
     assert (await anext(events)).text == "ONE."
     with pytest.raises(EngineError):
         await anext(events)
+
+
+async def test_every_segment_is_as_urgent_as_its_request() -> None:
+    """Priority and deadline are those of the request, in the second try too."""
+    station = DictionaryStation({"Fine.": "muy muy muy muy muy"})
+    request = _request("Fine.", priority=3, deadline_s=9e9, second_try=DecodingOptions(num_beams=4))
+    await TranslationPipeline(station).translate(request)
+    assert [(each.priority, each.deadline_s) for call in station.calls for each in call] == [(3, 9e9)] * 2

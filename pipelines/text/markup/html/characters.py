@@ -13,6 +13,8 @@ _SPECIAL_CHAR = re.compile("[&<>]")
 # Where a special character is never bare: what follows or precedes makes it markup, or is not known.
 _MARKUP = re.compile(r"<(?=[a-zA-Z/!?]|\Z)|&(?=#|\Z)|(?:(?<=\]\])|(?<=--)|\A)>")
 _REFERENCE = re.compile(r"&(?:#[xX][0-9a-fA-F]+|#[0-9]+|[a-zA-Z][a-zA-Z0-9]*);?")
+LONG_REFERENCE = re.compile(r"&#(?:[xX][0-9a-fA-F]{9,}+|[0-9]{9,}+)")
+"""More digits than any character has: the last of Unicode has seven, and `int` refuses thousands."""
 
 
 def add_characters(builder: DocumentBuilder, raw: str, *, collapse_space: bool = True) -> None:
@@ -29,6 +31,11 @@ def decode(raw: str) -> tuple[str, list[str]]:
         text.append(plain)
         forms += plain if form is None else [form, *[""] * (len(plain) - 1)]
     return "".join(text), forms
+
+
+def unescape(reference: str) -> str:
+    """The characters that a reference stands for; itself if it is none, or has more digits than any character."""
+    return reference if LONG_REFERENCE.match(reference) else html.unescape(reference)
 
 
 def escape(text: str, bare: frozenset[str] = frozenset()) -> str:
@@ -49,7 +56,7 @@ def _must_escape(found: re.Match[str], bare: frozenset[str]) -> bool:
     if found.group() not in bare or _MARKUP.match(found.string, found.start()):
         return True
     reference = _REFERENCE.match(found.string, found.start())
-    return reference is not None and html.unescape(reference.group()) != reference.group()
+    return reference is not None and unescape(reference.group()) != reference.group()
 
 
 def _runs(raw: str) -> Iterator[tuple[str, str | None]]:
@@ -57,7 +64,7 @@ def _runs(raw: str) -> Iterator[tuple[str, str | None]]:
     position = 0
     for found in _REFERENCE.finditer(raw):
         yield raw[position : found.start()], None
-        plain = html.unescape(found.group())
+        plain = unescape(found.group())
         yield plain, None if plain == found.group() else found.group()  # else no reference: a bare ampersand
         position = found.end()
     yield raw[position:], None

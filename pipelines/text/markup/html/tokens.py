@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from typing import Literal, TypeAlias
 
+from pipelines.text.markup.html.characters import LONG_REFERENCE
 from pipelines.text.markup.html.elements import BLOCKS, VOID
 
 Kind: TypeAlias = Literal["open", "close", "single", "text", "comment", "boundary"]
@@ -62,7 +63,8 @@ class _Tokenizer(HTMLParser):
         super().__init__(convert_charrefs=False)
         self._line_starts = [0, *(found.end() for found in re.finditer("\n", text))]
         self.found: list[tuple[int, Token]] = []
-        self.feed(text)
+        # The parser itself reads the references in attributes, and fails on such.
+        self.feed(LONG_REFERENCE.sub(lambda reference: "." * len(reference.group()), text))
         # What never ends (a comment, a declaration, a tag) is all the rest, as the standard has it. The parser's own
         # `close` looks for more tokens in it, before Python 3.13.6 from each of its characters to the end
         # (CVE-2025-6069).

@@ -73,6 +73,16 @@ def test_addresses_do_not_count(detector: LanguageDetector) -> None:
     assert detector.detect("यह देखें https://www.example.org/a-long-english-path").language == "hin_Deva"
 
 
+def test_a_text_is_looked_at_once() -> None:
+    """That a document's passages are asked about twice costs once, whoever changes the answer."""
+    detector = LanguageDetector()
+    first = detector.candidates("Good morning")
+    first.clear()
+    again = detector.candidates("Good morning")
+    assert again
+    assert detector.candidates("Good morning")[0] is again[0]
+
+
 @given(st.text())
 @settings(deadline=None, max_examples=50)
 def test_any_text_gets_an_answer(detector: LanguageDetector, text: str) -> None:

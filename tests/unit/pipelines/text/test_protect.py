@@ -109,6 +109,36 @@ def test_names_in_other_letters_belong_to_an_address(text: str, protected: list[
 
 
 @pytest.mark.parametrize(
+    ("text", "protected"),
+    [
+        (
+            "{g, select, male {{n, plural, one {# file} other {# {b}}}} other {They}} shared it",
+            ["{g, select, male {{n, plural, one {# file} other {# {b}}}} other {They}}"],
+        ),
+        ("{0,choice,0#no|1#one file} is { name }", ["{0,choice,0#no|1#one file}", "{ name }"]),
+        ("see <0>the docs</0> and<1/>", ["<0>", "</0>", "<1/>"]),
+    ],
+)
+def test_messages_inside_messages_are_whole(text: str, protected: list[str]) -> None:
+    """ICU's plural inside a select, its choice, a name with spaces around it, i18next's numbered tags."""
+    assert spans_of(text) == protected
+
+
+@pytest.mark.parametrize(
+    ("text", "protected"),
+    [
+        ("П`ять хвилин і зв`язок", []),
+        ("П`ять хвилин, зв`язок та `код` тут", ["`код`"]),
+        ("call f`x()` and `y` or g`z` now", ["`x()`", "`y`", "`z`"]),
+        ("使用`code`命令", ["`code`"]),
+    ],
+)
+def test_a_backtick_inside_a_word_is_an_apostrophe(text: str, protected: list[str]) -> None:
+    """Prose between two of them is translated; code next to a letter is still code."""
+    assert spans_of(text) == protected
+
+
+@pytest.mark.parametrize(
     "text",
     ["100% sure", "50 % de plus", "and/or", "5 km/h", "3 < 4 > 2", "He left.Then", "a {b c} d", "it's #1", "e.g. this"],
 )

@@ -29,6 +29,8 @@ def codes(source: str, output: str) -> list[str]:
         ("20% off", "२०٪ की छूट"),
         ("It is 20 °C.", "Il fait 20 °C."),
         ("Row 5 m", "5 l'eau m"),
+        ("In 2019 100 people came.", "100 personas vinieron en 2019."),
+        ("It has 1 234 567,8 m.", "It has 1,234,567.8 m."),
         ("CAD drawings of 5 USD", "Dibujos CAD de 5 USD"),
     ],
 )

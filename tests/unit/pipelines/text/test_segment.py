@@ -119,6 +119,26 @@ def test_long_sentence_is_cut_at_clauses_then_spaces() -> None:
     assert translatable("one two three four five", max_segment_chars=10) == ["one two", "three four", "five"]
 
 
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("महंगाई ३.५ प्रतिशत रही", "hin_Deva"),
+        ("यह ०५.०६.२०२४ को हुआ", "hin_Deva"),
+        ("সুদ ৩.৫ শতাংশ", "ben_Beng"),
+        ("نرخ ۳.۵ درصد است", "pes_Arab"),
+        ("増加率は１．５倍", "jpn_Jpan"),
+        ("El n.º 5 y D.ª Ana", "spa_Latn"),
+        ("En 52 av. J.-C. déjà", "fra_Latn"),
+    ],
+)
+def test_no_sentence_ends_inside_a_number_or_an_abbreviation(text: str, language: str) -> None:
+    """Decimals and dates in the digits of any script, ordinals and hyphenated initials are asked for whole."""
+    pieces = translatable(text, language)
+    assert pieces[0].split() == text.split()[: len(pieces[0].split())]
+    assert "".join(pieces).replace(" ", "") == text.replace(" ", "")
+    assert not any(regex.match(r"\d|[ºª-]", piece) for piece in pieces)
+
+
 def test_numbers_are_not_cut() -> None:
     """Neither a decimal nor digit groups with spaces are torn apart."""
     assert translatable("sum of 1 000 000 euros", max_segment_chars=12) == ["sum of", "euros"]

@@ -52,6 +52,29 @@ def test_what_the_source_escapes_once_is_escaped(format: str, source: str, expec
 
 
 @pytest.mark.parametrize(
+    ("source", "writes", "expected"),
+    [
+        ("![a picture [1]](u.png)", "UNE IMAGE 1]", "![UNE IMAGE 1\\]](u.png)"),
+        ("[the notes [1]](url)", "LES NOTES 1]", "[LES NOTES 1\\]](url)"),
+        ("[the notes [1]](url)", "LES [NOTES [1]", "[LES \\[NOTES [1]](url)"),
+    ],
+)
+def test_a_lost_bracket_leaves_a_link_whole(source: str, writes: str, expected: str) -> None:
+    """A bracket without its partner would end the label, or be a part of the markup around it."""
+    assert _translate(source, "markdown", lambda _: writes) == expected
+
+
+@pytest.mark.parametrize(
+    ("format", "source"),
+    [("html", "<p>&#{};x</p>"), ("html", "<p title='&#{};'>x</p>"), ("xml", "<r>&#{}65;x</r>"),
+     ("vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n&#{};x\n"), ("markdown", "<div>\n&#{};x\n</div>\n")],
+)  # fmt: skip
+def test_a_reference_of_thousands_of_digits_is_text(format: str, source: str) -> None:
+    """It names no character, and is no error."""
+    assert "X" in _translate(source.format("0" * 5000 if format == "xml" else "1" * 5000), format)
+
+
+@pytest.mark.parametrize(
     "source",
     ["<p>1 < 2 word</p>", "<p>a & b > c word</p>", "<p>x ]] > &lt; <b>word</b> y</p>", "<p title='a < b'>word"],
 )

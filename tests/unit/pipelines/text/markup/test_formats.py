@@ -50,6 +50,14 @@ async def test_malformed_xml_is_translated_as_far_as_it_is_well_formed() -> None
         ("not \\*bold\\* here", "NOT \\*BOLD\\* HERE"),
         ("<div title='a b'>\nsome text\n</div>\n", "<div title='A B'>\nSOME TEXT\n</div>\n"),
         ("- [ ] a task\n", "- [ ] A TASK\n"),
+        ("# T\n\n---\nWe ship 2.\n\nMore.\n\n---\n\nBye\n", "# T\n\n---\nWE SHIP 2.\n\nMORE.\n\n---\n\nBYE\n"),
+        ("---\na: b\n---\nHi.\n\n---\nSo.\n\n---\n", "---\na: b\n---\nHI.\n\n---\nSO.\n\n---\n"),
+        ("It costs US$5 a month, US$10 a year", "IT COSTS US$5 A MONTH, US$10 A YEAR"),
+        ("R$10 **ou** R$20, $100 (about C$130), now $5-$10", "R$10 **OU** R$20, $100 (ABOUT C$130), NOW $5-$10"),
+        ("so $a_b$ is, 式$x$是, $$y$$ too", "SO $a_b$ IS, 式$x$是, $$y$$ TOO"),
+        ("> [!NOTE]\n> Useful.\n\n> [!other]\n", "> [!NOTE]\n> USEFUL.\n\n> [!OTHER]\n"),
+        ("see <http://x.edu/~me/>, <http://x/__a__.html>", "SEE <http://x.edu/~me/>, <http://x/__a__.html>"),
+        ("**mail** <a_b@c.d> http://x.edu/~me/ now", "**MAIL** <a_b@c.d> http://x.edu/~me/ NOW"),
         ("text[^1]\n\n[^1]: a note\n", "TEXT[^1]\n\n[^1]: A NOTE\n"),
     ],
 )
@@ -98,6 +106,16 @@ async def test_a_longer_cue_is_broken_into_as_many_lines() -> None:
     station = DictionaryStation({"One two three four": "Uno dos tres y cuatro de ellos", "three": "tres"})
     result = await TranslationPipeline(station).translate(TranslationRequest(cue, "en", "es", format="srt"))
     assert result.text == "1\n00:00:01,000 --> 00:00:02,500\nUno dos <b>tres</b> y\ncuatro de ellos\n"
+
+
+async def test_no_line_begins_with_a_mark() -> None:
+    """French puts a space before some marks, or one that does not break: the line does not break there either."""
+    timing = "1\n00:00:01,000 --> 00:00:02,500\n"
+    for output, lines in (("Vraiment ?", "Vraiment ?"), ("Oui, tu crois ?", "Oui, tu\ncrois ?"),
+                          ("« Oui »", "« Oui »"), ("à 10\u00a0000 km", "à 10\u00a0000\nkm")):  # fmt: skip
+        station = DictionaryStation({"Is it so really?": output})
+        request = TranslationRequest(f"{timing}Is it so\nreally?\n", "en", "fr", format="srt")
+        assert (await TranslationPipeline(station).translate(request)).text == f"{timing}{lines}\n"
 
 
 async def test_vtt() -> None:
