@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from deployments.serve_status import ServeStatus
 from deployments.stations import call, call_all
 from deployments.translator_stats import summed
 from pipelines.cache.store import total
@@ -80,6 +81,7 @@ class RayFleet:
         self._translator = translator
         self._translator_handle = translator_handle
         self._cache_handle = cache_handle
+        self._status = ServeStatus(serve.status)
 
     @property
     def cache_enabled(self) -> bool:
@@ -110,7 +112,7 @@ class RayFleet:
     async def deployments(self) -> dict[str, Any]:
         """See `Fleet`."""
         name = serve.get_replica_context().app_name
-        status = await asyncio.to_thread(serve.status)  # it blocks on the controller
+        status = await self._status.get()
         return {
             deployment: {"status": str(each.status.value), "replicas": dict(each.replica_states)}
             for deployment, each in status.applications[name].deployments.items()

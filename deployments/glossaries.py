@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 from cachetools import LRUCache
 
 from configs.schema import GlossarySettings
-from deployments.access.shared_redis import access_redis
 from deployments.schemas import TranslateRequest
 from deployments.schemas import glossaries as schemas
 from pipelines.errors import (
@@ -23,11 +24,14 @@ from pipelines.glossaries.record import GlossaryVersion, check_glossary_id, spli
 from pipelines.glossaries.redis_store import RedisGlossaryStore
 from pipelines.glossaries.store import GlossaryStore, SqliteGlossaryStore
 from pipelines.glossaries.tables import read_table
+from pipelines.shared_redis import SharedRedis
 from pipelines.stages.plan import AUTO
 from pipelines.text.glossary import Glossary
 from pipelines.text.languages import resolve_language
 
 _MAX_READY = 64
+_Name: TypeAlias = tuple[str, int | None]
+_Known: TypeAlias = GlossaryVersion | list[int]  # what a name stands for, or the versions that there are instead
 
 
 class Glossaries:
@@ -78,14 +82,7 @@ class Glossaries:
         Raises:
             UnknownGlossaryError: There is none of that name.
         """
-        glossary_id, version = split_name(name, field)
-        found = await self.store.get(glossary_id, version)
-        if found is None:
-            versions = await self.store.versions(glossary_id)
-            if not versions:
-                raise _unknown(name, field)
-            raise _unknown(name, field, f"its versions are {', '.join(map(str, versions))}")
-        return found
+        return _one_of(await self._look_up(split_name(name, field)), name, field)
 
     async def delete(self, glossary_id: str) -> int:
         """Remove a glossary and return how many versions it had.
@@ -99,26 +96,58 @@ class Glossaries:
             raise _unknown(glossary_id)
         return num_versions
 
-    async def find(self, request: TranslateRequest, prefix: str = "") -> Glossary | TranslationError | None:
+    async def find(self, request: TranslateRequest) -> Glossary | TranslationError | None:
         """Return the stored glossary that a request names, ready to be used, or what is wrong with it."""
-        if request.glossary_id is None:
-            return None
-        field = f"{prefix}glossary_id"
-        try:
-            found = await self.get(request.glossary_id, field=field)
-            _check_languages(found, request, field)
-        except TranslationError as error:
-            return error
+        return (await self.find_all({"": request}))[""]
+
+    async def find_all(self, requests: Mapping[str, TranslateRequest]) -> dict[str, Glossary | TranslationError | None]:
+        """Return what `find` does for each request of a batch; the store is asked once for each name.
+
+        Args:
+            requests: By the prefix of their fields, for messages.
+        """
+        known: dict[_Name, _Known | TranslationError] = {}
+        found: dict[str, Glossary | TranslationError | None] = {}
+        for prefix, request in requests.items():
+            found[prefix] = None
+            if request.glossary_id is not None:
+                try:
+                    found[prefix] = await self._find(request, request.glossary_id, f"{prefix}glossary_id", known)
+                except TranslationError as error:
+                    found[prefix] = error
+        return found
+
+    async def _find(
+        self, request: TranslateRequest, asked: str, field: str, known: dict[_Name, _Known | TranslationError]
+    ) -> Glossary:
+        name = split_name(asked, field)
+        if name not in known:
+            try:
+                known[name] = await self._look_up(name)
+            except TranslationError as error:
+                known[name] = error
+        answer = known[name]
+        if isinstance(answer, TranslationError):
+            raise answer
+        version = _one_of(answer, asked, field)
+        _check_languages(version, request, field)
+        return self._made_ready(version)
+
+    async def _look_up(self, name: _Name) -> _Known:
+        found = await self.store.get(*name)
+        return await self.store.versions(name[0]) if found is None else found
+
+    def _made_ready(self, version: GlossaryVersion) -> Glossary:
         # A glossary that was deleted and made again has the same names.
-        key = (found.name, found.created_unix_s)
+        key = (version.name, version.created_unix_s)
         ready = self._ready.get(key)
         if ready is None:
             ready = Glossary(
-                found.entries,
-                match_case=found.match_case,
-                match_inflections=found.match_inflections,
-                name=found.name,
-                source_lang=found.source_lang,
+                version.entries,
+                match_case=version.match_case,
+                match_inflections=version.match_inflections,
+                name=version.name,
+                source_lang=version.source_lang,
             )
             self._ready[key] = ready
         return ready
@@ -153,8 +182,16 @@ def configured_glossaries(settings: GlossarySettings, root: Path) -> Glossaries:
     if settings.store == "redis" and settings.redis_url is not None:
         timeout_s = settings.redis_timeout_ms / 1000
         url = settings.redis_url.get_secret_value()
-        store = RedisGlossaryStore(access_redis(url, timeout_s))
+        store = RedisGlossaryStore(SharedRedis(url, timeout_s, content="glossaries"))
     return Glossaries(store, max_terms=settings.max_terms)
+
+
+def _one_of(known: _Known, name: str, field: str) -> GlossaryVersion:
+    if isinstance(known, GlossaryVersion):
+        return known
+    if not known:
+        raise _unknown(name, field)
+    raise _unknown(name, field, f"its versions are {', '.join(map(str, known))}")
 
 
 def _unknown(name: str, field: str = "glossary_id", known: str = "GET /glossaries lists them") -> UnknownGlossaryError:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 from configs.loader import ROOT
@@ -23,6 +23,7 @@ from pipelines.errors import (
     TranslationError,
 )
 from pipelines.text.detect import Detection, LanguageDetector
+from pipelines.text.glossary import Glossary
 from pipelines.text.languages import Language, all_languages
 from pipelines.text.validity import check_text
 from pipelines.translate import TranslationPipeline
@@ -102,11 +103,13 @@ class TranslationService:
         Raises:
             TranslationError: See `TranslationPipeline.translate`; also past the deadline or when overloaded.
         """
-        wanted = self._reader.read(request, self.limits, stored=await self.glossaries.find(request))
-        async with self._admitted([wanted]) as bill, self._in_time(self._deadline_s()):
-            result = await self._pipeline.translate(wanted)
-            bill.num_done = bill.num_characters
-            return result
+        with self._admitted():
+            deadline_s = self._deadline_s()
+            wanted = await self._read(request, deadline_s)
+            async with self._charged([wanted]) as bill, self._in_time(deadline_s):
+                result = await self._pipeline.translate(wanted)
+                bill.num_done = bill.num_characters
+                return result
 
     async def translate_batch(
         self, items: Sequence[TranslateRequest | TranslationError]
@@ -120,15 +123,17 @@ class TranslationService:
             raise TooManyItemsError(
                 f"items has {len(items)} items; at most {self.limits.max_batch_items} are accepted", field="items"
             )
-        checked = [await self._to_request_or_error(item, f"items.{index}.") for index, item in enumerate(items)]
-        requests = [item for item in checked if isinstance(item, TranslationRequest)]
-        async with self._admitted(requests) as bill, self._in_time(self._deadline_s()):
-            results = await self._pipeline.translate_many(requests)
-            bill.num_done = sum(
-                len(request.text)
-                for request, result in zip(requests, results, strict=True)
-                if isinstance(result, TranslationResult)
-            )
+        with self._admitted():
+            deadline_s = self._deadline_s()
+            checked = await self._read_items(items, deadline_s)
+            requests = [item for item in checked if isinstance(item, TranslationRequest)]
+            async with self._charged(requests) as bill, self._in_time(deadline_s):
+                results = await self._pipeline.translate_many(requests)
+                bill.num_done = sum(
+                    len(request.text)
+                    for request, result in zip(requests, results, strict=True)
+                    if isinstance(result, TranslationResult)
+                )
         done = iter(results)
         return [next(done) if isinstance(item, TranslationRequest) else item for item in checked]
 
@@ -140,20 +145,21 @@ class TranslationService:
         Raises:
             TranslationError: As `translate`.
         """
-        wanted = self._reader.read(request, self.limits, stored=await self.glossaries.find(request))
-        async with self._admitted([wanted]) as bill, aclosing(self._pipeline.stream(wanted)) as pieces:
+        with self._admitted():
             deadline_s = self._deadline_s()
-            while True:
-                # A time-out interrupts the task that it was begun in, so it ends before another may go on.
-                async with self._in_time(deadline_s):
-                    progress = await anext(pieces, None)
-                if progress is None:
-                    return
-                if isinstance(progress, SegmentProgress):
-                    bill.num_done += progress.num_source_chars
-                else:
-                    bill.num_done = bill.num_characters
-                yield progress
+            wanted = await self._read(request, deadline_s)
+            async with self._charged([wanted]) as bill, aclosing(self._pipeline.stream(wanted)) as pieces:
+                while True:
+                    # A time-out interrupts the task that it was begun in, so it ends before another may go on.
+                    async with self._in_time(deadline_s):
+                        progress = await anext(pieces, None)
+                    if progress is None:
+                        return
+                    if isinstance(progress, SegmentProgress):
+                        bill.num_done += progress.num_source_chars
+                    else:
+                        bill.num_done = bill.num_characters
+                    yield progress
 
     async def detect(self, text: str) -> list[Detection]:
         """Return the likeliest languages of a text, best first; none where nothing tells.
@@ -195,17 +201,35 @@ class TranslationService:
                 self._probe = (now_s, await self.fleet.probe())
             return self._probe[1]
 
-    @asynccontextmanager
-    async def _admitted(self, requests: Sequence[TranslationRequest]) -> AsyncIterator[Bill]:
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
         self.check_room()
         self._num_ongoing += 1
         try:
-            async with self._charged(sum(len(request.text) for request in requests)) as bill:
-                yield bill
+            yield
         finally:
             self._num_ongoing -= 1
 
-    def _charged(self, num_characters: int) -> AbstractAsyncContextManager[Bill]:
+    async def _read(self, request: TranslateRequest, deadline_s: float) -> TranslationRequest:
+        async with self._in_time(deadline_s):
+            stored = await self.glossaries.find(request)
+        return self._reader.read(request, self.limits, stored=stored)
+
+    async def _read_items(
+        self, items: Sequence[TranslateRequest | TranslationError], deadline_s: float
+    ) -> list[TranslationRequest | TranslationError]:
+        prefixed = {f"items.{index}.": item for index, item in enumerate(items)}
+        async with self._in_time(deadline_s):
+            stored = await self.glossaries.find_all(
+                {prefix: item for prefix, item in prefixed.items() if not isinstance(item, TranslationError)}
+            )
+        return [
+            item if isinstance(item, TranslationError) else self._to_request_or_error(item, prefix, stored[prefix])
+            for prefix, item in prefixed.items()
+        ]
+
+    def _charged(self, requests: Sequence[TranslationRequest]) -> AbstractAsyncContextManager[Bill]:
+        num_characters = sum(len(request.text) for request in requests)
         return nullcontext(Bill(num_characters)) if self._meter is None else self._meter.charge(num_characters)
 
     def _deadline_s(self) -> float:
@@ -221,12 +245,10 @@ class TranslationService:
                 f"the translation was not done within {self.limits.request_timeout_s:g} s"
             ) from None
 
-    async def _to_request_or_error(
-        self, item: TranslateRequest | TranslationError, prefix: str
+    def _to_request_or_error(
+        self, item: TranslateRequest, prefix: str, stored: Glossary | TranslationError | None
     ) -> TranslationRequest | TranslationError:
-        if isinstance(item, TranslationError):
-            return item
         try:
-            return self._reader.read(item, self.limits, prefix, await self.glossaries.find(item, prefix))
+            return self._reader.read(item, self.limits, prefix, stored)
         except TranslationError as error:
             return error

@@ -11,9 +11,9 @@ from deployments.access.guard import Guard
 from deployments.access.limiter import LocalSlots, RateLimiter, RedisSlots
 from deployments.access.meter import Meter
 from deployments.access.redis_store import RedisKeyStore
-from deployments.access.shared_redis import SharedRedis
 from deployments.access.store import KeyStore, SqliteKeyStore
 from pipelines.breaker import CircuitBreaker
+from pipelines.shared_redis import SharedRedis
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +65,4 @@ def _store(settings: AccessSettings, redis: SharedRedis | None) -> KeyStore:
 def _shared_redis(settings: AccessSettings) -> SharedRedis | None:
     if settings.store != "redis" or settings.redis_url is None:
         return None
-    return SharedRedis(settings.redis_url.get_secret_value(), settings.redis_timeout_ms / 1000)
+    return SharedRedis(settings.redis_url.get_secret_value(), settings.redis_timeout_ms / 1000, content="keys")

@@ -18,8 +18,8 @@ from limits import RateLimitItem
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
-from deployments.access.shared_redis import SharedRedis
 from pipelines.errors import UnavailableError
+from pipelines.shared_redis import SharedRedis
 
 _PREFIX = "nllb-access"
 

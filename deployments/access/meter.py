@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from deployments.access.callers import Caller, current_caller
@@ -16,6 +16,7 @@ from deployments.access.store import KeyStore, Usage
 from pipelines.errors import ForbiddenError, QuotaExceededError, UnavailableError
 
 _LOGGER = logging.getLogger(__name__)
+_OWED = "the usage of a key could not be written; it will be added later"
 
 
 @dataclass(slots=True)
@@ -31,6 +32,33 @@ class Bill:
     num_done: int = 0
 
 
+@dataclass(slots=True)
+class _Debt:
+    """What is still to be added to a key's month.
+
+    Attributes:
+        asked: By its token, what the store was asked to add and may have added.
+        rest: What it was not yet asked to add.
+    """
+
+    asked: dict[str, Usage] = field(default_factory=dict)
+    rest: Usage = field(default_factory=Usage)
+
+    @property
+    def is_settled(self) -> bool:
+        return not self.asked and self.rest == Usage()
+
+    def add(self, usage: Usage) -> None:
+        characters = self.rest.num_characters + usage.num_characters
+        self.rest = Usage(characters, self.rest.num_requests + usage.num_requests)
+
+    def next(self) -> tuple[str, Usage]:
+        # All of the rest at once, and only when nothing else is left: however long the store is gone, it is one more.
+        if not self.asked:
+            self.asked[uuid.uuid4().hex], self.rest = self.rest, Usage()
+        return next(iter(self.asked.items()))
+
+
 class Meter:
     """Charges the caller of the current request.
 
@@ -44,7 +72,7 @@ class Meter:
     def __init__(self, store: KeyStore, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._store = store
         self._now = now
-        self._owed: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._owed: dict[tuple[str, str], _Debt] = {}
 
     @asynccontextmanager
     async def charge(self, num_characters: int) -> AsyncIterator[Bill]:
@@ -59,11 +87,14 @@ class Meter:
             yield bill
             return
         month = month_of(self._now())
-        await self._add(key, month, num_characters)
+        charging = asyncio.ensure_future(self._add(key, month, num_characters))
         try:
+            # To its end: only then is it known what there is to give back to a caller who hung up meanwhile.
+            await asyncio.shield(charging)
             yield bill
         finally:
-            await self._give_back(key, month, bill.num_characters - bill.num_done)
+            if bill.num_done < bill.num_characters:
+                await asyncio.shield(self._give_back(key, month, bill.num_characters - bill.num_done, charging))
 
     async def usage(self, key: KeyRecord) -> Usage:
         """Return what a key used this month.
@@ -75,39 +106,50 @@ class Meter:
 
     async def _add(self, key: KeyRecord, month: str, num_characters: int) -> None:
         quota = key.limits.characters_per_month
+        usage, token = Usage(num_characters, 1), uuid.uuid4().hex
         try:
             await self._settle(key.id, month)
-            added = await self._store.add_usage(key.id, month, Usage(num_characters, 1), quota=quota)
         except UnavailableError:
-            self._owe(key.id, month, num_characters)
+            self._owe(key.id, month, usage)
+            return
+        try:
+            added = await self._store.add_usage(key.id, month, usage, quota=quota, token=token)
+        except UnavailableError:
+            # It may have been added all the same; under the same token it is not added again.
+            self._debt(key.id, month).asked[token] = usage
+            _LOGGER.warning(_OWED)
             return
         if quota is not None and not added.fits:
             raise self._over_quota(quota, added.used.num_characters, num_characters)
 
-    async def _give_back(self, key: KeyRecord, month: str, num_characters: int) -> None:
-        if num_characters <= 0:
+    async def _give_back(self, key: KeyRecord, month: str, num_characters: int, charging: asyncio.Future[None]) -> None:
+        await asyncio.wait([charging])
+        if charging.cancelled() or charging.exception() is not None:
             return
-        self._owed[key.id, month] -= num_characters
+        self._debt(key.id, month).add(Usage(-num_characters))
         # At once: the key's next request may go to another replica, and be refused for what this one still owes.
-        with suppress(UnavailableError):
+        try:
             await self._settle(key.id, month)
+        except UnavailableError:
+            _LOGGER.warning(_OWED)
 
     async def _settle(self, key_id: str, month: str) -> None:
-        if self._owed.get((key_id, month)):
-            # To its end: a caller who hangs up is given back what was not done, too.
-            await asyncio.shield(self._write_owed(key_id, month))
+        debt = self._owed.get((key_id, month))
+        if debt is None:
+            return
+        while not debt.is_settled:
+            token, usage = debt.next()
+            await self._store.add_usage(key_id, month, usage, token=token)
+            debt.asked.pop(token, None)
+        if self._owed.get((key_id, month)) is debt:
+            del self._owed[key_id, month]
 
-    async def _write_owed(self, key_id: str, month: str) -> None:
-        owed = self._owed.pop((key_id, month), 0)
-        try:
-            await self._store.add_usage(key_id, month, Usage(owed))
-        except UnavailableError:
-            self._owe(key_id, month, owed)
-            raise
+    def _owe(self, key_id: str, month: str, usage: Usage) -> None:
+        self._debt(key_id, month).add(usage)
+        _LOGGER.warning(_OWED)
 
-    def _owe(self, key_id: str, month: str, num_characters: int) -> None:
-        self._owed[key_id, month] += num_characters
-        _LOGGER.warning("the usage of a key could not be written; it will be added later")
+    def _debt(self, key_id: str, month: str) -> _Debt:
+        return self._owed.setdefault((key_id, month), _Debt())
 
     def _over_quota(self, quota: int, num_used: int, num_characters: int) -> QuotaExceededError:
         now = self._now()

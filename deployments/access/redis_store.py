@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from deployments.access.keys import KeyRecord
-from deployments.access.shared_redis import SharedRedis
-from deployments.access.store import Added, Usage
+from deployments.access.store import TOKEN_LIFETIME_S, Added, Usage
+from pipelines.shared_redis import SharedRedis
 
 _PREFIX = "nllb-access:"
 
@@ -14,8 +14,8 @@ _PREFIX = "nllb-access:"
 class RedisKeyStore:
     """A `KeyStore` for any number of nodes.
 
-    Nothing in it has a time to live: a Redis that is shared with a cache pushes out what has one when it is full, and
-    quotas and what is to be billed would be lost. A key's month takes about 150 bytes.
+    Nothing that would be missed has a time to live: a Redis that is shared with a cache pushes out what has one when it
+    is full, and quotas and what is to be billed would be lost. A key's month takes about 150 bytes.
 
     Args:
         redis: That all of them reach.
@@ -23,11 +23,16 @@ class RedisKeyStore:
 
     _ADD = """
     local characters = tonumber(redis.call('HGET', KEYS[1], 'characters') or 0)
+    if ARGV[4] ~= '' and redis.call('EXISTS', KEYS[2]) == 1 then
+        return {1, characters, tonumber(redis.call('HGET', KEYS[1], 'requests') or 0)}
+    end
     if ARGV[3] ~= '' and characters + tonumber(ARGV[1]) > tonumber(ARGV[3]) then
         return {0, characters, tonumber(redis.call('HGET', KEYS[1], 'requests') or 0)}
     end
     characters = redis.call('HINCRBY', KEYS[1], 'characters', ARGV[1])
-    return {1, characters, redis.call('HINCRBY', KEYS[1], 'requests', ARGV[2])}
+    local requests = redis.call('HINCRBY', KEYS[1], 'requests', ARGV[2])
+    if ARGV[4] ~= '' then redis.call('SET', KEYS[2], '', 'EX', ARGV[4]) end
+    return {1, characters, requests}
     """
 
     def __init__(self, redis: SharedRedis) -> None:
@@ -48,11 +53,14 @@ class RedisKeyStore:
         records: list[bytes] = await self._redis.ask(lambda: self._client.hvals(f"{_PREFIX}keys"))
         return sorted(map(KeyRecord.model_validate_json, records), key=lambda record: record.created)
 
-    async def add_usage(self, key_id: str, month: str, usage: Usage, *, quota: int | None = None) -> Added:
+    async def add_usage(
+        self, key_id: str, month: str, usage: Usage, *, quota: int | None = None, token: str | None = None
+    ) -> Added:
         """See `KeyStore`."""
-        name = _usage_name(key_id, month)
+        names = (_usage_name(key_id, month), f"{_PREFIX}added:{token}")
         amounts = (str(usage.num_characters), str(usage.num_requests), "" if quota is None else str(quota))
-        fits, *used = await self._redis.ask(lambda: self._client.eval(self._ADD, 1, name, *amounts))
+        lifetime_s = "" if token is None else str(TOKEN_LIFETIME_S)
+        fits, *used = await self._redis.ask(lambda: self._client.eval(self._ADD, 2, *names, *amounts, lifetime_s))
         return Added(bool(fits), Usage(*used))
 
     async def usage(self, key_id: str, month: str) -> Usage:

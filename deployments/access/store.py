@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -16,7 +17,10 @@ CREATE TABLE IF NOT EXISTS usage (
     key_id TEXT NOT NULL, month TEXT NOT NULL, characters INTEGER NOT NULL, requests INTEGER NOT NULL,
     PRIMARY KEY (key_id, month)
 );
+CREATE TABLE IF NOT EXISTS added (token TEXT PRIMARY KEY, unix_s REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS added_by_time ON added (unix_s);
 """
+TOKEN_LIFETIME_S = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,13 @@ class KeyStore(Protocol):
         """Return every record, oldest first."""
         ...
 
-    async def add_usage(self, key_id: str, month: str, usage: Usage, *, quota: int | None = None) -> Added:
+    async def add_usage(
+        self, key_id: str, month: str, usage: Usage, *, quota: int | None = None, token: str | None = None
+    ) -> Added:
         """Add to what a key used in a month (`2026-11`), at once for all replicas.
 
         What would make it more characters than the quota is not added; no two that add at the same time both pass.
+        What was added under a token is not added under it again for `TOKEN_LIFETIME_S`: who got no answer asks again.
         """
         ...
 
@@ -85,17 +92,25 @@ class SqliteKeyStore:
         rows = await self._file.run(lambda db: db.execute("SELECT record FROM keys").fetchall())
         return sorted((KeyRecord.model_validate_json(row[0]) for row in rows), key=lambda record: record.created)
 
-    async def add_usage(self, key_id: str, month: str, usage: Usage, *, quota: int | None = None) -> Added:
+    async def add_usage(
+        self, key_id: str, month: str, usage: Usage, *, quota: int | None = None, token: str | None = None
+    ) -> Added:
         """See `KeyStore`."""
 
         def work(db: sqlite3.Connection) -> Added:
             db.execute("BEGIN IMMEDIATE")
             used = _used(db, key_id, month)
+            now_s = time.time()
+            db.execute("DELETE FROM added WHERE unix_s < ?", (now_s - TOKEN_LIFETIME_S,))
+            if token is not None and db.execute("SELECT 1 FROM added WHERE token = ?", (token,)).fetchone():
+                return Added(True, used)
             total = Usage(used.num_characters + usage.num_characters, used.num_requests + usage.num_requests)
             if quota is not None and total.num_characters > quota:
                 return Added(False, used)
             row = (key_id, month, total.num_characters, total.num_requests)
             db.execute("INSERT OR REPLACE INTO usage VALUES (?, ?, ?, ?)", row)
+            if token is not None:
+                db.execute("INSERT INTO added VALUES (?, ?)", (token, now_s))
             return Added(True, total)
 
         return await self._file.run(work)

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
-from pipelines.errors import UnavailableError
 from pipelines.glossaries.record import GlossaryVersion
+from pipelines.shared_redis import SharedRedis
 
-_T = TypeVar("_T")
 _PREFIX = "nllb-glossary:"
 
 
 class RedisGlossaryStore:
     """A `GlossaryStore` for any number of nodes: one hash for each glossary, one field for each version."""
 
-    def __init__(self, client: Redis) -> None:
-        """Use a client whose operations end by themselves.
-
-        Args:
-            client: Of the Redis.
-        """
-        self._client: Any = client
+    def __init__(self, redis: SharedRedis) -> None:
+        """Use a Redis that all of them reach."""
+        self._redis = redis
+        self._client: Any = redis.client
         self._ids = f"{_PREFIX}ids"
 
     async def create(self, glossary: GlossaryVersion) -> GlossaryVersion | None:
@@ -40,16 +32,16 @@ class RedisGlossaryStore:
         """See `GlossaryStore`."""
         if version is None:
             version = max(await self.versions(glossary_id), default=0)
-        form = await _answer(self._client.hget(self._key(glossary_id), str(version)))
+        form = await self._redis.ask(lambda: self._client.hget(self._key(glossary_id), str(version)))
         return None if form is None else GlossaryVersion.from_json(form)
 
     async def versions(self, glossary_id: str) -> list[int]:
         """See `GlossaryStore`."""
-        return sorted(map(int, await _answer(self._client.hkeys(self._key(glossary_id)))))
+        return sorted(map(int, await self._redis.ask(lambda: self._client.hkeys(self._key(glossary_id)))))
 
     async def newest(self) -> list[GlossaryVersion]:
         """See `GlossaryStore`."""
-        ids = sorted(each.decode() for each in await _answer(self._client.smembers(self._ids)))
+        ids = sorted(each.decode() for each in await self._redis.ask(lambda: self._client.smembers(self._ids)))
         found = [await self.get(each) for each in ids]
         return [each for each in found if each is not None]
 
@@ -59,7 +51,7 @@ class RedisGlossaryStore:
         pipe.hlen(self._key(glossary_id))
         pipe.delete(self._key(glossary_id))
         pipe.srem(self._ids, glossary_id)
-        return int((await _answer(pipe.execute()))[0])
+        return int((await self._redis.ask(pipe.execute))[0])
 
     async def _write(self, glossary: GlossaryVersion, *, first: bool) -> GlossaryVersion | None:
         key = self._key(glossary.id)
@@ -75,15 +67,10 @@ class RedisGlossaryStore:
             return numbered
 
         # Begins again when somebody else has written or removed the glossary since it was read.
-        written: GlossaryVersion | None = await _answer(self._client.transaction(work, key, value_from_callable=True))
+        written: GlossaryVersion | None = await self._redis.ask(
+            lambda: self._client.transaction(work, key, value_from_callable=True)
+        )
         return written
 
     def _key(self, glossary_id: str) -> str:
         return f"{_PREFIX}entries:{glossary_id}"
-
-
-async def _answer(operation: Awaitable[_T]) -> _T:
-    try:
-        return await operation
-    except (RedisError, OSError, TimeoutError) as error:
-        raise UnavailableError("the store of the glossaries cannot be reached", retry_after_s=1.0) from error

@@ -14,9 +14,9 @@ import pytest
 from deployments.access.keys import KeyLimits, KeyRecord, make_key
 from deployments.access.meter import month_of
 from deployments.access.redis_store import RedisKeyStore
-from deployments.access.shared_redis import SharedRedis
 from pipelines.adapters import AdapterRegistry
 from pipelines.breaker import CircuitBreaker
+from pipelines.shared_redis import SharedRedis
 from tests.chaos.adapters import Publisher
 from tests.chaos.conftest import ENGINE, LoadOn, Settled
 from tests.chaos.harness import Clients, ClusterProcess, Load
@@ -59,7 +59,7 @@ def key_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer
 
 def _put(server: RedisServer, record: KeyRecord) -> None:
     async def put() -> None:
-        redis = SharedRedis(_url(server), timeout_s=5)
+        redis = SharedRedis(_url(server), timeout_s=5, content="keys")
         await RedisKeyStore(redis).put(record)
         await redis.close()
 
@@ -184,7 +184,7 @@ async def _ask(port: int, key: str) -> httpx.Response:
 
 
 async def _num_characters(server: RedisServer, record: KeyRecord) -> int:
-    redis = SharedRedis(_url(server), timeout_s=5)
+    redis = SharedRedis(_url(server), timeout_s=5, content="keys")
     usage = await RedisKeyStore(redis).usage(record.id, month_of(datetime.now(UTC)))
     await redis.close()
     return usage.num_characters

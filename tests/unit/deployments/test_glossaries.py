@@ -10,10 +10,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from configs.schema import LimitSettings
 from deployments.api import create_api
 from deployments.glossaries import Glossaries
+from deployments.schemas import TranslateRequest
+from deployments.schemas.glossaries import GlossaryCreate
 from pipelines.cache.memory import MemoryStore
 from pipelines.cache.read_through import ReadThroughCache
+from pipelines.errors import DeadlineExceededError, TranslationError
+from pipelines.glossaries.record import GlossaryVersion
 from pipelines.glossaries.store import SqliteGlossaryStore
 from pipelines.translate import TranslationPipeline
 from tests.fakes import ShoutingStation
@@ -186,3 +191,37 @@ async def test_what_is_no_text_in_a_glossary_fails_its_item_alone(client: httpx.
 async def _post(client: httpx.AsyncClient, path: str, body: dict[str, object]) -> httpx.Response:
     """Send what httpx' own JSON, which escapes nothing, cannot."""
     return await client.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"})
+
+
+class _Counted(SqliteGlossaryStore):
+    """Counts what it is asked for, and does not answer while it is told so."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file)
+        self.num_asked = 0
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def get(self, glossary_id: str, version: int | None = None) -> GlossaryVersion | None:
+        self.num_asked += 1
+        await self.answers.wait()
+        return await super().get(glossary_id, version)
+
+
+async def test_a_batch_asks_for_each_name_once_and_within_its_deadline(tmp_path: Path) -> None:
+    """A store that does not answer holds a batch up no longer than anything else may, and it counts meanwhile."""
+    store = _Counted(tmp_path / "glossaries.sqlite3")
+    service = make_service(glossaries=Glossaries(store, max_terms=3))
+    await service.glossaries.create(GlossaryCreate(**MEDICAL))
+    items = [TranslateRequest(**ASKED, glossary_id="medical") for _ in range(5)]
+    results = await service.translate_batch(items)
+    assert not any(isinstance(each, TranslationError) for each in results)
+    assert store.num_asked == 1
+    store.answers.clear()
+    service.limits = LimitSettings(request_timeout_s=0.05)
+    batch = asyncio.ensure_future(service.translate_batch(items))
+    await asyncio.sleep(0)
+    assert service.num_ongoing == 1
+    with pytest.raises(DeadlineExceededError):
+        await batch
+    assert service.num_ongoing == 0

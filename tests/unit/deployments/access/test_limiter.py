@@ -9,14 +9,14 @@ import limits
 from deployments.access.keys import make_key
 from deployments.access.limiter import LocalSlots, RateLimiter, RedisSlots, Slots
 from deployments.access.redis_store import RedisKeyStore
-from deployments.access.shared_redis import SharedRedis
+from pipelines.shared_redis import SharedRedis
 from tests.redis_server import RedisServer, running_redis
 
 RATE = limits.RateLimitItemPerHour(3)
 
 
 def _shared(server: RedisServer) -> SharedRedis:
-    return SharedRedis(f"redis://127.0.0.1:{server.port}/0", timeout_s=5)
+    return SharedRedis(f"redis://127.0.0.1:{server.port}/0", timeout_s=5, content="keys")
 
 
 async def _check_rates(limiter: RateLimiter, other: RateLimiter) -> None:
@@ -44,7 +44,7 @@ async def test_replicas_share_one_count_in_redis(redis_server: RedisServer) -> N
 
 async def test_without_its_redis_a_replica_counts_by_itself() -> None:
     """Nobody is refused for Redis' sake, and the limit still holds; the breaker opens."""
-    redis = SharedRedis("redis://127.0.0.1:1/0", timeout_s=1)
+    redis = SharedRedis("redis://127.0.0.1:1/0", timeout_s=1, content="keys")
     limiter = RateLimiter(redis)
     assert [(await limiter.hit(RATE, "a")).allowed for _ in range(4)] == [True, True, True, False]
     assert redis.breaker.state == "open"
@@ -93,7 +93,7 @@ async def test_replicas_share_slots_and_leases_end(redis_server: RedisServer) ->
 
 async def test_without_redis_slots_are_those_of_the_process() -> None:
     """Taken before or after Redis went, each goes back to where it is from."""
-    redis = SharedRedis("redis://127.0.0.1:1/0", timeout_s=1)
+    redis = SharedRedis("redis://127.0.0.1:1/0", timeout_s=1, content="keys")
     slots = RedisSlots(redis)
     token = await slots.take("a", 1, 60)
     assert token is not None

@@ -28,13 +28,18 @@ class _Store(SqliteKeyStore):
         self.writes = asyncio.Event()
         self.writes.set()
         self.written = asyncio.Event()
+        self.answers = True
 
-    async def add_usage(self, key_id: str, month: str, usage: Usage, *, quota: int | None = None) -> Added:
+    async def add_usage(
+        self, key_id: str, month: str, usage: Usage, *, quota: int | None = None, token: str | None = None
+    ) -> Added:
         if not self.reachable:
             raise UnavailableError("the store of the keys cannot be used")
         await self.writes.wait()
-        added = await super().add_usage(key_id, month, usage, quota=quota)
+        added = await super().add_usage(key_id, month, usage, quota=quota, token=token)
         self.written.set()
+        if not self.answers:
+            raise UnavailableError("the store of the keys cannot be reached")
         return added
 
 
@@ -110,6 +115,32 @@ async def test_who_hangs_up_is_given_back_what_was_not_done(store: _Store) -> No
     store.writes.set()
     await store.written.wait()
     assert await store.usage(KEY.id, "2026-11") == Usage(0, 1)
+
+
+async def test_who_hangs_up_while_the_charge_is_written_pays_nothing(store: _Store) -> None:
+    """What was charged by then is given back, however often the request is cancelled meanwhile."""
+    store.writes.clear()
+    task = asyncio.create_task(_work(_meter(store), 60))
+    await asyncio.sleep(0)
+    while not task.done():
+        task.cancel()
+        await asyncio.sleep(0)
+    store.writes.set()
+    for _ in range(2):  # the charge, and what is given back
+        await store.written.wait()
+        store.written.clear()
+    assert await store.usage(KEY.id, "2026-11") == Usage(0, 1)
+
+
+async def test_a_charge_whose_answer_is_lost_is_made_once(store: _Store) -> None:
+    """It is asked for again, as is what is given back, and the key pays for what was done."""
+    meter = _meter(store)
+    store.answers = False
+    await _work(meter, 40, num_done=25)
+    await _work(meter, 10)
+    store.answers = True
+    await _work(meter, 1)
+    assert await meter.usage(KEY) == Usage(36, 3)
 
 
 async def test_what_could_not_be_written_is_added_later(store: _Store) -> None:

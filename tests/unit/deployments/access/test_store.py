@@ -11,10 +11,10 @@ import pytest
 
 from deployments.access.keys import KeyLimits, make_key
 from deployments.access.redis_store import RedisKeyStore
-from deployments.access.shared_redis import SharedRedis
 from deployments.access.store import Added, KeyStore, SqliteKeyStore, Usage
 from pipelines.breaker import CircuitBreaker
 from pipelines.errors import UnavailableError
+from pipelines.shared_redis import SharedRedis
 from tests.redis_server import RedisServer, running_redis
 
 
@@ -25,7 +25,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, redis_server: Re
         yield SqliteKeyStore(tmp_path / "var" / "keys.sqlite3")
         return
     redis_server.command("FLUSHALL")
-    redis = SharedRedis(f"redis://127.0.0.1:{redis_server.port}/1", timeout_s=5)
+    redis = SharedRedis(f"redis://127.0.0.1:{redis_server.port}/1", timeout_s=5, content="keys")
     yield RedisKeyStore(redis)
     await redis.close()
 
@@ -58,10 +58,18 @@ async def test_a_quota_lets_in_as_many_writers_as_fit(store: KeyStore) -> None:
     assert await store.usage("a", "2026-11") == Usage(90, 9)
 
 
-async def test_nothing_in_redis_has_a_time_to_live(redis_server: RedisServer) -> None:
+async def test_what_is_added_under_one_token_is_added_once(store: KeyStore) -> None:
+    """Who got no answer asks again; what was over the quota was not added, so its token is as good as new."""
+    for _ in range(2):
+        assert await store.add_usage("a", "2026-11", Usage(10, 1), quota=10, token="first") == Added(True, Usage(10, 1))
+    assert await store.add_usage("a", "2026-11", Usage(5, 1), quota=10, token="second") == Added(False, Usage(10, 1))
+    assert await store.add_usage("a", "2026-11", Usage(5, 1), quota=15, token="second") == Added(True, Usage(15, 2))
+
+
+async def test_nothing_that_would_be_missed_in_redis_has_a_time_to_live(redis_server: RedisServer) -> None:
     """A cache in the same Redis that is full pushes out translations, not keys and not what is to be billed."""
     redis_server.command("FLUSHALL")
-    redis = SharedRedis(f"redis://127.0.0.1:{redis_server.port}/0", timeout_s=5)
+    redis = SharedRedis(f"redis://127.0.0.1:{redis_server.port}/0", timeout_s=5, content="keys")
     store = RedisKeyStore(redis)
     _, record = make_key("Ann", ("translate",))
     await store.put(record)
@@ -83,7 +91,7 @@ async def test_a_store_that_cannot_be_used_says_so_without_details(tmp_path: Pat
     """A folder where the file should be, a port where nothing listens: unavailable, no path, no address."""
     with pytest.raises(UnavailableError, match=r"^the store of the keys cannot be used$"):
         await SqliteKeyStore(tmp_path).all()
-    redis = SharedRedis("redis://127.0.0.1:1/0", timeout_s=1)
+    redis = SharedRedis("redis://127.0.0.1:1/0", timeout_s=1, content="keys")
     with pytest.raises(UnavailableError, match=r"^the store of the keys cannot be reached$"):
         await RedisKeyStore(redis).all()
     await redis.close()
@@ -94,7 +102,7 @@ async def test_a_redis_that_is_gone_is_left_alone_until_a_probe_finds_it(tmp_pat
     now_s = 0.0
     breaker = CircuitBreaker(cool_down_s=5.0, clock_s=lambda: now_s)
     with running_redis(tmp_path) as server:
-        redis = SharedRedis(f"redis://127.0.0.1:{server.port}/1", timeout_s=5, breaker=breaker)
+        redis = SharedRedis(f"redis://127.0.0.1:{server.port}/1", timeout_s=5, content="keys", breaker=breaker)
         store = RedisKeyStore(redis)
         assert await store.all() == []
         server.kill()
@@ -116,7 +124,7 @@ async def test_a_redis_that_is_full_is_not_left_alone(tmp_path: Path) -> None:
     """It refuses what is written and still says which keys there are."""
     breaker = CircuitBreaker()
     with running_redis(tmp_path) as server:
-        redis = SharedRedis(f"redis://127.0.0.1:{server.port}/1", timeout_s=5, breaker=breaker)
+        redis = SharedRedis(f"redis://127.0.0.1:{server.port}/1", timeout_s=5, content="keys", breaker=breaker)
         store = RedisKeyStore(redis)
         _, record = make_key("Ann", ("translate",), KeyLimits())
         await store.put(record)
@@ -132,7 +140,7 @@ async def test_a_redis_that_is_full_is_not_left_alone(tmp_path: Path) -> None:
 async def test_a_redis_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
     """An operation is tried twice within its time-out, not as often as the client library would."""
     with running_redis(tmp_path) as server:
-        redis = SharedRedis(f"redis://127.0.0.1:{server.port}/1", timeout_s=0.05)
+        redis = SharedRedis(f"redis://127.0.0.1:{server.port}/1", timeout_s=0.05, content="keys")
         retry = redis.client.get_retry()
         assert retry is not None
         assert retry.get_retries() == 1

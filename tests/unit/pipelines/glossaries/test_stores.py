@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from redis.asyncio import Redis
 
 from pipelines.errors import UnavailableError
 from pipelines.glossaries.record import GlossaryVersion
 from pipelines.glossaries.redis_store import RedisGlossaryStore
 from pipelines.glossaries.store import GlossaryStore, SqliteGlossaryStore
+from pipelines.shared_redis import SharedRedis
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -22,10 +22,10 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield SqliteGlossaryStore(tmp_path / "var" / "glossaries.sqlite3")
         return
     server = request.getfixturevalue("redis_server")
-    client = Redis(port=server.port)
-    await client.flushdb()
-    yield RedisGlossaryStore(client)
-    await client.aclose()
+    server.command("FLUSHALL")
+    redis = SharedRedis(f"redis://127.0.0.1:{server.port}/0", timeout_s=5, content="glossaries")
+    yield RedisGlossaryStore(redis)
+    await redis.close()
 
 
 def _glossary(id: str = "medical", **entries: str) -> GlossaryVersion:
@@ -95,7 +95,7 @@ async def test_an_unusable_store_says_so(tmp_path: Path) -> None:
     """A folder in the file's place, a Redis that is not there: unavailable, not a stack trace."""
     with pytest.raises(UnavailableError, match="glossaries"):
         await SqliteGlossaryStore(tmp_path).newest()
-    client = Redis(port=1, socket_connect_timeout=0.2)
+    redis = SharedRedis("redis://127.0.0.1:1/0", timeout_s=0.2, content="glossaries")
     with pytest.raises(UnavailableError, match="glossaries"):
-        await RedisGlossaryStore(client).newest()
-    await client.aclose()
+        await RedisGlossaryStore(redis).newest()
+    await redis.close()

@@ -1,4 +1,4 @@
-"""The Redis that all replicas share for keys, usage, rates and slots, asked in one way and given up in one way."""
+"""A Redis that all replicas share, asked in one way and given up in one way. Knows nothing of what is in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 _FIRST_PAUSE_S = 0.005
 
 
-def access_redis(url: str, timeout_s: float) -> Redis:
+def redis_client(url: str, timeout_s: float) -> Redis:
     """Return a client that tries each operation twice, each time no longer than the time-out; nothing is sent yet."""
     return Redis.from_url(
         url,
@@ -38,13 +38,15 @@ class SharedRedis:
     Args:
         url: Of the Redis.
         timeout_s: Longest wait for it, twice per operation.
+        content: What it keeps, for messages.
         breaker: Decides when Redis is left alone; then every operation fails at once.
     """
 
-    def __init__(self, url: str, timeout_s: float, breaker: CircuitBreaker | None = None) -> None:
+    def __init__(self, url: str, timeout_s: float, *, content: str, breaker: CircuitBreaker | None = None) -> None:
         self.url = url
-        self.client = access_redis(url, timeout_s)
+        self.client = redis_client(url, timeout_s)
         self.breaker = breaker or CircuitBreaker()
+        self._content = content
         self._refusals_seen: set[str] = set()
 
     async def ask(self, operation: Callable[[], Awaitable[_T]]) -> _T:
@@ -57,13 +59,13 @@ class SharedRedis:
             UnavailableError: Redis is left alone, does not answer, or refuses.
         """
         if not self.breaker.admit():
-            raise _unavailable()
+            raise self._unavailable()
         try:
             with self.breaker.watching((RedisError, OSError), answers=ResponseError):
                 return await operation()
         except (RedisError, OSError) as error:
             self._note(error)
-            raise _unavailable() from error
+            raise self._unavailable() from error
 
     async def close(self) -> None:
         """Close the connections."""
@@ -72,11 +74,10 @@ class SharedRedis:
     def _note(self, error: Exception) -> None:
         kind = type(error).__name__
         if not isinstance(error, ResponseError):
-            _LOGGER.warning("the Redis of keys and limits does not answer (%s)", kind)
+            _LOGGER.warning("the Redis of the %s does not answer (%s)", self._content, kind)
         elif kind not in self._refusals_seen:
             self._refusals_seen.add(kind)
-            _LOGGER.warning("the Redis of keys and limits refuses an operation with %s; said only once", kind)
+            _LOGGER.warning("the Redis of the %s refuses an operation with %s; said only once", self._content, kind)
 
-
-def _unavailable() -> UnavailableError:
-    return UnavailableError("the store of the keys cannot be reached", retry_after_s=1.0)
+    def _unavailable(self) -> UnavailableError:
+        return UnavailableError(f"the store of the {self._content} cannot be reached", retry_after_s=1.0)
