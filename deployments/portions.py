@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from pipelines.protocols import EncodedSegment
 from pipelines.station import padded_tokens
+from pipelines.types import Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Portion:
     """A row that waits for an encoder batch.
 
@@ -18,11 +21,23 @@ class Portion:
         row: What is translated.
         budget_tokens: The most padded tokens of a batch that it may be in.
         due_s: When it has waited long enough, by the monotonic clock.
+        outcome: Once the engine has it.
     """
 
     row: EncodedSegment
     budget_tokens: int
     due_s: float
+    outcome: Future[Outcome] | None = None
+
+    async def admitted(self, batch: Awaitable[Future[Outcome]]) -> Future[Outcome]:
+        """Wait for the batch that it was given to; see `pipelines.station.Admit`."""
+        try:
+            return await batch
+        except asyncio.CancelledError:
+            # Serve forgets a portion that is cancelled while it waits, but not one that is on its way back.
+            if self.outcome is not None:
+                self.outcome.cancel()
+            raise
 
 
 def share_of_budget(portions: Sequence[Portion]) -> float:

@@ -18,6 +18,7 @@ from deployments.adapters import AdapterMetrics
 from deployments.autoscaling import BACKLOG_TOKENS, TOKENS_PER_S
 from deployments.engine_metrics import EngineMetrics
 from deployments.portions import Portion, share_of_budget
+from deployments.profiling import Profiler
 from deployments.telemetry import Telemetry
 from deployments.translator_stats import TranslatorStats
 from deployments.watch import Watch
@@ -26,7 +27,6 @@ from pipelines.adapters.keeper import AdapterKeeper
 from pipelines.adapters.report import KeeperReport
 from pipelines.adapters.station import AdapterStation
 from pipelines.engine.configured import load_configured_engine, warm_up_configured
-from pipelines.errors import UnavailableError
 from pipelines.probe import check_stepping, check_translating, probe_segment
 from pipelines.protocols import EncodedSegment, Engine, SegmentTranslator
 from pipelines.station import EngineStation
@@ -82,7 +82,7 @@ class TranslatorDeployment:
         self._set_batching(None, None)
         self._num_batches = 0
         self._num_rows = 0
-        self._is_profiled = False
+        self._profiler = Profiler(_record)
         self._telemetry.start(self._sample)
 
     async def translate(self, segments: list[Segment], traceparent: str | None = None) -> list[Outcome]:
@@ -128,17 +128,7 @@ class TranslatorDeployment:
         Raises:
             UnavailableError: A recording is under way.
         """
-        # It brings torch, which a replica has and `deployments.app` must not load.
-        from pipelines.engine.profile import record
-
-        if self._is_profiled:
-            raise UnavailableError("this replica is being profiled already", retry_after_s=seconds)
-        self._is_profiled = True
-        try:
-            recorded = await asyncio.to_thread(record, seconds)
-            archive = await asyncio.to_thread(recorded.zipped)
-        finally:
-            self._is_profiled = False
+        archive = await self._profiler.archive(seconds)
         for start in range(0, len(archive), _PART_BYTES):
             yield archive[start : start + _PART_BYTES]
 
@@ -165,14 +155,15 @@ class TranslatorDeployment:
         # `@serve.batch` waits forever for a batch that can hold a row over its budget, so such a row goes alone.
         if row.num_tokens > self._budget:
             return self._submit([row])[0]
-        outcome: Future[Outcome] = await self._admit_batch(
-            Portion(row, self._budget, due_s=time.monotonic() + self._wait_timeout_s)
-        )
-        return outcome
+        portion = Portion(row, self._budget, due_s=time.monotonic() + self._wait_timeout_s)
+        return await portion.admitted(self._admit_batch(portion))
 
     @serve.batch(max_batch_size=1, batch_wait_timeout_s=0.0, max_concurrent_batches=1, batch_size_fn=share_of_budget)
     async def _admit_batch(self, portions: list[Portion]) -> list[Future[Outcome]]:
-        return self._submit([portion.row for portion in portions])
+        outcomes = self._submit([portion.row for portion in portions])
+        for portion, outcome in zip(portions, outcomes, strict=True):
+            portion.outcome = outcome
+        return outcomes
 
     def _submit(self, rows: Sequence[EncodedSegment]) -> list[Future[Outcome]]:
         self._num_batches += 1
@@ -213,6 +204,13 @@ def _start_keeper(engine: Engine, settings: AdapterSettings, observer: AdapterMe
     keeper.start()
     Watch(keeper.sync, settings.watch_interval_s).start()
     return keeper
+
+
+def _record(seconds: float) -> bytes:
+    # It brings torch, which a replica has and `deployments.app` must not load.
+    from pipelines.engine.profile import record
+
+    return record(seconds).zipped()
 
 
 def _replica_id() -> str:

@@ -12,7 +12,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from contextvars import copy_context
+from functools import partial
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from pipelines.adapters.checks import check_base
 from pipelines.adapters.manifest import Manifest, split_version, version_name
@@ -33,6 +36,9 @@ from pipelines.protocols import Engine
 _LOGGER = logging.getLogger(__name__)
 # A version never changes, but its files may be repaired, and a disk may have been full.
 _TRY_AGAIN_S = 30.0
+_MOST_LOADS = 8  # at a time
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class AdapterKeeper:
@@ -73,6 +79,8 @@ class AdapterKeeper:
         self._problems: dict[str, tuple[float, TranslationError]] = {}
         self._registry_problem: str | None = None
         self._syncing: asyncio.Task[None] | None = None
+        # Of its own: a slow registry must not take the threads that requests are tokenised in.
+        self._threads = ThreadPoolExecutor(_MOST_LOADS, thread_name_prefix="adapters")
 
     def start(self) -> None:
         """Load what is live, and return when that is done. Blocks; to be called before requests come.
@@ -117,7 +125,7 @@ class AdapterKeeper:
 
     async def _sync(self) -> None:
         try:
-            view = await asyncio.to_thread(read_view, self.registry)
+            view = await self._in_thread(read_view, self.registry)
         except UnavailableError as error:
             if self._registry_problem is None:
                 _LOGGER.warning("adapters stay as they are: %s", error.message)
@@ -213,7 +221,7 @@ class AdapterKeeper:
         name, number = split_version(version)
         if number is None:
             raise InvalidRequestError(f"{version!r} names no version of an adapter", field="adapter")
-        manifest = await asyncio.to_thread(self.registry.manifest, name, number, copies=self._copies)
+        manifest = await self._in_thread(self.registry.manifest, name, number, copies=self._copies)
         check_base(manifest, self._engine.info.revision)
         if not self._memory.reserve(version, manifest.num_bytes, for_request=for_request, spare=spare):
             if spare:
@@ -221,11 +229,17 @@ class AdapterKeeper:
             raise OverloadedError(
                 f"no room for {version}: it takes {manifest.num_bytes} bytes beside adapters that are in use or live, "
                 f"and adapters.max_resident_bytes is {self._memory.max_bytes}",
-                retry_after_s=1.0,
+                retry_after_s=1.0 if manifest.num_bytes <= self._memory.max_bytes else None,
             )
-        folder = await asyncio.to_thread(self.registry.fetch, name, number, self._copies)
-        await asyncio.to_thread(self._engine.load_adapter, version, folder)
+        folder = await self._in_thread(self.registry.fetch, name, number, self._copies)
+        await self._in_thread(self._engine.load_adapter, version, folder)
         return True
+
+    async def _in_thread(self, call: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        context = copy_context()  # whose request it is, for the log
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, partial(context.run, call, *args, **kwargs)
+        )
 
     def _remember(self, version: str, error: TranslationError) -> None:
         if version not in self._problems:

@@ -63,6 +63,8 @@ class AdapterMemory:
             for_request: Whether one that is required may leave for it.
             spare: Whether none may.
         """
+        if not spare and not self._could_make_room(num_bytes, for_request=for_request):
+            return False  # and nobody leaves in vain
         if not self._make_room(num_bytes, for_request=for_request, spare=spare):
             return False
         self._reserved[version] = num_bytes
@@ -85,6 +87,17 @@ class AdapterMemory:
         del self._leases[version]
         _LOGGER.info("adapter %s has left", version, extra={"adapter": version})
         return True
+
+    def _could_make_room(self, num_bytes: int, *, for_request: bool) -> bool:
+        staying = [
+            each.num_bytes
+            for version, each in self._engine.adapters().items()
+            if version in self.pinned
+            or version in self._leases
+            or each.num_rows
+            or (version in self.required and not for_request)
+        ]
+        return num_bytes + sum(self._reserved.values()) + sum(staying) <= self.max_bytes
 
     def _make_room(self, num_bytes: int, *, for_request: bool, spare: bool) -> bool:
         held = self._engine.adapters()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,8 @@ from ray import serve
 
 from deployments.portions import Portion, share_of_budget
 from pipelines.protocols import EncodedSegment
-from pipelines.types import Segment
+from pipelines.types import Outcome, Segment
+from tests.fakes import ManualEngine
 
 
 def portion(num_tokens: int, *, due_s: float = math.inf) -> Portion:
@@ -76,3 +78,29 @@ async def test_a_clock_that_is_set_back_holds_no_row_longer_than_until_the_next(
         await asyncio.gather(first, second, arrive())
     assert batches[0] == 1
     assert sum(batches) == 4
+
+
+async def test_who_is_cancelled_as_its_batch_gets_into_the_engine_leaves_no_row_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Serve has the answer already and tells nobody: the row is taken out again. One that waits is never put in."""
+    replica = SimpleNamespace(_deployment_config=SimpleNamespace(max_ongoing_requests=100))
+    monkeypatch.setattr(serve, "get_replica_context", lambda: replica)
+    engine = ManualEngine()
+    callers: list[asyncio.Task[Future[Outcome]]] = []
+
+    @serve.batch(max_batch_size=1, batch_wait_timeout_s=0.01, batch_size_fn=share_of_budget)
+    async def admit(portions: list[Portion]) -> list[Future[Outcome]]:
+        outcomes = engine.submit([portion.row for portion in portions])
+        for each, outcome in zip(portions, outcomes, strict=True):
+            each.outcome = outcome
+        asyncio.get_running_loop().call_soon(callers[0].cancel)  # before it is told
+        return outcomes
+
+    for each in (portion(10), portion(11), portion(12)):
+        callers.append(asyncio.ensure_future(each.admitted(admit(each))))
+    await asyncio.sleep(0)
+    callers[2].cancel()
+    await asyncio.wait(callers)
+    assert [caller.cancelled() for caller in callers] == [True, False, True]
+    assert [(row.num_tokens, future.cancelled()) for row, future in engine.rows] == [(10, True), (11, False)]

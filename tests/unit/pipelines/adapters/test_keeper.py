@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from pipelines.adapters import AdapterRegistry
+from pipelines.adapters.listing import Listing
 from pipelines.errors import OverloadedError
 from pipelines.types import Segment
+from tests.adapter_files import draft, write_adapter
 from tests.unit.pipelines.adapters.keeping import FileEngine, KeeperMaker
+
+
+class SlowRegistry:
+    """A registry whose listing takes until the test says so."""
+
+    def __init__(self, registry: AdapterRegistry) -> None:
+        self._registry = registry
+        self.may_answer = threading.Event()
+
+    def listing(self) -> Listing:
+        """See `AdapterRegistry`."""
+        self.may_answer.wait(10)
+        return self._registry.listing()
 
 
 async def test_what_is_live_on_trial_or_new_is_loaded(
@@ -97,6 +115,40 @@ async def test_what_is_in_use_never_leaves(
         engine.finish(1)
         async with keeper.using("medical@3"):
             assert set(engine.adapters()) == {"medical@1", "medical@3"}
+
+
+async def test_nobody_leaves_for_what_cannot_fit(
+    registry: AdapterRegistry,
+    keeper_of: KeeperMaker,
+    publish: Callable[..., None],
+    engine: FileEngine,
+    tmp_path: Path,
+) -> None:
+    """A request for an adapter larger than all the room is refused for good, and costs no other one its place."""
+    publish(2)
+    registry.publish("large", write_adapter(tmp_path / "large", rank=64), draft(rank=64, alpha=128))
+    keeper = keeper_of(room_for=2.5)
+    for version in ("medical@1", "medical@2"):
+        async with keeper.using(version):
+            pass
+    with pytest.raises(OverloadedError, match="no room for large@1") as refused:
+        async with keeper.using("large@1"):
+            pass
+    assert refused.value.retry_after_s is None
+    assert set(engine.adapters()) == {"medical@1", "medical@2"}
+
+
+async def test_a_slow_registry_takes_no_thread_of_others(registry: AdapterRegistry, keeper_of: KeeperMaker) -> None:
+    """Requests are tokenised in the event loop's threads, of which there may be one."""
+    slow = SlowRegistry(registry)
+    keeper = keeper_of(registry=slow)
+    with ThreadPoolExecutor(1) as threads:
+        asyncio.get_running_loop().set_default_executor(threads)
+        looking = asyncio.create_task(keeper.sync())
+        await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(slow.may_answer.is_set) is False
+        slow.may_answer.set()
+        await looking
 
 
 async def test_the_pinned_never_leave(
