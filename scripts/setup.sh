@@ -68,6 +68,7 @@ check_disk() {
 make_venv() {
     local python
     python=$(find_python)
+    if [[ -L $VENV ]]; then rm "$VENV"; fi # what it leads to is somebody else's, and would be emptied
     if ! "$python" -m venv --clear "$VENV" >/dev/null 2>&1; then
         fail 4 "$python cannot make a virtual environment: install its venv module" \
             "(on Debian and Ubuntu: apt-get install python$(version "$python")-venv), then run make again."

@@ -157,3 +157,21 @@ def test_kernels_are_built_each_time_and_are_optional(machine: Machine) -> None:
     for times in (1, 2):
         assert machine.set_up() == (0, [])
         assert (machine.checkout / "built").read_text() == "-m pipelines.engine.kernels.build\n" * times
+
+
+def test_a_link_to_another_checkouts_environment_is_replaced(machine: Machine) -> None:
+    """Its scripts are of the other folder; to make it again in place would empty what the other one works with."""
+    others = machine.checkout.with_name("others")
+    others.mkdir()
+    (others / ".installed").write_text("/somewhere/else\n")
+    (machine.checkout / ".venv").symlink_to(others)
+    machine.has_python()
+    machine.set_up(PIP_INDEX_URL="http://127.0.0.1:9/simple")
+    assert (others / ".installed").is_file()
+    assert not (machine.checkout / ".venv").is_symlink()
+
+
+def test_secrets_stay_out_of_commits_and_of_what_jobs_upload() -> None:
+    """Ray leaves out of a job's working directory what git ignores."""
+    ignored = (_ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert {".env", "/cluster/secrets/"} <= set(ignored)
