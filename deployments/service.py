@@ -111,6 +111,17 @@ class TranslationService:
                 bill.num_done = bill.num_characters
                 return result
 
+    def check_num_items(self, num_items: int) -> None:
+        """Refuse a batch by its size alone, before its items are read.
+
+        Raises:
+            TooManyItemsError: It is over the limit.
+        """
+        if num_items > self.limits.max_batch_items:
+            raise TooManyItemsError(
+                f"items has {num_items} items; at most {self.limits.max_batch_items} are accepted", field="items"
+            )
+
     async def translate_batch(
         self, items: Sequence[TranslateRequest | TranslationError]
     ) -> list[TranslationResult | TranslationError]:
@@ -119,10 +130,7 @@ class TranslationService:
         Raises:
             TooManyItemsError: The batch is over the limit.
         """
-        if len(items) > self.limits.max_batch_items:
-            raise TooManyItemsError(
-                f"items has {len(items)} items; at most {self.limits.max_batch_items} are accepted", field="items"
-            )
+        self.check_num_items(len(items))
         with self._admitted():
             deadline_s = self._deadline_s()
             checked = await self._read_items(items, deadline_s)

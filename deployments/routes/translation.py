@@ -48,6 +48,7 @@ def translation_routes(service: TranslationService) -> APIRouter:
         body: schemas.BatchTranslateRequest, request: Request, response: Response
     ) -> schemas.BatchTranslateResponse:
         started_s = time.perf_counter()
+        service.check_num_items(len(body.items))
         items = [_parse_item(item, f"items.{index}.") for index, item in enumerate(body.items)]
         results = await service.translate_batch(items)
         if (retry_after_s := _retry_after_s(results)) is not None:

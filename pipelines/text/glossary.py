@@ -7,6 +7,7 @@ Knows no model and no store.
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +24,17 @@ _MIN_INFLECTED_CHARS = 4
 _MAX_ENDING_CHARS = 3
 # What Unicode composes: a character with its marks, and the jamo of a syllable.
 _COMPOSABLE = regex.compile(r"(?s:.)[\p{M}\u1160-\u11ff]*+")
+# No language has more on one character (the stream-safe format of UAX 15); to sort them takes their number squared.
+_MAX_MARKS = 30
+_TOO_MANY_MARKS = regex.compile(rf"\p{{M}}{{{_MAX_MARKS + 1}}}")
+# Between the words of a term: spaces, and the break of a line that goes on.
+_SPACE = regex.compile(r"\p{Zs}*+(?:\r?\n\p{Zs}*+)?+")
+_MAX_ENTRY_CHARS = 1000
+# What a text may cost: words looked up, and characters of translations. A real one has a tenth of it.
+_LOOKUPS_PER_CHAR = 50
+_OUTPUT_PER_CHAR = 10
+_ALWAYS_ALLOWED = 100_000
+_MAX_SHOWN_CHARS = 60
 
 
 class Glossary:
@@ -38,7 +50,7 @@ class Glossary:
         field: The request's field that it came from, for the error.
 
     Raises:
-        UnsupportedOptionError: A term or a translation is empty.
+        UnsupportedOptionError: A term or a translation is empty or too long.
         InvalidTextError: One is not valid Unicode.
     """
 
@@ -52,15 +64,9 @@ class Glossary:
         source_lang: str | None = None,
         field: str | None = None,
     ) -> None:
-        place = field or "glossary"
+        self._field = field or "glossary"
         for term, target in entries.items():
-            check_text(term, place, entry=term)
-            check_text(target, place, entry=term)
-            if not term.strip() or not target.strip():
-                raise UnsupportedOptionError(
-                    f"{place}: {term!r} -> {target!r}: a glossary has neither empty terms nor empty translations",
-                    field=field,
-                )
+            self._check_entry(term, target)
         self.name = name
         self.source_lang = source_lang
         self._match_case = match_case
@@ -77,32 +83,54 @@ class Glossary:
         Args:
             text: Composed or decomposed: `é` is one word's letter in both.
             found: What stands in the text for itself (`find_spans`). No term is a part of it.
+
+        Raises:
+            UnsupportedOptionError: It takes too long, or makes much more of the text, as only made-up terms do.
         """
         if not self._root.words:
             return []
         composed, places = _composed(text)
         folded = _folded(composed, self._match_case)
+        effort = _Effort(len(text), self._field)
         spans: list[Span] = []
         end = 0
         for start, char in enumerate(folded):
             if start < end or char not in self._first_chars or inside_word(composed, start):
                 continue
             longest: _Match | None = None
-            for match in self._matches(composed, folded, start):
+            for match in self._matches(composed, folded, start, effort):
                 is_longer = longest is None or match.rank < longest.rank
                 if is_longer and not cuts_any(places[start], places[match.end], found):
                     longest = match
             if longest is not None:
                 end = longest.end
+                effort.write(longest.target)
                 spans.append(Span(places[start], places[end], longest.target))
         return spans
 
-    def _matches(self, text: str, folded: str, start: int) -> list[_Match]:
+    def _check_entry(self, term: str, target: str) -> None:
+        check_text(term, self._field, entry=term)
+        check_text(target, self._field, entry=term)
+        if not term.strip() or not target.strip():
+            raise self._refused(term, target, "a glossary has neither empty terms nor empty translations")
+        if max(len(term), len(target)) > _MAX_ENTRY_CHARS or _TOO_MANY_MARKS.search(term):
+            raise self._refused(
+                term,
+                target,
+                f"terms and translations of up to {_MAX_ENTRY_CHARS} characters are accepted, "
+                f"with up to {_MAX_MARKS} combining marks on one",
+            )
+
+    def _refused(self, term: str, target: str, why: str) -> UnsupportedOptionError:
+        return UnsupportedOptionError(f"{self._field}: {_shown(term)} -> {_shown(target)}: {why}", field=self._field)
+
+    def _matches(self, text: str, folded: str, start: int, effort: _Effort) -> list[_Match]:
         """All terms at a place."""
         matches: list[_Match] = []
         reached = [(start, self._root)]
         while reached:
             position, node = reached.pop()
+            effort.look_up(len(node.lengths))
             for length in node.lengths:
                 end = position + length
                 inner = node.words.get(folded[position:end])
@@ -118,6 +146,35 @@ class Glossary:
                 if next_word > end:
                     reached.append((next_word, inner))
         return matches
+
+
+@dataclass(slots=True)
+class _Effort:
+    """What it took so far to find the terms of a text, and what is to be put in."""
+
+    num_chars: int
+    field: str
+    num_lookups: int = 0
+    num_output_chars: int = 0
+
+    def look_up(self, num_words: int) -> None:
+        """Count words that are compared at one place."""
+        self.num_lookups += num_words
+        if self.num_lookups > _ALWAYS_ALLOWED + _LOOKUPS_PER_CHAR * self.num_chars:
+            raise UnsupportedOptionError(
+                f"{self.field}: its terms have too many beginnings in common for a text of {self.num_chars} characters",
+                field=self.field,
+            )
+
+    def write(self, target: str) -> None:
+        """Count a translation that is put in."""
+        self.num_output_chars += len(target)
+        if self.num_output_chars > _ALWAYS_ALLOWED + _OUTPUT_PER_CHAR * self.num_chars:
+            raise UnsupportedOptionError(
+                f"{self.field}: its translations would make more than {_OUTPUT_PER_CHAR} times as much of a text of "
+                f"{self.num_chars} characters",
+                field=self.field,
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +213,13 @@ class _Node:
 
 def _composed(text: str) -> tuple[str, Sequence[int]]:
     """The text in NFC, and where in the text each of its characters, and its end, was."""
-    if unicodedata.is_normalized("NFC", text):
+    if not _TOO_MANY_MARKS.search(text) and unicodedata.is_normalized("NFC", text):
         return text, range(len(text) + 1)
     parts: list[str] = []
     places: list[int] = []
     for found in _COMPOSABLE.finditer(text):
-        parts.append(unicodedata.normalize("NFC", found.group()))
+        is_sane = not _TOO_MANY_MARKS.search(found.group())
+        parts.append(unicodedata.normalize("NFC", found.group()) if is_sane else found.group())
         # Where characters become fewer or more, none has a place of its own.
         is_same = len(parts[-1]) == len(found.group())
         places += range(*found.span()) if is_same else [found.start()] * len(parts[-1])
@@ -174,9 +232,8 @@ def _folded(text: str, match_case: bool) -> str:
 
 
 def _skip_space(text: str, position: int) -> int:
-    while position < len(text) and text[position].isspace():
-        position += 1
-    return position
+    space = _SPACE.match(text, position)
+    return position if space is None else space.end()
 
 
 def _skip_ending(text: str, position: int) -> int:
@@ -188,5 +245,9 @@ def _skip_ending(text: str, position: int) -> int:
 
 def check_terms(output: str, wanted: Sequence[str]) -> list[Notice]:
     """Name each wanted translation that is not in the output as often as it should be."""
-    missing = [target for target in dict.fromkeys(wanted) if output.count(target) < wanted.count(target)]
+    missing = [target for target, number in Counter(wanted).items() if output.count(target) < number]
     return [Notice("glossary_term_missing", f"{target!r} could not be placed in the output") for target in missing]
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}...")

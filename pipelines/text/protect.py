@@ -118,7 +118,7 @@ def find_spans(text: str, *, terms: Sequence[str] = (), patterns: Patterns | Non
         UnsupportedOptionError: The patterns take too long.
     """
     found = [match.span() for match in _PATTERN.finditer(text)] if _SIGN.search(text) else []
-    found += [span for term in terms if term for span in _term_spans(text, term)]
+    found += [span for term in dict.fromkeys(terms) if term for span in _term_spans(text, term)]
     found += patterns.find(text) if patterns is not None else ()
     spans: list[tuple[int, int]] = []
     for start, end in sorted(found):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice, takewhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,7 @@ def cuts_any(start: int, end: int, found: Sequence[tuple[int, int]]) -> bool:
 
 
 def spans_within(spans: Sequence[Span], start: int, end: int) -> list[Span]:
-    """The spans that lie in a part of the text, by their place in that part."""
-    return [
-        Span(span.start - start, span.end - start, span.output)
-        for span in spans
-        if start <= span.start and span.end <= end
-    ]
+    """The spans that lie in a part of the text, by their place in that part; they are in order and do not overlap."""
+    first = bisect_left(spans, start, key=lambda span: span.start)
+    inside = takewhile(lambda span: span.end <= end, islice(spans, first, None))
+    return [Span(span.start - start, span.end - start, span.output) for span in inside]

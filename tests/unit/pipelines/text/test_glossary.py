@@ -174,3 +174,40 @@ def test_the_first_word_of_a_term_may_be_inflected() -> None:
         "Corazones rotos"
     )
     assert applied(Glossary({"vena rota": "torn vein"}, match_inflections=True), "Venas rotas") == "torn vein"
+
+
+@pytest.mark.parametrize(
+    ("term", "target"),
+    [("a" * 1001, "x"), ("a", "x" * 1001), ("a" + "\u0315" * 31, "x")],
+)
+def test_entries_have_bounds(term: str, target: str) -> None:
+    """Longer ones, and towers of combining marks, would cost seconds; the error shows the start of what it refuses."""
+    with pytest.raises(UnsupportedOptionError, match="up to 1000 characters are accepted") as refused:
+        Glossary({term: target}, field="glossary")
+    assert len(refused.value.message) < 300
+
+
+def test_terms_that_take_too_long_are_refused() -> None:
+    """Each place of the text may be the beginning of a chain of words: their product is bounded."""
+    glossary = Glossary({" ".join(["a"] * 400 + ["b"]): "x"})
+    with pytest.raises(UnsupportedOptionError, match="too many beginnings in common"):
+        glossary.find("a " * 4000)
+
+
+def test_translations_that_blow_a_text_up_are_refused() -> None:
+    """A text of a megabyte must not become one of a gigabyte."""
+    with pytest.raises(UnsupportedOptionError, match="more than 10 times as much"):
+        Glossary({"a": "x" * 1000}).find("a " * 4000)
+
+
+def test_a_tower_of_marks_in_a_text_is_left_as_it_is() -> None:
+    """To compose it takes its height squared; terms around it are found all the same."""
+    tower = "e" + "\u0315\u0316" * 20_000
+    assert applied(Glossary({"café": "Café"}), f"cafe\u0301 {tower} café") == f"Café {tower} Café"
+
+
+@pytest.mark.parametrize("space", ["\t", "\n\n", "\u2029", "\f"])
+def test_terms_do_not_reach_over_what_divides(space: str) -> None:
+    """A column of a table, or a paragraph, is not a term's second word."""
+    text = f"Green{space}Card"
+    assert applied(Glossary({"green card": "carte verte"}), text) == text
