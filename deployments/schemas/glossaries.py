@@ -24,7 +24,7 @@ class GlossaryBody(WireModel):
 
     source_lang: str = Field(description=LANGUAGE)
     target_lang: str = Field(description=LANGUAGE)
-    entries: dict[str, str] | None = Field(None, description="Translation by source term.")
+    entries: dict[str, str] | None = Field(None, description="Translation by source term; each up to 1000 characters.")
     content: str | None = Field(None, description="A table: term and translation in each line, or a JSON object.")
     format: TableFormat = Field("tsv", description="Of `content`.")
     match_case: bool = Field(False, description="Whether `Ray` leaves `ray` alone.")

@@ -48,7 +48,7 @@ class TranslateRequest(WireModel):
     alternatives: int = Field(1, ge=1, description="How many of the best translations are returned, with scores.")
     glossary: dict[str, str] | None = Field(
         None,
-        description="Wanted translations by source term: whole words, the longest first.",
+        description="Wanted translations by source term: whole words, the longest first; each up to 1000 characters.",
         examples=[{"heart attack": "दिल का दौरा"}],
     )
     glossary_id: str | None = Field(
