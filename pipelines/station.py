@@ -20,7 +20,10 @@ from pipelines.protocols import EncodedSegment, Engine
 from pipelines.types import Failure, Outcome, Segment, Translation
 
 Admit = Callable[[EncodedSegment], Awaitable["Future[Outcome]"]]
-"""Puts one row into an encoder batch; returns the row's future once the engine has it."""
+"""Puts one row into an encoder batch; returns the row's future once the engine has it.
+
+Who cancels it is told of no row, so it leaves none in the engine.
+"""
 
 
 def padded_tokens(rows: Sequence[EncodedSegment]) -> int:
@@ -162,14 +165,19 @@ class TurnBatcher:
         self._admitted: list[asyncio.Future[Future[Outcome]]] = []
 
     async def admit(self, row: EncodedSegment) -> Future[Outcome]:
-        """Return the row's future once the engine has it."""
+        """See `Admit`."""
         loop = asyncio.get_running_loop()
         if not self._rows:
             loop.call_soon(self._submit)
         admitted: asyncio.Future[Future[Outcome]] = loop.create_future()
         self._rows.append(row)
         self._admitted.append(admitted)
-        return await admitted
+        try:
+            return await admitted
+        except asyncio.CancelledError:
+            if not admitted.cancelled() and admitted.exception() is None:
+                admitted.result().cancel()  # it was on its way back
+            raise
 
     def _submit(self) -> None:
         rows, self._rows = self._rows, []

@@ -31,6 +31,8 @@ _LOGGER = logging.getLogger(__name__)
 _STREAM_WINDOW = 16
 # Planning this much takes about a millisecond; more would hold up the event loop and is done in a thread.
 _PLAN_INLINE_CHARS = 1000
+# Likewise for what is done to more sentences than these, before and behind the station.
+_ASK_INLINE_SENTENCES = 8
 
 
 class PipelineObserver(Protocol):
@@ -97,14 +99,10 @@ class TranslationPipeline:
         started_s = time.perf_counter()
         plans = await self._plan_all(requests)
         asked = [translate_sentence(*each) for plan in plans if isinstance(plan, Plan) for each in plan.work()]
-        outcomes = iter(await run(side_by_side(asked), self._station))
+        is_long = len(asked) > _ASK_INLINE_SENTENCES
+        outcomes = await run(side_by_side(asked), self._station, in_thread=is_long)
         asked_s = time.perf_counter()
-        results: list[TranslationResult | TranslationError] = []
-        for plan in plans:
-            if isinstance(plan, Plan):
-                results.append(make_result(plan, [next(outcomes) for _ in plan.work()]))
-            else:
-                results.append(plan)
+        results = await asyncio.to_thread(_answer, plans, outcomes) if is_long else _answer(plans, outcomes)
         self._on_stage("answer", time.perf_counter() - asked_s)
         for request, plan, result in zip(requests, plans, results, strict=True):
             self._finished(request, result, plan, started_s)
@@ -206,3 +204,13 @@ class TranslationPipeline:
             failed = TranslationError("the service failed on this text; its log has the cause")
             failed.__cause__ = error
             return failed
+
+
+def _answer(
+    plans: Sequence[Plan | TranslationError], outcomes: Sequence[Done | Failure]
+) -> list[TranslationResult | TranslationError]:
+    left = iter(outcomes)
+    results: list[TranslationResult | TranslationError] = []
+    for plan in plans:
+        results.append(make_result(plan, [next(left) for _ in plan.work()]) if isinstance(plan, Plan) else plan)
+    return results

@@ -23,6 +23,10 @@ BULK_PRIORITY = 1
 """Items of a batch give way to whoever waits for one text."""
 PROBE_PRIORITY = -1
 """A probe asks whether the service works, not whether it is busy."""
+# What a hop keeps of the time that is left: a hop takes a few milliseconds, and tens of them where all cores are busy.
+_WAY_BACK_SHARE = 0.025
+_SHORTEST_WAY_BACK_S = 0.05  # but never over a half of what is left
+_LONGEST_WAY_BACK_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,8 @@ class Segment:
         decoding: How the row is decoded.
         priority: Lower is served first.
         deadline_s: When nobody waits for the outcome any more, by this process' monotonic clock; None means never.
-            On its way to another process it is the time that is left, so clocks may differ, and be set.
+            On its way to another process it is the time that is left, so clocks may differ, and be set, without what
+            the way back may take, so that an answer is in time even if some of it is late.
     """
 
     text: str
@@ -84,7 +89,13 @@ class Segment:
 
     def __reduce__(self) -> tuple[Any, ...]:
         *values, deadline_s = (getattr(self, name) for name in self.__slots__)
-        return _arrived, (values, None if deadline_s is None else deadline_s - time.monotonic())
+        return _arrived, (values, None if deadline_s is None else _sent_s(deadline_s - time.monotonic()))
+
+
+def _sent_s(left_s: float) -> float:
+    """Return how much of the time that is left goes along to another process; the rest is for the way back."""
+    way_back_s = min(max(_WAY_BACK_SHARE * left_s, _SHORTEST_WAY_BACK_S), _LONGEST_WAY_BACK_S)
+    return left_s - min(way_back_s, left_s / 2)
 
 
 def _arrived(values: list[Any], left_s: float | None) -> Segment:

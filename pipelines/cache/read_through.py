@@ -264,10 +264,13 @@ class ReadThroughCache:
             del self._in_flight[flight.key]
 
     def _failed_for_another(self, segment: Segment, flight: _Flight, outcome: Outcome) -> bool:
-        """Whether the deadline that failed a flight was that of another segment with less time than this one."""
+        """Whether the deadline that failed a flight was that of another segment with less time than this one.
+
+        What cannot be reached is tried again until the deadline as well.
+        """
         return (
             isinstance(outcome, Failure)
-            and isinstance(outcome.error, DeadlineExceededError)
+            and isinstance(outcome.error, DeadlineExceededError | UnavailableError)
             and _deadline(flight.segment) < _deadline(segment)
             and self._seconds_left(segment) > 0
         )

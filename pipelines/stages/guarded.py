@@ -38,21 +38,22 @@ def translate_guarded(text: str, spans: Sequence[Span], order: Order) -> Steps[G
     outcome = yield from translate_protected(text, spans, order, order.decoding)
     if isinstance(outcome, Failure):
         return outcome
-    first = _examine(text, spans, outcome, order)
+    first = examine(text, spans, outcome, order)
     for notice in first.notices:
         order.counts[f"guard_{notice.code}"] += 1
     if not first.notices or order.second_try is None:
         return first
     order.counts["decoded_again"] += 1
     outcomes = yield from side_by_side(_second_tries(text, spans, first, order, order.second_try))
-    tries = [_examine(text, spans, each, order) for each in outcomes if isinstance(each, Translation)]
+    tries = [examine(text, spans, each, order) for each in outcomes if isinstance(each, Translation)]
     best = min([first, *tries], key=_rank)
     if best is not first:
         order.counts["second_try_kept"] += 1
     return best
 
 
-def _examine(text: str, spans: Sequence[Span], translation: Translation, order: Order) -> Guarded:
+def examine(text: str, spans: Sequence[Span], translation: Translation, order: Order) -> Guarded:
+    """Look at the translation of a text in which each span became its output."""
     notices = check_output(
         _with_outputs(text, spans),
         translation.text,

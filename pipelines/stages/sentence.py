@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pipelines.stages.guarded import Guarded, translate_guarded
+from pipelines.stages.guarded import Guarded, examine, translate_guarded
 from pipelines.stages.protected import Order, join_outcomes, translate_protected
 from pipelines.stages.steps import Steps, side_by_side
 from pipelines.text.join import space_pieces
@@ -134,13 +134,17 @@ def _cut_spans(sentence: Sentence) -> list[Span]:
     """The spans without those that a tag stands inside of: cut at the tags where they stay as they are."""
     spans: list[Span] = []
     for span in sentence.spans:
-        inside = [tag.offset for tag in sentence.tags if span.start < tag.offset < span.end]
+        inside = _tags_inside(sentence, span)
         if not inside:
             spans.append(span)
         elif span.output == sentence.text[span.start : span.end]:
             bounds = [span.start, *dict.fromkeys(inside), span.end]
             spans += [Span(start, end, sentence.text[start:end]) for start, end in itertools.pairwise(bounds)]
     return merge_spans(spans)
+
+
+def _tags_inside(sentence: Sentence, span: Span) -> list[int]:
+    return [tag.offset for tag in sentence.tags if span.start < tag.offset < span.end]
 
 
 def _translate_part(text: str, start: int, end: int, spans: Sequence[Span], order: Order) -> Steps[Outcome]:
@@ -174,7 +178,9 @@ def _translate_between(sentence: Sentence, spans: Sequence[Span], order: Order) 
         return joined
     places = list(_places_between(sentence, parts, _spaced(pieces, outcomes, order)))
     notice = Notice("tags_split", "the tags could not be placed in the whole; it was translated between them")
-    return Done(joined, (notice,), places)
+    # What a tag stands inside of was cut, or is no span any more.
+    uncut = [each for each in sentence.spans if not _tags_inside(sentence, each)]
+    return Done(joined, (notice, *examine(sentence.text, uncut, joined, order).notices), places)
 
 
 def _spaced(pieces: Sequence[Piece], outcomes: Sequence[Outcome], order: Order) -> list[tuple[str, str]]:

@@ -6,10 +6,12 @@ side by side in rounds: what they ask for in one round is one call of the statio
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from pipelines.errors import EngineError
+from pipelines.errors import EngineError, TranslationError
 from pipelines.protocols import SegmentTranslator
 from pipelines.types import Failure, Outcome, Segment
 
@@ -18,19 +20,24 @@ Steps = Generator[list[Segment], list[Outcome], T]
 """Yields segments, receives one outcome for each, in order; returns what came of it."""
 
 
-async def run(procedure: Steps[T], station: SegmentTranslator) -> T:
-    """Answer what a procedure asks for until it returns.
+async def run(procedure: Steps[T], station: SegmentTranslator, *, in_thread: bool = False) -> T:
+    """Answer what a procedure asks for until it returns; what fails in a later round costs nothing of an earlier one.
+
+    Args:
+        procedure: What to run.
+        station: Answers it.
+        in_thread: For much work, which would hold up the event loop: the procedure itself runs in a thread.
 
     Raises:
-        UnavailableError: The station as a whole cannot be reached.
+        UnavailableError: The station as a whole cannot be reached in the first round.
     """
-    try:
-        asked = next(procedure)
-        while True:
-            asked = procedure.send(await _ask(station, asked))
-    except StopIteration as done:
-        result: T = done.value
-        return result
+    ask, outcomes = _ask, None
+    while True:
+        step = await asyncio.to_thread(_advance, procedure, outcomes) if in_thread else _advance(procedure, outcomes)
+        if isinstance(step, _Returned):
+            return step.result
+        outcomes = await ask(station, step)
+        ask = _ask_again
 
 
 def side_by_side(procedures: Sequence[Steps[T]]) -> Steps[list[T]]:
@@ -51,6 +58,27 @@ def side_by_side(procedures: Sequence[Steps[T]]) -> Steps[list[T]]:
             except StopIteration as done:
                 results[place] = done.value
     return [results[place] for place in range(len(procedures))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Returned(Generic[T]):
+    """The end of a procedure, as a value: no `StopIteration` comes out of a thread."""
+
+    result: T
+
+
+def _advance(procedure: Steps[T], outcomes: list[Outcome] | None) -> list[Segment] | _Returned[T]:
+    try:
+        return next(procedure) if outcomes is None else procedure.send(outcomes)
+    except StopIteration as done:
+        return _Returned(done.value)
+
+
+async def _ask_again(station: SegmentTranslator, segments: list[Segment]) -> list[Outcome]:
+    try:
+        return await _ask(station, segments)
+    except TranslationError as error:
+        return [Failure(error) for _ in segments]
 
 
 async def _ask(station: SegmentTranslator, segments: list[Segment]) -> list[Outcome]:

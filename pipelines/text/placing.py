@@ -6,19 +6,22 @@ by itself, else by the words that attended to it. Knows no model: the caller has
 
 from __future__ import annotations
 
+import unicodedata
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import regex
 
+from pipelines.text.folded import FoldedText
 from pipelines.text.passage import Tag
-from pipelines.text.words import WORD_CHAR
+from pipelines.text.words import inside_word
 from pipelines.types import Link
 
 # What a translation of a few words may have at its ends that they have not inside a sentence.
 _LOOSE_END = r"[\s\p{P}]*"
 _EDGES = regex.compile(rf"^{_LOOSE_END}|{_LOOSE_END}$")
+_MARK = regex.compile(r"\p{P}")
 _SPACE = regex.compile(r"\s+")
 _MIN_LINKED_SHARE = 0.5
 
@@ -55,6 +58,8 @@ def find_elements(text: str, tags: Sequence[Tag]) -> list[Element]:
                 elements.append(Element(tags[partner].offset, tag.offset, (partner, place)))
                 open_tags.remove(partner)
     elements += [Element(tags[place].offset, len(text), (place,)) for place in open_tags]
+    # Of several that only end at one place the last is around the others.
+    elements.sort(key=lambda each: -each.tags[0] if tags[each.tags[0]].kind == "close" else each.tags[0])
     return _nested([each for each in elements if text[each.start : each.end].strip()])
 
 
@@ -79,7 +84,8 @@ def place_tags(
     found: dict[int, tuple[int, int]] = {}
     written: list[_Written] = []
     elements = find_elements(source, tags)
-    if not _find_all(elements, source, output, (0, len(output)), _Evidence(renderings, links), found, written, depth=1):
+    evidence = _Evidence(source, output, FoldedText(output), renderings, links)
+    if not _find_all(elements, (0, len(source)), (0, len(output)), evidence, found, written, depth=1):
         return None
     empty: list[tuple[str, _Written]] = []
     for place, tag in enumerate(tags):
@@ -106,6 +112,9 @@ def place_tags(
 class _Evidence:
     """By what an element is found."""
 
+    source: str
+    output: str
+    folded: FoldedText
     renderings: Mapping[str, str]
     links: Sequence[Link]
 
@@ -125,7 +134,7 @@ class _Written:
 
 
 def _nested(elements: list[Element]) -> list[Element]:
-    elements.sort(key=lambda each: (each.start, -each.end, each.tags[0]))
+    elements.sort(key=lambda each: (each.start, -each.end))
     outermost: list[Element] = []
     around: list[Element] = []
     for element in elements:
@@ -138,8 +147,7 @@ def _nested(elements: list[Element]) -> list[Element]:
 
 def _find_all(
     elements: Sequence[Element],
-    source: str,
-    output: str,
+    around: tuple[int, int],
     inside: tuple[int, int],
     evidence: _Evidence,
     found: dict[int, tuple[int, int]],
@@ -148,15 +156,16 @@ def _find_all(
 ) -> bool:
     taken: list[tuple[int, int]] = []
     for element in elements:
-        place = _find(element, source, output, inside, evidence.renderings, taken)
-        place = place or _find_linked(element, source, output, inside, evidence.links, taken)
+        place = _find(element, around, inside, evidence, taken)
+        place = place or _find_linked(element, inside, evidence, taken)
         if place is None:
             return False
         insort(taken, place)
-        opening, closing = _written_ends(element, place, depth, len(source))
+        opening, closing = _written_ends(element, place, depth, len(evidence.source))
         written += [*opening, *closing]
         found.update(dict.fromkeys(element.tags, place))
-        if not _find_all(element.inner, source, output, place, evidence, found, written, depth + 1):
+        extent = (element.start, element.end)
+        if not _find_all(element.inner, extent, place, evidence, found, written, depth + 1):
             return False
     return True
 
@@ -183,38 +192,84 @@ def _written_alone(tag: int, offset: int, inside: tuple[int, int], num_parents: 
 
 def _find(
     element: Element,
-    source: str,
-    output: str,
+    around: tuple[int, int],
     inside: tuple[int, int],
-    renderings: Mapping[str, str],
+    evidence: _Evidence,
     taken: Sequence[tuple[int, int]],
 ) -> tuple[int, int] | None:
     """Where the content is; of several places the one nearest to where it was in the source."""
+    source, output = evidence.source, evidence.output
     content = source[element.start : element.end]
-    wanted = _EDGES.sub("", renderings.get(content, content)) or renderings.get(content, content).strip()
+    rendering = evidence.renderings.get(content, content).strip()
+    wanted = _EDGES.sub("", rendering) or rendering
     if not wanted:
         return None
-    literal = r"\s+".join(regex.escape(word) for word in _SPACE.split(wanted))
-    before = f"(?<!{WORD_CHAR})" if regex.match(WORD_CHAR, wanted[0], regex.V1) else ""
-    after = f"(?!{WORD_CHAR})" if regex.match(WORD_CHAR, wanted[-1], regex.V1) else ""
-    pattern = regex.compile(before + literal + after, regex.V1 | regex.I)
+    lead, _, tail = rendering.partition(wanted)
+    if not _ends_in_mark(content):
+        tail = ""
+        lead = lead if _begins_with_mark(content) else ""
+    found = [each for each in evidence.folded.find(wanted) if inside[0] <= each[0] and each[1] <= inside[1]]
+    joints = _joints(source, (element.start, element.end), around)
+    places = [each for each in found if _joints(output, each, inside) == joints]
+    if not places and any(joints) and not _is_word_elsewhere(content, source):
+        places = [each for each in found if not any(_joints(output, each, inside))]
     expected = element.start / max(1, len(source)) * len(output)
-    found = (each.span() for each in pattern.finditer(output, *inside, overlapped=True))
-    places = (place for place in found if _is_free(place, taken))
-    return min(places, key=lambda place: abs(place[0] - expected), default=None)
+    with_marks = (_with_marks(output, each, lead, tail, inside) for each in places)
+    free = (each for each in with_marks if _is_free(each, taken))
+    return min(free, key=lambda place: abs(place[0] - expected), default=None)
+
+
+def _begins_with_mark(content: str) -> bool:
+    return bool(_MARK.match(content.strip()[:1]))
+
+
+def _ends_in_mark(content: str) -> bool:
+    return bool(_MARK.match(content.strip()[-1:]))
+
+
+def _joints(text: str, place: tuple[int, int], within: tuple[int, int]) -> tuple[str, str]:
+    """What the word that a place is part of goes on with, before it and behind it: nothing, a digit or a letter."""
+    (start, end), (first, last) = place, within
+    before = _kind(text[start - 1]) if first < start and inside_word(text, start) else ""
+    return before, _kind(text[end]) if end < last and inside_word(text, end) else ""
+
+
+def _kind(char: str) -> str:
+    return "digit" if char.isdecimal() else "letter"
+
+
+def _is_word_elsewhere(content: str, source: str) -> bool:
+    """Whether a whole word of the source is like this part of one: then such a word of the output is that word's."""
+    whole = (0, len(source))
+    return any(not any(_joints(source, each, whole)) for each in FoldedText(source).find(content.strip()))
+
+
+def _with_marks(output: str, place: tuple[int, int], lead: str, tail: str, inside: tuple[int, int]) -> tuple[int, int]:
+    """The place with the marks around it that the content's translation has as well."""
+    start, end = place
+    for char in reversed(lead):
+        if start == inside[0] or output[start - 1] != char:
+            break
+        start -= 1
+    for char in tail:
+        if end == inside[1] or output[end] != char:
+            break
+        end += 1
+    # Not with the space that would have been before a mark.
+    while output[start].isspace():
+        start += 1
+    while output[end - 1].isspace():
+        end -= 1
+    return start, end
 
 
 def _find_linked(
-    element: Element,
-    source: str,
-    output: str,
-    inside: tuple[int, int],
-    links: Sequence[Link],
-    taken: Sequence[tuple[int, int]],
+    element: Element, inside: tuple[int, int], evidence: _Evidence, taken: Sequence[tuple[int, int]]
 ) -> tuple[int, int] | None:
     """Where the words are that attended to the content: from the first to the last, if they stand together."""
+    output, content = evidence.output, evidence.source[element.start : element.end]
     words = _words_of(output, *inside)
-    own = [word for word in words if _share(word, element, links) >= _MIN_LINKED_SHARE]
+    own = [word for word in words if _share(word, element, evidence.links) >= _MIN_LINKED_SHARE]
     if not own:
         return None
     start, end = own[0][0], own[-1][1]
@@ -222,9 +277,24 @@ def _find_linked(
     if len(own) < len(between) or not _is_free((start, end), taken):
         return None
     # The marks around the words are the element's if they are in the source.
-    if not regex.match(r"\p{P}", source[element.start : element.end].strip()[-1:]):
+    if not _ends_in_mark(content):
         end = start + len(regex.sub(r"\p{P}+$", "", output[start:end]))
+    if not _has_letter(content) and not _is_same_number(content, output[start:end]):
+        return None
     return (start, end) if start < end else None
+
+
+def _is_same_number(content: str, linked: str) -> bool:
+    """Attention to a number or a footnote's mark that the model left out goes anywhere; separators may differ."""
+    return not _has_letter(linked) and _digits(linked) == _digits(content)
+
+
+def _has_letter(text: str) -> bool:
+    return any(char.isalpha() for char in text)
+
+
+def _digits(text: str) -> list[int]:
+    return [unicodedata.decimal(char) for char in text if char.isdecimal()]
 
 
 def _is_free(place: tuple[int, int], taken: Sequence[tuple[int, int]]) -> bool:

@@ -86,6 +86,8 @@ class TestBadValues:
             ("WARMUP__SAMPLES", "[" * 5_000, "should be JSON"),
             ("MODEL__DEFAULT_ADAPTERS", '{"en-hi": "m"}', "should be two FLORES-200 codes"),
             ("ACCESS__RATE_LIMITS", '{"detect": "1/day", "detect": "9/day"}', "key 'detect' is given twice"),
+            ("ACCESS__TRUSTED_PROXIES", '["proxy"]', "should be an address or a network, such as 10.0.0.0/8"),
+            ("ACCESS__CORS_ORIGINS", '["*"]', "should be scheme, host and maybe port"),
             ("TRACING__ENDPOINT", "collector:4318", "= 'collector:4318': should be an address such as http://"),
             ("TRACING__ENDPOINT", "http://collector:port", "should be an address such as http://"),
         ],
@@ -108,11 +110,13 @@ class TestBadValues:
         assert folder.problems() == (f"{INFERENCE_FILE}:1: batching.max_rows = True: should not be true or false",)
 
     def test_rules_over_several_keys_name_them(self, folder):
-        """A beam that no batch could hold is refused, and so is a learned vocabulary without its list."""
+        """A beam that no batch could hold is refused, and so is a store or a learned vocabulary without its place."""
         overrides = {"batching.max_rows": 4}
         assert folder.problems(overrides=overrides)[0].startswith(
             "configuration: decoding.max_num_beams = 8 should be at most batching.max_rows = 4"
         )
+        (problem,) = folder.problems(overrides={"access.store": "redis"})
+        assert problem.endswith("access.store = 'redis' needs access.redis_url")
         assert folder.problems(overrides={"model.vocabulary": "learned"}) == (
             "configuration: model.vocabulary = 'learned' needs model.shortlist_file",
         )

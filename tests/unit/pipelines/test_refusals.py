@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from pipelines.admission import Backlog
-from pipelines.errors import Full, OverloadedError, UnavailableError
+from pipelines.errors import EngineError, Full, OverloadedError, TranslationError, UnavailableError
 from pipelines.protocols import EncodedSegment
 from pipelines.refusals import Refusals
 from pipelines.types import Failure, Outcome, Segment, Translation
@@ -90,6 +90,36 @@ async def test_what_goes_before_the_refused_and_what_has_no_deadline_is_passed_o
     await _refused(refusals, _call(priority=0))
     await _refused(refusals, _call(deadline_s=None))
     assert station.num_calls == 3
+
+
+async def test_the_least_urgent_segment_and_the_one_without_an_end_speak_for_a_call() -> None:
+    """Beside an urgent segment one that can wait is refused; with one that has no deadline all are passed on."""
+    clock, station = Clock(), Replicas(a=True)
+    refusals = Refusals(station, station.count, clock)
+    await _refused(refusals, _call(priority=1))
+    await refusals.translate([*_call(priority=0), *_call(priority=1)])
+    assert station.num_calls == 1
+    await refusals.translate([*_call(priority=1), *_call(priority=1, deadline_s=None)])
+    assert station.num_calls == 2
+
+
+@pytest.mark.parametrize("error", [EngineError("the model failed"), OverloadedError("too long by itself")])
+async def test_failures_that_say_nothing_of_others_are_passed_on(error: TranslationError) -> None:
+    """One call failed, or did not fit: the next one is asked for all the same."""
+
+    class Failing:
+        num_calls = 0
+
+        async def translate(self, segments: list[Segment]) -> list[Outcome]:
+            self.num_calls += 1
+            return [Failure(error) for _ in segments]
+
+    station = Failing()
+    refusals = Refusals(station, Replicas(a=True).count, Clock())
+    for _ in range(2):
+        assert await refusals.translate(_call()) == [Failure(error)]
+        await asyncio.sleep(0)
+    assert station.num_calls == 2
 
 
 async def test_refused_callers_come_back_one_after_the_other() -> None:

@@ -40,6 +40,7 @@ async def test_it_is_tried_until_it_answers() -> None:
     assert await retry(flaky.later, on=UnavailableError, again=lambda: told.append(1), pause=pauses) == "answer"
     assert (flaky.num_calls, len(told)) == (5, 4)
     assert all(0 <= pause_s <= 0.05 * 2**index for index, pause_s in enumerate(pauses))
+    assert any(pauses)
 
 
 async def test_the_last_error_is_raised_when_the_attempts_are_used_up() -> None:
@@ -58,6 +59,14 @@ async def test_nobody_pauses_past_the_deadline() -> None:
     assert flaky.num_calls == 1
 
 
+async def test_no_pause_reaches_past_the_deadline() -> None:
+    """A thousandth of a second before it, a longer pause is the end."""
+    pauses = _Pauses()
+    with pytest.raises(UnavailableError):
+        await retry(_Flaky(99).later, on=UnavailableError, deadline_s=time.monotonic() + 0.001, pause=pauses)
+    assert all(pause_s < 0.001 for pause_s in pauses)
+
+
 async def test_what_another_try_does_not_mend_is_not_tried() -> None:
     """Only the errors that are named."""
     flaky = _Flaky(1, EngineError)
@@ -71,5 +80,6 @@ def test_the_same_in_a_thread() -> None:
     flaky, pauses, told = _Flaky(2), [], []
     answer = retry_blocking(flaky, on=UnavailableError, again=lambda: told.append(1), pause=pauses.append)
     assert (answer, len(pauses), len(told)) == ("answer", 2, 2)
+    assert any(pauses)
     with pytest.raises(UnavailableError):
         retry_blocking(_Flaky(99), on=UnavailableError, max_attempts=2, pause=pauses.append)

@@ -6,11 +6,7 @@ import asyncio
 import time
 from concurrent.futures import Future
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from pipelines.errors import DeadlineExceededError, OverloadedError
-from pipelines.gate import AdmissionGate
 from pipelines.protocols import EncodedSegment
 from pipelines.station import EngineStation, TurnBatcher
 from pipelines.types import Failure, Outcome, Segment, Translation
@@ -61,7 +57,7 @@ async def test_priority_then_deadline_then_arrival() -> None:
     await _until(lambda: engine.rows)
     late = 4e9
     for text, more in {
-        "bulk": {"priority": 5},
+        "bulk": {"priority": 5, "deadline_s": late - 2},
         "late": {"deadline_s": late},
         "soon": {"deadline_s": late - 1},
     }.items():
@@ -102,57 +98,6 @@ async def test_a_cancelled_caller_leaves_the_queue_and_the_engine() -> None:
     assert await after == [Translation("C")]
 
 
-async def test_a_beam_takes_as_many_rows_as_it_is_wide() -> None:
-    """Two beams of three do not fit into four rows."""
-    engine = ManualEngine(max_rows=4)
-    gate = AdmissionGate(engine.room, engine.max_rows)
-    await gate.enter(3)
-    second = asyncio.create_task(gate.enter(3))
-    await _until(lambda: gate.num_waiting == 1)
-    gate.leave(3)
-    await second
-
-
-async def test_who_gives_up_leaves_the_gate() -> None:
-    """Behind one who waits, callers that were cancelled are kept in no number, and not counted."""
-    gate = AdmissionGate(lambda: 0, 1)
-    waiting = asyncio.create_task(gate.enter(1))
-    for _ in range(50):
-        others = [asyncio.create_task(gate.enter(1, priority=1)) for _ in range(20)]
-        await _until(lambda: gate.num_waiting == 21)
-        for other in others:
-            other.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        assert gate.num_waiting == 1
-    assert len(gate._waiting) < 20
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
-    assert not gate.is_crowded
-
-
-@given(rows=st.lists(st.integers(1, 9), min_size=1, max_size=20), max_rows=st.integers(1, 6))
-def test_everyone_is_let_in_in_the_end(rows: list[int], max_rows: int) -> None:
-    """Whatever they need, nobody waits forever and the rows are never exceeded."""
-
-    async def run() -> None:
-        gate = AdmissionGate(lambda: max_rows, max_rows)
-        inside = 0
-
-        async def pass_through(num_rows: int) -> None:
-            nonlocal inside
-            await gate.enter(num_rows)
-            inside += min(num_rows, max_rows)
-            assert inside <= max_rows
-            await asyncio.sleep(0)
-            inside -= min(num_rows, max_rows)
-            gate.leave(num_rows)
-
-        await asyncio.wait_for(asyncio.gather(*map(pass_through, rows)), 10)
-        assert gate.num_waiting == 0
-
-    asyncio.run(run())
-
-
 class RaisingEngine(ManualEngine):
     """An engine with a fault."""
 
@@ -167,6 +112,18 @@ async def test_whoever_was_admitted_to_an_engine_that_raises_is_told() -> None:
     row = EncodedSegment(_segments("a")[0], (1,))
     raised = await asyncio.gather(*[batcher.admit(row) for _ in range(3)], return_exceptions=True)
     assert [type(error) for error in raised] == [ZeroDivisionError] * 3
+
+
+async def test_who_is_cancelled_as_its_row_gets_into_the_engine_leaves_none_there() -> None:
+    """The engine has the row, and whoever wants it is told of neither: it is taken out again."""
+    engine = ManualEngine()
+    batcher = TurnBatcher(engine)
+    caller = asyncio.ensure_future(batcher.admit(EncodedSegment(_segments("a")[0], (1,))))
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_soon(caller.cancel)  # behind the batch, before the caller
+    await asyncio.wait([caller])
+    assert caller.cancelled()
+    assert [future.cancelled() for _, future in engine.rows] == [True]
 
 
 async def test_progress_is_what_the_engine_did() -> None:
@@ -199,3 +156,14 @@ async def test_a_call_that_cannot_be_done_in_time_is_refused_whole_and_at_once()
     engine.finish(1)
     assert await first == [Translation("BUSY")]
     assert station.backlog.tokens == 0
+
+
+async def test_who_is_cancelled_before_its_row_gets_into_the_engine_leaves_none_there() -> None:
+    """The row is in the batch that is about to be submitted: it is taken out again at once."""
+    engine = ManualEngine()
+    caller = asyncio.ensure_future(TurnBatcher(engine).admit(EncodedSegment(_segments("a")[0], (1,))))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.wait([caller])
+    await _until(lambda: engine.rows)
+    assert [future.cancelled() for _, future in engine.rows] == [True]

@@ -6,7 +6,9 @@ import pickle
 import time
 from dataclasses import replace
 
-from pipelines.types import DecodingOptions, Segment
+import pytest
+
+from pipelines.types import DecodingOptions, Segment, _sent_s
 
 SEGMENT = Segment("Hello.", "eng_Latn", "spa_Latn", "medical@3", DecodingOptions(num_beams=4), priority=1)
 
@@ -23,5 +25,18 @@ def test_a_deadline_travels_as_the_time_that_is_left() -> None:
     _, (_, left_s) = sent.__reduce__()
     assert 0 < left_s <= 60
     arrived = pickle.loads(pickle.dumps(sent))
-    assert arrived.deadline_s >= sent.deadline_s
+    assert arrived.deadline_s >= now_s + left_s
     assert replace(arrived, deadline_s=None) == SEGMENT
+
+
+@pytest.mark.parametrize(
+    ("left_s", "way_back_s"), [(3600, 0.25), (10, 0.25), (4, 0.1), (1, 0.05), (0.1, 0.05), (0.01, 0.005)]
+)
+def test_a_hop_keeps_a_little_of_the_time_for_the_way_back(left_s: float, way_back_s: float) -> None:
+    """Whoever sent it is to be told in time that it is late: a small part is kept, and never more than a half."""
+    assert _sent_s(left_s) == pytest.approx(left_s - way_back_s)
+
+
+def test_no_hop_gives_time_back() -> None:
+    """What is late already stays late."""
+    assert _sent_s(-1.0) < 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipelines.cache.read_through import ReadThroughCache
-from pipelines.errors import DeadlineExceededError
+from pipelines.errors import DeadlineExceededError, UnavailableError
 from pipelines.types import Failure, Translation
 from tests.unit.pipelines.cache.asking import REVISION, error_of, segment, started, texts
 from tests.unit.pipelines.cache.fakes import Clock, FakeStation, FakeStore
@@ -39,6 +39,22 @@ async def test_the_deadline_of_another_request_is_not_mine() -> None:
         [("a", 15)],
         [("b", None), ("a", 30)],
     ]
+
+
+async def test_what_could_not_be_reached_until_the_deadline_of_another_request_is_tried_again() -> None:
+    """The leader's tries ended with its time; a follower with more of it has tries of its own, and one without not."""
+    restarting = Failure(UnavailableError("restarting"))
+    station = FakeStation(lambda s: restarting if s.deadline_s == 10 else Translation(text=s.text.upper()))
+    cache = ReadThroughCache(FakeStore(), station, REVISION, clock_s=Clock())
+    station.released.clear()
+    leader = await started(cache.translate([segment("a", deadline_s=10)]))
+    with_more, with_as_much = [
+        await started(cache.translate([segment("a", deadline_s=deadline)])) for deadline in (30, 10)
+    ]
+    station.released.set()
+    assert [await leader, await with_as_much] == [[restarting]] * 2
+    assert texts(await with_more) == ["A"]
+    assert len(station.calls) == 2
 
 
 async def test_a_follower_whose_own_time_is_over_is_not_tried_again() -> None:

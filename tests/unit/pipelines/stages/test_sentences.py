@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipelines.errors import DeadlineExceededError
 from pipelines.text.glossary import Glossary
 from pipelines.translate import TranslationPipeline
-from pipelines.types import DecodingOptions, TranslationRequest, TranslationResult
+from pipelines.types import DecodingOptions, Failure, Outcome, Segment, TranslationRequest, TranslationResult
 from tests.fakes_text import (
     BeamStation,
     DictionaryStation,
@@ -95,6 +96,17 @@ async def test_tags_of_a_script_without_spaces_have_spaces_around_them() -> None
     assert result.text == "<p>I love <b><i>Beijing</i></b> <u>Tiananmen.</u></p>"
 
 
+async def test_what_is_translated_between_its_tags_is_looked_at() -> None:
+    """Text that a model lost there is said, as it is of a whole sentence."""
+    text = "<p>Drink <b>water</b> every day and call your doctor as soon as it hurts</p>"
+    station = DictionaryStation({"water": "agua", "every day and call your doctor as soon as it hurts": ""}, str.upper)
+    station.known["Drink water every day and call your doctor as soon as it hurts"] = (
+        "BEBA CADA DÍA Y LLAME AL MÉDICO EN CUANTO LE DUELA"
+    )
+    result = await _translate(station, text, format="html")
+    assert codes(result) == ["tags_split", "length_ratio"]
+
+
 async def test_a_sentence_of_terms_alone_asks_no_model() -> None:
     """It is the terms' translations, tags and punctuation in place; the score is that of the other sentences."""
     glossary = Glossary({"heart": "corazón"})
@@ -126,6 +138,23 @@ async def test_a_loop_is_decoded_again_and_the_better_output_kept() -> None:
     assert (result.text, result.notices) == ("Estoy bien, gracias", ())
     assert (result.counts["guard_repetition"], result.counts["second_try_kept"]) == (1, 1)
     assert len(station.calls) == 2
+
+
+class _LateStation(DictionaryStation):
+    """Is late with whatever a beam is asked for."""
+
+    def _translate(self, segment: Segment) -> Outcome:
+        if segment.decoding.num_beams > 1:
+            return Failure(DeadlineExceededError("late"))
+        return super()._translate(segment)
+
+
+async def test_a_second_try_that_fails_leaves_the_first() -> None:
+    """What was translated is worth more than nothing; that it is suspicious is said."""
+    loop = "muy muy muy muy muy muy bien"
+    result = await _translate(_LateStation({"I am fine, thank you": loop}), "I am fine, thank you", second_try=STRONG)
+    assert (result.text, codes(result)) == (loop, ["repetition"])
+    assert result.counts["decoded_again"] == 1
 
 
 async def test_what_remains_suspicious_is_said() -> None:
