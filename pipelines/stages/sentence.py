@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from pipelines.stages.guarded import Guarded, examine, translate_guarded
 from pipelines.stages.protected import Order, join_outcomes, translate_protected
 from pipelines.stages.steps import Steps, side_by_side
+from pipelines.text.content import Element
 from pipelines.text.join import space_pieces
 from pipelines.text.passage import Tag
-from pipelines.text.placing import Element, find_elements, place_tags
+from pipelines.text.placing import find_elements, place_tags
 from pipelines.text.segment import Piece
 from pipelines.text.spans import Span, merge_spans, spans_within
 from pipelines.types import DecodingOptions, Failure, Notice, Outcome, Translation
