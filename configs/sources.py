@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import io
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ from pydantic.fields import FieldInfo
 from configs.schema import Section, Settings
 
 VARIABLE_PREFIX = "NLLB__"
+# One underscore too few; Kubernetes sets variables like `NLLB_PORT` for a service of that name.
+_SLIP = re.compile(r"NLLB_([A-Z]+__.+)", re.IGNORECASE)
 
 
 def _fields_below(section: type[Section], prefix: str) -> dict[str, FieldInfo]:
@@ -170,6 +173,10 @@ def read_variables(variables: Mapping[str, Found]) -> Layer:
     """
     layer = Layer()
     for name, found in variables.items():
+        if slip := _SLIP.fullmatch(name):
+            layer.problems.append(
+                f"{found.origin}: settings begin with {VARIABLE_PREFIX}; did you mean {VARIABLE_PREFIX}{slip[1]}?"
+            )
         if not name.upper().startswith(VARIABLE_PREFIX):
             continue
         key = name[len(VARIABLE_PREFIX) :].lower().replace("__", ".")

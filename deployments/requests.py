@@ -50,8 +50,7 @@ class RequestReader:
             raise stored
         _check_sizes(request, limits, prefix)
         check_adapter(request.adapter, f"{prefix}adapter")
-        check_pointers(request.json_include, f"{prefix}json_include")
-        check_pointers(request.json_exclude, f"{prefix}json_exclude")
+        _check_pointers(request, prefix)
         decoding = self._decoding_options(request, prefix)
         return TranslationRequest(
             text=request.text,
@@ -99,6 +98,15 @@ def _check_sizes(request: TranslateRequest, limits: LimitSettings, prefix: str) 
         if size > most:
             raise TooManyItemsError(
                 f"{prefix}{field} has {size} entries; at most {most} are accepted", field=f"{prefix}{field}"
+            )
+
+
+def _check_pointers(request: TranslateRequest, prefix: str) -> None:
+    for name, pointers in (("json_include", request.json_include), ("json_exclude", request.json_exclude)):
+        check_pointers(pointers, f"{prefix}{name}")
+        if pointers and request.format != "json":
+            raise UnsupportedOptionError(
+                f"{prefix}{name} needs format 'json', not {request.format!r}", field=f"{prefix}{name}"
             )
 
 

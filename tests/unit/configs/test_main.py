@@ -73,3 +73,11 @@ def test_check_of_this_repository(capsys):
     """The files as committed are valid."""
     assert main(["check"], root=ROOT, environ={}) == 0
     assert capsys.readouterr().out == "configuration is valid in every environment: dev, prod, staging\n"
+
+
+def test_one_underscore_too_few_is_no_silent_default(folder, capsys):
+    """A service that should ask for keys would be open; what Kubernetes sets for a service of that name is let be."""
+    environ = {"NLLB_ACCESS__KEYS": "required", "NLLB_PORT": "tcp://10.0.0.1:8000", "NLLB_ENV": "dev"}
+    assert main(["show"], root=folder.root, environ=environ) == 1
+    expected = "variable NLLB_ACCESS__KEYS: settings begin with NLLB__; did you mean NLLB__ACCESS__KEYS?\n"
+    assert capsys.readouterr().err == expected

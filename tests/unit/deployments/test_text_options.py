@@ -61,6 +61,7 @@ async def test_options_of_one_text(client: httpx.AsyncClient, more: dict[str, An
         ({"format": "pdf"}, 422, "invalid_request", "format", "'markdown'"),
         ({"json_exclude": ["/a~b"]}, 400, "unsupported_option", "json_exclude", "'~' as ~0"),
         ({"json_include": ["/a", "/b"]}, 413, "too_many_items", "json_include", "at most 1"),
+        ({"json_include": ["/a"]}, 400, "unsupported_option", "json_include", "needs format 'json', not 'text'"),
         ({"json_include": ["a"]}, 400, "unsupported_option", "json_include", "begins with '/'"),
         ({"protect_patterns": ["("]}, 400, "unsupported_option", "protect_patterns", "not a regular expression"),
         ({"protect_patterns": ["a", "b", "c"]}, 413, "too_many_items", "protect_patterns", "at most 2"),
