@@ -43,7 +43,7 @@ def build_app(args: AppArgs) -> Application:
     cache = None
     if settings.cache.enabled:
         cache = _deployment(CacheDeployment, settings).bind(settings, model_revision, translator)
-    return _deployment(IngressDeployment, settings).bind(settings, translator, cache)
+    return _deployment(IngressDeployment, settings).bind(settings, model_revision, translator, cache)
 
 
 def _deployment(decorated: Any, settings: Settings) -> Deployment:

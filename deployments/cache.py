@@ -116,9 +116,10 @@ def record_cache(recorder: Recorder, stats: CacheStats) -> None:
         recorder.set(metrics.CACHE_BYTES, stats.size_bytes, tier=stats.type)
 
 
-def build_near_cache(settings: NearCacheSettings, station: SegmentTranslator) -> NearCache:
+def build_near_cache(settings: NearCacheSettings, station: SegmentTranslator, model_revision: str) -> NearCache:
     """Return a near cache in front of the station that leads to the cache."""
-    return NearCache(MemoryStore(settings.max_size, settings.max_bytes, settings.ttl_seconds), station)
+    store = MemoryStore(settings.max_size, settings.max_bytes, settings.ttl_seconds)
+    return NearCache(store, station, model_revision)
 
 
 def build_store(settings: CacheSettings) -> CacheStore:

@@ -43,12 +43,17 @@ class IngressDeployment:
 
     Args:
         settings: The whole configuration.
+        model_revision: Names everything of the base model that decides its output (see `ReadThroughCache`).
         translator: Handle of the translator deployment.
         cache: Handle of the cache deployment, or None.
     """
 
     def __init__(
-        self, settings: Settings, translator: DeploymentHandle[Any], cache: DeploymentHandle[Any] | None
+        self,
+        settings: Settings,
+        model_revision: str,
+        translator: DeploymentHandle[Any],
+        cache: DeploymentHandle[Any] | None,
     ) -> None:
         self._settings = settings
         self._telemetry = Telemetry(settings, "ingress")
@@ -61,7 +66,7 @@ class IngressDeployment:
         fleet = RayFleet(direct, translator, cache)
         station = Refusals(station, fleet.num_translators)
         if cache is not None and settings.cache.near.enabled:
-            station = self._near = build_near_cache(settings.cache.near, station)
+            station = self._near = build_near_cache(settings.cache.near, station, model_revision)
         detector = LanguageDetector(min_confidence=settings.detection.min_confidence)
         detector.load()
         measured = MeasuredStation(station, recorder)
@@ -93,6 +98,7 @@ class IngressDeployment:
             quality=settings.quality,
             detector=detector,
             glossaries=configured_glossaries(settings.glossaries, ROOT),
+            model_revision=model_revision,
         )
         self._adapter_metrics = AdapterMetrics(recorder)
         self._telemetry.start(self._sample)

@@ -49,6 +49,7 @@ class TranslationService:
         quality: How suspicious sentences are decoded again; None takes the defaults.
         detector: Detects languages; None makes one.
         glossaries: Those that are stored; None takes the defaults.
+        model_revision: Of what this application serves; see `ModelInfo`.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class TranslationService:
         quality: QualitySettings | None = None,
         detector: LanguageDetector | None = None,
         glossaries: Glossaries | None = None,
+        model_revision: str = "",
     ) -> None:
         self.limits = limits
         self.fleet = fleet
@@ -72,6 +74,7 @@ class TranslationService:
         self.glossaries = glossaries or configured_glossaries(GlossarySettings(), ROOT)
         self._num_ongoing = 0
         self._started_s = time.monotonic()
+        self._model_revision = model_revision
         self._model_info: ModelInfo | None = None
         self._probe: tuple[float, dict[str, Any]] | None = None
         self._probe_lock = asyncio.Lock()
@@ -192,14 +195,19 @@ class TranslationService:
         return [language for language in all_languages() if language.code in known]
 
     async def model_info(self) -> ModelInfo:
-        """Return what is loaded; asked once, because a replica of the ingress never outlives its model.
+        """Return what is loaded; remembered once it is what this application serves.
+
+        A replica of the ingress never outlives its model, but a translator of the model before may be there at first.
 
         Raises:
             UnavailableError: No translator can be reached.
         """
-        if self._model_info is None:
-            self._model_info = await self.fleet.model_info()
-        return self._model_info
+        if self._model_info is not None:
+            return self._model_info
+        info = await self.fleet.model_info()
+        if info.model_revision == self._model_revision:
+            self._model_info = info
+        return info
 
     async def probe(self) -> dict[str, Any]:
         """Return whether a translation comes back; one probe serves all who ask within a few seconds."""

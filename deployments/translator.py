@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from pydantic import NonNegativeFloat, PositiveInt
@@ -71,8 +71,14 @@ class TranslatorDeployment:
         self._metrics.started(load_s=loaded_s - started_s, warmup_s=time.perf_counter() - loaded_s)
         _LOGGER.info("warm-up done", extra={"warmup": self._warmup_report()})
         tokens_per_s = None if self._warmup is None else self._warmup.tokens_per_s * _SHARE_UNDER_LOAD
+        self._model_revision = model_revision
         self._station = EngineStation(
-            self._engine, self._admit, self._metrics, tokens_per_s=tokens_per_s, name=_replica_id()
+            self._engine,
+            self._admit,
+            self._metrics,
+            tokens_per_s=tokens_per_s,
+            name=_replica_id(),
+            model_revision=model_revision,
         )
         self._adapter_metrics = AdapterMetrics(self._telemetry.recorder)
         self._keeper = _start_keeper(self._engine, settings.adapters, self._adapter_metrics)
@@ -99,7 +105,7 @@ class TranslatorDeployment:
 
     async def info(self) -> ModelInfo:
         """Return what is loaded."""
-        return self._engine.info
+        return replace(self._engine.info, model_revision=self._model_revision)
 
     async def stats(self) -> TranslatorStats:
         """Return what this replica does and did."""

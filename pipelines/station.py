@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Protocol
 
 from pipelines.admission import Backlog, Promise, weighed_tokens
@@ -57,6 +58,7 @@ class EngineStation:
         tokens_per_s: See `Backlog`; what was measured at warm-up.
         clock_s: The clock of the deadlines.
         name: See `Backlog`.
+        model_revision: What translations are marked with.
     """
 
     def __init__(
@@ -68,12 +70,14 @@ class EngineStation:
         tokens_per_s: float | None = None,
         clock_s: Callable[[], float] = time.monotonic,
         name: str = "",
+        model_revision: str = "",
     ) -> None:
         self._engine = engine
         self._observer = observer
         self._admit = admit or TurnBatcher(engine).admit
         self._gate = AdmissionGate(engine.room, engine.max_rows)
         self._clock_s = clock_s
+        self._model_revision = model_revision
         self.backlog = Backlog(clock_s, tokens_per_s, name)
         """What is under way here."""
 
@@ -126,6 +130,7 @@ class EngineStation:
             return Failure(DeadlineExceededError("the translation was not done before the request's deadline"))
         if isinstance(outcome, Translation):
             promise.fulfil(weighed_tokens(row), is_crowded=self._gate.is_crowded)
+            return replace(outcome, model_revision=self._model_revision)
         return outcome
 
     async def _translate_in_time(self, row: EncodedSegment) -> Outcome:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 from pipelines.errors import TranslationError
@@ -103,6 +103,15 @@ def _arrived(values: list[Any], left_s: float | None) -> Segment:
     return segment if left_s is None else replace(segment, deadline_s=time.monotonic() + left_s)
 
 
+def _restore(value: Any, state: list[Any]) -> None:
+    """Set the fields of a frozen value that comes from another process.
+
+    Its sender may be a replica of the version before, which does not know the newest fields: they have their defaults.
+    """
+    for index, each in enumerate(fields(value)):
+        object.__setattr__(value, each.name, state[index] if index < len(state) else each.default)
+
+
 class Link(NamedTuple):
     """A token of an output, and the token of the source that it attends to most, as characters `[start, end)`."""
 
@@ -137,6 +146,8 @@ class Translation:
         alignment: For each generated token the source token (0 is the language) it attends to most, if
             `DecodingOptions.align` asked for it and the engine can tell.
         links: The same in characters of `text` and of the segment's text; without tokens that attend to none.
+        model_revision: Names everything of the base model that decided the output; empty where nobody asks. While
+            another model is rolled out, translators of both answer, and a cache keeps what is of its own.
     """
 
     text: str
@@ -149,6 +160,10 @@ class Translation:
     unknown_spans: tuple[tuple[int, int], ...] = ()
     alignment: tuple[int, ...] = ()
     links: tuple[Link, ...] = ()
+    model_revision: str = field(default="", compare=False)
+
+    def __setstate__(self, state: list[Any]) -> None:
+        _restore(self, state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +190,7 @@ class ModelInfo:
         max_source_tokens: The longest input of a segment, special tokens included.
         num_parameters: Of the base model.
         languages: FLORES-200 codes that the tokenizer has a token for, sorted.
+        model_revision: See `Translation`.
     """
 
     name: str
@@ -186,6 +202,10 @@ class ModelInfo:
     max_source_tokens: int
     num_parameters: int
     languages: tuple[str, ...]
+    model_revision: str = ""
+
+    def __setstate__(self, state: list[Any]) -> None:
+        _restore(self, state)
 
 
 @dataclass(frozen=True, slots=True)

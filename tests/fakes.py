@@ -127,12 +127,13 @@ class FakeFleet:
     cache_enabled = True
 
     def __init__(self) -> None:
+        self.model = MODEL
         self.healthy = True
         self.deployment_status = "HEALTHY"
 
     async def model_info(self) -> ModelInfo:
         """See `Fleet`."""
-        return MODEL
+        return self.model
 
     async def cache_stats(self) -> dict[str, Any]:
         """See `Fleet`."""

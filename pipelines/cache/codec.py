@@ -14,7 +14,7 @@ _FORMAT_VERSION = 4
 
 
 def encode(key: str, translation: Translation) -> bytes:
-    """Return the entry of a translation; `cached` is not kept."""
+    """Return the entry of a translation; `cached` is not kept, and the model is part of the key."""
     entry = [
         _FORMAT_VERSION,
         key,
@@ -31,15 +31,15 @@ def encode(key: str, translation: Translation) -> bytes:
     return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
-def decode(key: str, entry: bytes) -> Translation | None:
-    """Return the translation, with `cached` set; None if the bytes are no entry of this key."""
+def decode(key: str, entry: bytes, model_revision: str) -> Translation | None:
+    """Return the translation, with `cached` and the model set that keys are for; None if it is no entry of this key."""
     try:
-        return _translation(key, json.loads(entry.decode("utf-8", "surrogatepass")))
+        return _translation(key, json.loads(entry.decode("utf-8", "surrogatepass")), model_revision)
     except (ValueError, RecursionError):
         return None
 
 
-def _translation(key: str, fields: object) -> Translation:
+def _translation(key: str, fields: object, model_revision: str) -> Translation:
     match fields:
         case [
             int(version),
@@ -65,6 +65,7 @@ def _translation(key: str, fields: object) -> Translation:
                 unknown_spans=tuple(_span(pair) for pair in spans),
                 alignment=tuple(_index(each) for each in alignment),
                 links=tuple(_link(each) for each in links),
+                model_revision=model_revision,
             )
     raise ValueError("no entry of this key")
 

@@ -14,9 +14,6 @@ from pipelines.cache.store import CacheStats, CacheStore
 from pipelines.protocols import SegmentTranslator
 from pipelines.types import Outcome, Segment, Translation
 
-# The base model is the same as long as this process lives.
-_MODEL_REVISION = ""
-
 
 class NearCache:
     """A `SegmentTranslator` in front of that of the shared cache. One event loop at a time.
@@ -24,20 +21,22 @@ class NearCache:
     Args:
         store: Keeps the entries, in this process.
         station: The shared cache, which marks what it has found.
+        model_revision: See `ReadThroughCache`; what the cache of another model has found is not kept.
     """
 
-    def __init__(self, store: CacheStore, station: SegmentTranslator) -> None:
+    def __init__(self, store: CacheStore, station: SegmentTranslator, model_revision: str) -> None:
         self._store = store
         self._station = station
+        self._model_revision = model_revision
         self._num_hits = 0
         self._num_clears = 0
 
     async def translate(self, segments: list[Segment]) -> list[Outcome]:
         """See `SegmentTranslator`; what is not here goes on in one call."""
-        keys = [segment_key(segment, _MODEL_REVISION) for segment in segments]
+        keys = [segment_key(segment, self._model_revision) for segment in segments]
         outcomes: dict[int, Outcome] = {}
         for place, entry in enumerate(await self._store.get_many(keys)):
-            translation = None if entry is None else decode(keys[place], entry)
+            translation = None if entry is None else decode(keys[place], entry, self._model_revision)
             if translation is not None:
                 outcomes[place] = translation
         self._num_hits += len(outcomes)
@@ -64,7 +63,10 @@ class NearCache:
                 {
                     key: encode(key, outcome)
                     for key, outcome in zip(keys, outcomes, strict=True)
-                    if isinstance(outcome, Translation) and outcome.cached
+                    if isinstance(outcome, Translation) and self._is_own_hit(outcome)
                 }
             )
         return outcomes
+
+    def _is_own_hit(self, translation: Translation) -> bool:
+        return translation.cached and translation.model_revision == self._model_revision

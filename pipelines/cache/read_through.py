@@ -59,7 +59,7 @@ class ReadThroughCache:
     """A `SegmentTranslator` in front of another. One event loop at a time.
 
     Only translations are kept, never failures. A translation cut by the engine's own bound is not kept either,
-    because that bound is no part of the key.
+    because that bound is no part of the key, nor is one by another model, which is being rolled out or replaced.
     """
 
     def __init__(
@@ -206,7 +206,7 @@ class ReadThroughCache:
         started_s = time.perf_counter()
         entries = await self._store.get_many([flight.key for flight in flights])
         for flight, entry in zip(flights, entries, strict=True):
-            translation = decode(flight.key, entry) if entry is not None else None
+            translation = decode(flight.key, entry, self._model_revision) if entry is not None else None
             if translation is not None:
                 self._num_hits += 1
                 flight.outcome.set_result(translation)
@@ -225,11 +225,15 @@ class ReadThroughCache:
         outcomes = await self._ask_station([flight.segment for flight in flights])
         for flight, outcome in zip(flights, outcomes, strict=True):
             flight.outcome.set_result(outcome)
-            if isinstance(outcome, Translation) and _is_decided_by_key(flight.segment, outcome):
+            if isinstance(outcome, Translation) and self._is_decided_by_key(flight.segment, outcome):
                 entries[flight.key] = encode(flight.key, outcome)
             else:
                 self._forget(flight)
         return entries
+
+    def _is_decided_by_key(self, segment: Segment, translation: Translation) -> bool:
+        is_whole = translation.finish == "stop" or segment.decoding.max_new_tokens is not None
+        return is_whole and translation.model_revision == self._model_revision
 
     async def _ask_station(self, segments: list[Segment]) -> list[Outcome]:
         try:
@@ -289,7 +293,3 @@ def _is_joinable(flight: _Flight, segment: Segment, in_own_time: bool) -> bool:
         return True
     in_time = not in_own_time or _deadline(flight.segment) >= _deadline(segment)
     return in_time and flight.segment.priority <= segment.priority
-
-
-def _is_decided_by_key(segment: Segment, translation: Translation) -> bool:
-    return translation.finish == "stop" or segment.decoding.max_new_tokens is not None

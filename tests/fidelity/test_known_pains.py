@@ -232,7 +232,9 @@ async def test_pain_14_memory_is_bounded() -> None:
 async def test_pain_14_requests_leave_nothing_behind() -> None:
     """Through all stages, a thousand texts that never were before: not one block of memory for each stays."""
     store = MemoryStore(max_entries=20, max_bytes=100_000, ttl_s=None)
-    pipeline = TranslationPipeline(ReadThroughCache(store, EngineStation(IdentityEngine()), "model"))
+    pipeline = TranslationPipeline(
+        ReadThroughCache(store, EngineStation(IdentityEngine(), model_revision="model"), "model")
+    )
 
     async def kept_blocks_after(numbers: range) -> int:
         for number in numbers:

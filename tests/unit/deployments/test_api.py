@@ -6,6 +6,7 @@ import inspect
 import json
 import pickle
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -245,6 +246,18 @@ async def test_catalogs_and_cache(client: httpx.AsyncClient) -> None:
     assert (await client.get("/models")).json()["models"][0]["name"] == "fake"
     assert (await client.get("/cache/stats")).json()["stats"]["entries"] == 3
     assert (await client.delete("/cache")).json() == {"removed": 3}
+
+
+async def test_the_model_before_is_named_as_long_as_it_answers() -> None:
+    """While another model is rolled out its translators may answer at first; what is served now is then remembered."""
+    fleet = FakeFleet()
+    async with client_of(create_api(make_service(fleet=fleet, model_revision="2"))) as client:
+
+        async def name(revision: str) -> str:
+            fleet.model = replace(fleet.model, name=f"model {revision}", model_revision=revision)
+            return str((await client.post("/translate", json=GOOD)).json()["model"])
+
+        assert [await name(revision) for revision in "1231"] == ["model 1", "model 2", "model 2", "model 2"]
 
 
 async def test_unknown_paths_have_the_same_shape(client: httpx.AsyncClient) -> None:

@@ -49,7 +49,7 @@ def _deployment(settings: CacheSettings) -> Any:
     translator = ShoutingStation()
     handle = SimpleNamespace(translate=SimpleNamespace(remote=lambda segments, _: translator.translate(segments)))
     deployment: Any = CacheDeployment
-    return deployment.func_or_class(Settings(cache=settings), "0f3a", handle)
+    return deployment.func_or_class(Settings(cache=settings), "", handle)
 
 
 async def test_it_answers_again_from_memory_until_cleared() -> None:
@@ -78,7 +78,7 @@ async def test_its_statistics_become_metrics() -> None:
 async def test_a_near_cache_is_a_tier_of_its_own() -> None:
     """Its hits add to those of the cache behind it; what it misses is counted there."""
     cache, recorder = _deployment(CacheSettings()), Recorder()
-    near = build_near_cache(NearCacheSettings(), cache)
+    near = build_near_cache(NearCacheSettings(), cache, "")
     for _ in range(4):
         await near.translate([SEGMENT])
     record_cache(recorder, await near.stats())
@@ -94,7 +94,7 @@ async def test_what_its_store_does_are_spans_of_its_call() -> None:
     collector, trace_id = OtlpCollector(), "0af7651916cd43dd8448eb211c80319c"
     telemetry = Telemetry(Settings(tracing=TracingSettings(endpoint=collector.endpoint)), "cache")
     cache = ReadThroughCache(
-        MemoryStore(10, 10_000), ShoutingStation(), "0f3a", CacheStages(telemetry), trip_context=detached_context
+        MemoryStore(10, 10_000), ShoutingStation(), "", CacheStages(telemetry), trip_context=detached_context
     )
     await telemetry.call([SEGMENT], f"00-{trace_id}-b7ad6b7169203331-01", cache.translate)
     await cache.close()

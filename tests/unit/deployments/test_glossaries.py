@@ -34,7 +34,7 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     store = MemoryStore(max_entries=100, max_bytes=100_000, ttl_s=None)
     service = make_service(
         # A real cache in front, as in the service: what a glossary changes must show through it.
-        TranslationPipeline(ReadThroughCache(store, ShoutingStation(), "model")),
+        TranslationPipeline(ReadThroughCache(store, ShoutingStation(), "")),
         glossaries=Glossaries(SqliteGlossaryStore(tmp_path / "glossaries.sqlite3"), max_terms=3),
     )
     async with client_of(create_api(service)) as client:

@@ -35,7 +35,7 @@ class _Hop:
 async def test_an_item_that_is_late_fails_alone() -> None:
     """Its neighbours are answered and kept, so that a second try has to do only what is missing."""
     engine = ManualEngine(max_rows=1)
-    cache = ReadThroughCache(MemoryStore(10, 10**6), _Hop(EngineStation(engine)), "r")
+    cache = ReadThroughCache(MemoryStore(10, 10**6), _Hop(EngineStation(engine, model_revision="r")), "r")
     service = make_service(TranslationPipeline(_Hop(cache)), limits=LimitSettings(request_timeout_s=0.4))
     items = [TranslateRequest(text=text, source_lang="en", target_lang="es") for text in ("One.", "Two.")]
     batch = asyncio.create_task(service.translate_batch(items))

@@ -49,6 +49,18 @@ async def test_callers_collect_while_the_engine_is_full() -> None:
     assert len(engine.batches[-1]) == 3
 
 
+async def test_translations_say_which_model_made_them() -> None:
+    """A cache keeps those of its own model alone; what failed was made by none."""
+    engine = ManualEngine(max_rows=4)
+    station = EngineStation(engine, model_revision="0f3a")
+    task = asyncio.create_task(station.translate(_segments("a")))
+    await _until(lambda: engine.rows)
+    engine.finish(1)
+    (outcome,) = await task
+    assert isinstance(outcome, Translation)
+    assert outcome.model_revision == "0f3a"
+
+
 async def test_priority_then_deadline_then_arrival() -> None:
     """Who waits is let in by priority, then by the earlier deadline."""
     engine = ManualEngine(max_rows=1)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.types import DecodingOptions, Segment, _sent_s
+from pipelines.types import DecodingOptions, Segment, Translation, _sent_s
 
 SEGMENT = Segment("Hello.", "eng_Latn", "spa_Latn", "medical@3", DecodingOptions(num_beams=4), priority=1)
 
@@ -40,3 +40,15 @@ def test_a_hop_keeps_a_little_of_the_time_for_the_way_back(left_s: float, way_ba
 def test_no_hop_gives_time_back() -> None:
     """What is late already stays late."""
     assert _sent_s(-1.0) < 0
+
+
+def test_what_a_replica_of_the_version_before_sends_is_read() -> None:
+    """It does not know the newest field, which has its default; of one of the version after, the newest is left."""
+    sent = Translation("Hola.", -0.5, 3, 2, model_revision="0f3a")
+    state = sent.__getstate__()  # type: ignore[attr-defined]  # a dataclass with slots has it
+    assert pickle.loads(pickle.dumps(sent)).model_revision == "0f3a"
+    arrived = Translation.__new__(Translation)
+    arrived.__setstate__(state[:-1])
+    assert (arrived, arrived.model_revision) == (sent, "")
+    arrived.__setstate__([*state, "a field of tomorrow"])
+    assert (arrived, arrived.model_revision) == (sent, "0f3a")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from pipelines.cache.store import CacheStats
 from pipelines.types import Outcome, Segment, Translation
+from tests.unit.pipelines.cache.asking import REVISION
 
 
 class Clock:
@@ -71,8 +73,13 @@ class Stages:
 class FakeStation:
     """Records each call and answers it when released; translates to upper case unless told otherwise."""
 
-    def __init__(self, answer: Callable[[Segment], Outcome] = lambda s: Translation(text=s.text.upper())) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Segment], Outcome] = lambda s: Translation(text=s.text.upper()),
+        model_revision: str = REVISION,
+    ) -> None:
         self.answer = answer
+        self.model_revision = model_revision
         self.calls: list[list[Segment]] = []
         self.num_cancelled = 0
         self.released = asyncio.Event()
@@ -86,4 +93,8 @@ class FakeStation:
         except asyncio.CancelledError:
             self.num_cancelled += 1
             raise
-        return [self.answer(segment) for segment in segments]
+        outcomes = [self.answer(segment) for segment in segments]
+        return [
+            replace(outcome, model_revision=self.model_revision) if isinstance(outcome, Translation) else outcome
+            for outcome in outcomes
+        ]

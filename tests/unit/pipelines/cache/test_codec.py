@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pipelines.cache.codec import decode, encode
 from pipelines.types import Hypothesis, Link, Translation
 
+REVISION = "0f3a"
 KEY = "ab" * 32
 any_text = st.text(st.characters(exclude_categories=()))
 scores = st.floats(allow_nan=False)
@@ -33,32 +34,34 @@ json_values = st.recursive(
 
 @given(translations)
 def test_an_entry_comes_back_as_it_was_and_says_that_it_was_cached(translation: Translation) -> None:
-    """Decoding an entry gives the translation, with `cached` set."""
-    assert decode(KEY, encode(KEY, translation)) == replace(translation, cached=True)
+    """Decoding an entry gives the translation, with `cached` set, and the model whose keys are asked for."""
+    found = decode(KEY, encode(KEY, translation), REVISION)
+    assert found == replace(translation, cached=True)
+    assert found.model_revision == REVISION
 
 
 @given(st.binary())
 def test_any_bytes_are_a_miss(entry: bytes) -> None:
     """Bytes that nobody encoded never raise and never become a translation."""
-    assert decode(KEY, entry) is None
+    assert decode(KEY, entry, REVISION) is None
 
 
 @given(json_values)
 def test_any_json_is_a_miss(value: object) -> None:
     """Nor does JSON of another form."""
-    assert decode(KEY, json.dumps(value).encode()) is None
+    assert decode(KEY, json.dumps(value).encode(), REVISION) is None
 
 
 @given(translations, st.data())
 def test_a_cut_entry_is_a_miss(translation: Translation, data: st.DataObject) -> None:
     """An entry without its end is no entry."""
     entry = encode(KEY, translation)
-    assert decode(KEY, entry[: data.draw(st.integers(0, len(entry) - 1))]) is None
+    assert decode(KEY, entry[: data.draw(st.integers(0, len(entry) - 1))], REVISION) is None
 
 
 def test_an_entry_of_another_key_is_a_miss() -> None:
     """A store that answers another question than was asked gives no wrong translation."""
-    assert decode(KEY, encode("cd" * 32, Translation(text="Bonjour."))) is None
+    assert decode(KEY, encode("cd" * 32, Translation(text="Bonjour.")), REVISION) is None
 
 
 @pytest.mark.parametrize(
@@ -68,9 +71,9 @@ def test_an_entry_of_another_version_or_type_is_a_miss(index: int, value: object
     """Each field is checked, so an older or newer format reads as absent."""
     fields = json.loads(encode(KEY, Translation(text="Bonjour.")))
     fields[index] = value
-    assert decode(KEY, json.dumps(fields).encode()) is None
+    assert decode(KEY, json.dumps(fields).encode(), REVISION) is None
 
 
 def test_deep_nesting_is_a_miss() -> None:
     """An entry that exhausts the parser's recursion is a miss."""
-    assert decode(KEY, b"[" * 200_000) is None
+    assert decode(KEY, b"[" * 200_000, REVISION) is None

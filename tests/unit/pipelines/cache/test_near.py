@@ -8,7 +8,7 @@ from pipelines.cache.memory import MemoryStore
 from pipelines.cache.near import NearCache
 from pipelines.errors import EngineError
 from pipelines.types import DecodingOptions, Failure, Outcome, Segment, Translation
-from tests.unit.pipelines.cache.asking import segment, started, texts
+from tests.unit.pipelines.cache.asking import REVISION, segment, started, texts
 from tests.unit.pipelines.cache.fakes import Clock, FakeStation
 
 TTL_S = 60.0
@@ -20,7 +20,7 @@ def _found(asked: Segment) -> Outcome:
 
 
 def _near(station: FakeStation, clock: Clock | None = None) -> NearCache:
-    return NearCache(MemoryStore(10, 10_000, TTL_S, clock_s=clock or Clock()), station)
+    return NearCache(MemoryStore(10, 10_000, TTL_S, clock_s=clock or Clock()), station, REVISION)
 
 
 async def test_what_the_shared_cache_found_is_answered_again_without_it() -> None:
@@ -40,6 +40,16 @@ async def test_a_new_translation_is_not_kept() -> None:
     near = _near(station)
     for _ in range(2):
         assert await near.translate([segment("a")]) == [Translation("A")]
+    assert len(station.calls) == 2
+    assert (await near.stats()).entries == 0
+
+
+async def test_what_the_cache_of_another_model_found_is_not_kept() -> None:
+    """While another model is rolled out, the cache of the one before may answer; its own answer is asked for again."""
+    station = FakeStation(_found, "the model before")
+    near = _near(station)
+    for _ in range(2):
+        assert await near.translate([segment("a")]) == [_found(segment("a"))]
     assert len(station.calls) == 2
     assert (await near.stats()).entries == 0
 

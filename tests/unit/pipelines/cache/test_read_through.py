@@ -88,6 +88,19 @@ async def test_another_model_answers_nothing_of_this_one() -> None:
     assert len(station.calls) == 2
 
 
+async def test_what_another_model_translated_is_answered_and_not_kept() -> None:
+    """While another model is rolled out, a translator of either may be asked; a new cache keeps nothing of the old."""
+    store, station = FakeStore(), FakeStation(model_revision="the model before")
+    cache = ReadThroughCache(store, station, REVISION)
+    assert texts(await cache.translate([segment("a")])) == ["A"]
+    station.model_revision = REVISION
+    station.answer = lambda _: Translation(text="better")
+    for _ in range(2):
+        assert texts(await cache.translate([segment("a")])) == ["better"]
+    await cache.close()
+    assert len(station.calls) == 2
+
+
 async def test_a_failing_segment_fails_alone_and_is_not_kept() -> None:
     """Its neighbours are translated and kept; asked again, it is tried again."""
     station = FakeStation(lambda s: Failure(EngineError("no")) if s.text == "bad" else Translation(text=s.text.upper()))
