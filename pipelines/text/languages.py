@@ -92,6 +92,14 @@ def find_language(code: str) -> Language | None:
     return _find(code) if len(code) <= _MAX_CODE_CHARS else None
 
 
+def find_languages_named(name: str) -> tuple[Language, ...]:
+    """The languages whose name it is, in English or their own, with or without what English has in brackets.
+
+    `Chinese` names two and `Chinese (Traditional)` one. Case does not matter; none is an answer, too.
+    """
+    return _by_name().get(name.strip().lower(), ())
+
+
 @lru_cache(maxsize=1024)  # asked for several times per sentence
 def _find(code: str) -> Language | None:
     subtags = code.strip().lower().replace("_", "-").split("-")
@@ -132,6 +140,16 @@ def _by_code() -> dict[str, Language]:
     # ISO codes name no script: of a language's several scripts the one whose BCP-47 tag needs none has them.
     for language in sorted(all_languages(), key=lambda each: "-" in each.bcp47):
         _claim(index, language, (language.iso639_3, language.iso639_2, language.iso639_1))
+    return index
+
+
+@cache
+def _by_name() -> dict[str, tuple[Language, ...]]:
+    index: dict[str, tuple[Language, ...]] = {}
+    for language in all_languages():
+        english, own = language.english_name.lower(), language.native_name.lower()
+        for name in {english, english.partition(" (")[0], own}:
+            index[name] = (*index.get(name, ()), language)
     return index
 
 

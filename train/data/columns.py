@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pipelines.errors import StartupError
-from pipelines.text.languages import FLORES_CODE, find_language
+from pipelines.text.languages import FLORES_CODE, find_language, find_languages_named
 from pipelines.text.validity import SURROGATE
 from train.data.findings import Finding
 
@@ -118,8 +118,8 @@ class Columns:
         for side, names in enumerate(_SIDES, 1):
             if name.lower() in names:
                 return side
-        code = language_of(name)
-        return self._languages.index(code) + 1 if code and code in self._languages else None
+        meant = [side for side, code in enumerate(self._languages, 1) if code in _codes_of(name)]
+        return meant[0] if len(meant) == 1 else None
 
     def _refusal(self, names: Sequence[str], remedy: str = "") -> StartupError:
         source, target = (
@@ -135,14 +135,14 @@ class Columns:
 
 def language_names(names: Sequence[str]) -> list[str]:
     """Return the FLORES-200 codes of the languages that fields are named after, in their order."""
-    found = {names[place]: language_of(names[place].strip()) for place in _naming(names)}
-    return [code for code in found.values() if code]
+    found = (_codes_of(names[place].strip()) for place in _naming(names))
+    return list(dict.fromkeys(codes[0] for codes in found if len(codes) == 1))
 
 
-def language_of(name: str) -> str | None:
-    """Return the FLORES-200 code of the language that a name stands for."""
+def _codes_of(name: str) -> tuple[str, ...]:
+    """Return the FLORES-200 codes of the languages that a name may stand for: it is a code, or what they are called."""
     language = find_language(name)
-    return None if language is None else language.code
+    return tuple(each.code for each in ([language] if language else find_languages_named(name)))
 
 
 def _line(file: str, number: int, source: str, target: str, problem: Finding | None = None) -> Line:
@@ -164,11 +164,11 @@ def _naming(names: Sequence[str]) -> list[int]:
 
 
 def _is_naming(name: str) -> bool:
-    return any(name.lower() in names for names in _SIDES) or language_of(name) is not None
+    return any(name.lower() in names for names in _SIDES) or bool(_codes_of(name))
 
 
 def _is_header(fields: Sequence[str]) -> bool:
     """Whether a line names columns: all of it can be read so, or a FLORES-200 code is in it, which no text is."""
     names = [field.strip() for field in fields if field.strip()]
-    written_as_code = any(FLORES_CODE.fullmatch(name) and language_of(name) for name in names)
+    written_as_code = any(FLORES_CODE.fullmatch(name) and find_language(name) for name in names)
     return written_as_code or (len(names) > 1 and all(map(_is_naming, names)))

@@ -31,10 +31,40 @@ def sides(file: Path, source_lang: str = "eng_Latn", target_lang: str = "hin_Dev
     return [(line.source, line.target) for line in read_pairs(str(file), source_lang, target_lang)]
 
 
-@pytest.mark.parametrize("header", ["hin_Deva\tfra_Latn\teng_Latn", "hi\tfr\ten", "target\tnote\tsource"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "hin_Deva\tfra_Latn\teng_Latn",
+        "hi\tfr\ten",
+        "target\tnote\tsource",
+        "Hindi\tFrench\tEnglish",
+        "हिन्दी\tfrançais\tenglish",
+    ],
+)
 def test_a_header_says_which_columns_are_meant(tmp_path: Path, header: str) -> None:
-    """By FLORES-200 codes, by short ones, or as source and target."""
+    """By FLORES-200 codes, by short ones, by names, or as source and target."""
     assert sides(write(tmp_path, "tsv", header, "एक\tun\tOne")) == [("One", "एक")]
+
+
+@pytest.mark.parametrize(
+    ("header", "target"),
+    [
+        ("Chinese\tEnglish", "zho_Hant"),
+        ("Chinese (Simplified)\tEnglish", "zho_Hans"),
+        ("Kurdish\tEnglish", "ckb_Arab"),
+        ("Arabic\tEnglish", "arb_Arab"),
+    ],
+)
+def test_a_name_of_several_languages_is_that_of_the_one_asked_for(tmp_path: Path, header: str, target: str) -> None:
+    """`Chinese` is Chinese in whichever script is trained, and the header's order is kept."""
+    assert sides(write(tmp_path, "tsv", header, "other\tOne"), target_lang=target) == [("One", "other")]
+
+
+def test_a_name_of_both_sides_is_of_neither(tmp_path: Path) -> None:
+    """From one script of Chinese into the other, `Chinese` says nothing."""
+    file = write(tmp_path, "tsv", "Chinese\tChinese (Simplified)", "一\t二")
+    with pytest.raises(StartupError, match="its columns are named Chinese, Chinese"):
+        sides(file, "zho_Hant", "zho_Hans")
 
 
 @pytest.mark.parametrize("kind", ["tsv", "csv", "jsonl", "parquet"])
@@ -64,7 +94,8 @@ def test_identifiers_are_not_indonesian_and_a_flores_code_wins(
         ("en\tes", "fra_Latn"),
         ("en\ten", "fra_Latn"),
         ("source\tes", "fra_Latn"),
-        ("French\teng_Latn", "fra_Latn"),
+        ("Freench\teng_Latn", "fra_Latn"),
+        ("English\tSpanish", "fra_Latn"),
         ("eng_Latn\tspa_Latn\tscore", "fra_Latn"),
         ("id\teng_Latn\tspa_Latn", "ind_Latn"),
     ],
