@@ -1,7 +1,7 @@
 """Shows the adapters of a registry, and changes which versions are served.
 
     python -m pipelines.adapters list | show NAME | verify NAME[@VERSION]
-    python -m pipelines.adapters promote NAME VERSION | rollback NAME | retire NAME VERSION
+    python -m pipelines.adapters promote NAME VERSION | rollback NAME | withdraw NAME | retire NAME VERSION
     python -m pipelines.adapters canary NAME VERSION --percent 10 [--shadow-percent 5]
 
 Running services follow by themselves within their `adapters.watch_interval_s`. All commands take --json and
@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         "--if-live", type=int, metavar="VERSION", help="only if this version is live until now"
     )
     command("rollback", "end the trial of a canary, or return to the version that was live before").add_argument("name")
+    command("withdraw", "let the name point to no version; a rollback undoes it").add_argument("name")
     canary = change("canary", "try a version on a share of the requests")
     canary.add_argument("--percent", type=float, required=True, help="share that the canary answers; 0 to 100")
     canary.add_argument(
@@ -155,6 +156,10 @@ def _rollback(registry: AdapterRegistry, options: argparse.Namespace) -> int:
     return _report(registry.rollback(options.name), options)
 
 
+def _withdraw(registry: AdapterRegistry, options: argparse.Namespace) -> int:
+    return _report(registry.withdraw(options.name), options)
+
+
 def _canary(registry: AdapterRegistry, options: argparse.Namespace) -> int:
     name, version = _target(options)
     return _report(
@@ -173,6 +178,7 @@ _COMMANDS: Mapping[str, Callable[[AdapterRegistry, argparse.Namespace], int]] = 
     "verify": _verify,
     "promote": _promote,
     "rollback": _rollback,
+    "withdraw": _withdraw,
     "canary": _canary,
     "retire": _retire,
 }

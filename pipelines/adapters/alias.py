@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, m
 from pipelines.adapters.manifest import version_name
 from pipelines.errors import AdapterConflictError, InvalidRequestError
 
-Action = Literal["promote", "rollback", "canary", "retire"]
+Action = Literal["promote", "rollback", "canary", "withdraw", "retire"]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Anything = Literal["anything"]
 ANYTHING: Final = "anything"
@@ -100,11 +100,8 @@ def promoted(
     _refuse_retired(name, last, version)
     if version == live:
         return {}
-    earlier = [each for each in (last.earlier if last else ()) if each != version]
-    if live is not None:
-        earlier.append(live)
     ends_trial = last is not None and version == last.canary
-    return {"live": version, "earlier": tuple(earlier[-_MAX_EARLIER:]), **(_NO_CANARY if ends_trial else {})}
+    return {"live": version, "earlier": _left_behind(last, version), **(_NO_CANARY if ends_trial else {})}
 
 
 def rolled_back(name: str, last: AliasRecord | None) -> dict[str, Any]:
@@ -118,6 +115,17 @@ def rolled_back(name: str, last: AliasRecord | None) -> dict[str, Any]:
     if last is None or not last.earlier:
         raise AdapterConflictError(f"{name} has no canary, and no version was live before: nothing to go back to")
     return {"live": last.earlier[-1], "earlier": last.earlier[:-1]}
+
+
+def withdrawn(name: str, last: AliasRecord | None) -> dict[str, Any]:
+    """Return what is other once a name points to no version; a trial ends with that, and a rollback undoes it.
+
+    Raises:
+        AdapterConflictError: Nothing is live.
+    """
+    if last is None or last.live is None:
+        raise AdapterConflictError(f"{name} points to no version: nothing to withdraw")
+    return {"live": None, "earlier": _left_behind(last, None), **_NO_CANARY}
 
 
 def on_trial(
@@ -149,12 +157,22 @@ def retired(name: str, last: AliasRecord | None, version: int) -> dict[str, Any]
     """
     if last is not None and version in (last.live, last.canary):
         role = "live" if version == last.live else "on trial"
-        raise AdapterConflictError(f"{version_name(name, version)} is {role}; promote another or roll back first")
+        raise AdapterConflictError(
+            f"{version_name(name, version)} is {role}; promote another, roll back, or withdraw {name} first"
+        )
     before = last.retired if last else ()
     if version in before:
         return {}
     earlier = tuple(each for each in (last.earlier if last else ()) if each != version)
     return {"retired": tuple(sorted({*before, version})), "earlier": earlier}
+
+
+def _left_behind(last: AliasRecord | None, version: int | None) -> tuple[int, ...]:
+    """Return where a rollback goes once a version, or none, takes the place of what is live."""
+    if last is None:
+        return ()
+    before = last.earlier if last.live is None else (*last.earlier, last.live)
+    return tuple(each for each in before if each != version)[-_MAX_EARLIER:]
 
 
 def _refuse_retired(name: str, last: AliasRecord | None, version: int) -> None:

@@ -200,6 +200,17 @@ class AdapterRegistry:
             raise self.unknown_name(name)
         return self._aliases.change(name, "rollback", None, lambda last: changes.rolled_back(name, last))
 
+    def withdraw(self, name: str) -> Alias:
+        """Let a name point to no version, until one is promoted or rolled back to. Each is still served by its number.
+
+        Raises:
+            UnknownAdapterError: There is no such adapter.
+            AdapterConflictError: Nothing is live.
+        """
+        if not self.versions(name):
+            raise self.unknown_name(name)
+        return self._aliases.change(name, "withdraw", None, lambda last: changes.withdrawn(name, last))
+
     def canary(self, name: str, version: int, percent: float, *, shadow_percent: float = 0.0) -> Alias:
         """Try a version on a share of the requests; with `percent` 0 and a `shadow_percent`, without serving it.
 

@@ -213,7 +213,7 @@ def _by_alias(adapter: AdapterView, traffic: Traffic, pair: str, text: str, fiel
         return canary
     if traffic.live is None:
         raise UnknownAdapterError(
-            f"{field}: {adapter.name} points to no version yet; there are {_existing(adapter)}", field=field
+            f"{field}: {adapter.name} points to no version; there are {_existing(adapter)}", field=field
         )
     live = adapter.manifests.get(traffic.live)
     if live is None:

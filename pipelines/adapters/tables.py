@@ -41,7 +41,7 @@ def versions(name: str, manifests: Sequence[Manifest], damaged: Mapping[str, str
         )
     table = "\n".join([_columns(rows), *(f"{version}  damaged: {reason}" for version, reason in damaged.items())])
     if alias is None:
-        return f"{table}\n\n{name} points to no version yet"
+        return f"{table}\n\n{name} points to no version"
     history = [("CHANGED (UTC)", "CHANGE", "LIVE", "CANARY")]
     for record in reversed(alias.history):
         change = record.action if record.version is None else f"{record.action} {record.version}"

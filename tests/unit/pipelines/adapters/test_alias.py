@@ -66,6 +66,22 @@ def test_a_rollback_ends_the_trial_first(published: AdapterRegistry) -> None:
     assert published.rollback("medical").live == 1
 
 
+def test_the_only_version_can_be_withdrawn_and_retired(published: AdapterRegistry) -> None:
+    """The name points nowhere and its trial is over; a rollback brings the version back unless it is retired."""
+    published.promote("medical", 1)
+    published.canary("medical", 2, 10)
+    withdrawn = published.withdraw("medical")
+    assert (withdrawn.live, withdrawn.canary, withdrawn.canary_percent) == (None, None, 0)
+    with pytest.raises(AdapterConflictError, match="medical points to no version: nothing to withdraw"):
+        published.withdraw("medical")
+    assert published.rollback("medical").live == 1
+    published.withdraw("medical")
+    assert published.retire("medical", 1).live is None
+    with pytest.raises(AdapterConflictError, match="nothing to go back to"):
+        published.rollback("medical")
+    assert published.promote("medical", 2).live == 2
+
+
 def test_promoting_another_version_leaves_the_trial(published: AdapterRegistry) -> None:
     """A canary is compared with whatever is live."""
     published.promote("medical", 1)
@@ -87,7 +103,9 @@ def test_a_retired_version_comes_no_more(published: AdapterRegistry) -> None:
     """It can be neither promoted nor tried, and no rollback reaches it; its files stay."""
     for version in (1, 2, 3):
         published.promote("medical", version)
-    with pytest.raises(AdapterConflictError, match="medical@3 is live"):
+    with pytest.raises(
+        AdapterConflictError, match="medical@3 is live; promote another, roll back, or withdraw medical"
+    ):
         published.retire("medical", 3)
     assert published.retire("medical", 2).retired == (2,)
     with pytest.raises(AdapterConflictError, match="medical@2 is retired"):
@@ -179,7 +197,7 @@ def test_of_two_who_expect_the_same_one_wins(published: AdapterRegistry) -> None
         assert sum(pool.map(promote, (2, 3, 4))) == 1
 
 
-_STEP = st.tuples(st.sampled_from(["promote", "rollback", "canary", "retire"]), st.integers(1, 4))
+_STEP = st.tuples(st.sampled_from(["promote", "rollback", "canary", "withdraw", "retire"]), st.integers(1, 4))
 
 
 def _changed(last: AliasRecord | None, action: str, version: int) -> dict[str, object]:
@@ -187,6 +205,8 @@ def _changed(last: AliasRecord | None, action: str, version: int) -> dict[str, o
         return alias.promoted("medical", last, version)
     if action == "rollback":
         return alias.rolled_back("medical", last)
+    if action == "withdraw":
+        return alias.withdrawn("medical", last)
     if action == "canary":
         return alias.on_trial("medical", last, version, 10, 0)
     return alias.retired("medical", last, version)

@@ -37,6 +37,8 @@ def test_a_version_goes_live_is_tried_and_rolled_back(run) -> None:
     assert run("rollback", "medical")[1] == "medical is medical@2\n"
     assert run("rollback", "medical")[1] == "medical is medical@1\n"
     assert run("retire", "medical", "3")[0] == 0
+    assert run("withdraw", "medical")[1] == "medical points to no version\n"
+    assert run("retire", "medical@1")[0] == 0
 
 
 def test_tables_show_all_that_matters(run) -> None:
@@ -137,6 +139,8 @@ def test_a_damaged_alias_hides_no_other(run, registry: AdapterRegistry, adapter:
         ("promote medical 1 --if-live 2", "live is None, not 2"),
         ("rollback medical", "nothing to go back to"),
         ("rollback ../x", "is not accepted"),
+        ("withdraw medical", "nothing to withdraw"),
+        ("withdraw legal", "no adapter is called 'legal'"),
         ("canary medical 1 --percent 10", "no live version"),
         ("canary medical 1 --percent 101", "accepted is 0 to 100"),
         ("show legal", "no adapter is called 'legal'"),

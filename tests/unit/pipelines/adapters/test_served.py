@@ -48,6 +48,21 @@ def test_an_alias_moves_once_every_replica_holds_its_version(published: AdapterR
     assert _ask(served, "medical") == "medical@1"
 
 
+def test_a_name_that_was_withdrawn_means_nothing_at_once(published: AdapterRegistry) -> None:
+    """Its requests are told so, those that it is the default of get the base model; its number still works."""
+    served = ServedAdapters({"-".join(PAIR): "medical"})
+    published.promote("medical", 1)
+    served.update(read_view(published), _held(1), "1")
+    assert _ask(served, None) == "medical@1"
+    published.withdraw("medical")
+    served.update(read_view(published), _held(1), "1")
+    assert served.settled
+    with pytest.raises(UnknownAdapterError, match="medical points to no version; there are medical@1"):
+        _ask(served, "medical")
+    assert _ask(served, None) is None
+    assert _ask(served, "medical@1") == "medical@1"
+
+
 def test_an_ingress_that_starts_takes_the_latest_that_can_be_served(published: AdapterRegistry) -> None:
     """Of what is or was live the latest that all hold; if none is held, the first request waits for the live one."""
     published.promote("medical", 1)
@@ -141,7 +156,7 @@ def test_errors_say_what_exists(published: AdapterRegistry, adapter: Path) -> No
         _ask(served, "medical@9")
     with pytest.raises(UnknownAdapterError, match="medical@3 is retired; there are medical@1, medical@2"):
         _ask(served, "medical@3")
-    with pytest.raises(UnknownAdapterError, match="legal points to no version yet; there are legal@1"):
+    with pytest.raises(UnknownAdapterError, match="legal points to no version; there are legal@1"):
         _ask(served, "legal")
     with pytest.raises(AdapterLanguageError, match="does not translate eng_Latn-fra_Latn; it was trained for eng_Latn"):
         _ask(served, "medical", pair=("eng_Latn", "fra_Latn"))
