@@ -32,9 +32,10 @@ from benchmarks.synthetic import synthetic_checkpoint
 from benchmarks.workshop import Workshop
 from configs.loader import load_settings
 from pipelines.adapters import AdapterRegistry
-from pipelines.engine.checkpoint import DEMO_MODEL, locate_checkpoint
+from pipelines.engine.checkpoint import locate_checkpoint
 from pipelines.engine.configured import load_configured_engine
 from pipelines.types import DecodingOptions, Segment
+from train.demo import ensure_demo_model
 
 WATCH_INTERVAL_S = 1.0
 NUM_PUBLICATIONS = 5
@@ -183,7 +184,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="on the demo model, with shorter phases")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
     options = parser.parse_args()
-    model = DEMO_MODEL if options.quick else synthetic_checkpoint()
+    model = ensure_demo_model() if options.quick else synthetic_checkpoint()
     print(f"{describe_machine(os.cpu_count() or 1, 'torch', 'ray')}; {model.name} in int8, {NUM_CLIENTS} clients")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from benchmarks.synthetic import synthetic_checkpoint
-from pipelines.engine.checkpoint import DEMO_MODEL
+from train.demo import ensure_demo_model
 from train.demo.corpus import build_corpus
 from train.demo.settings import DemoSettings
 
@@ -82,10 +82,10 @@ class Model:
 
 
 def model(name: str) -> Model:
-    """Return a model by name; the 600M one is made at the first call (1.2 GB)."""
+    """Return a model by name, made if it is missing: the demo model trains for minutes, the 600M one takes 1.2 GB."""
     if name == "demo":
         # As `make serve` does: operations as small as this model's are slower in two threads than in one.
-        return Model(name, DEMO_MODEL, {"model.num_threads": 1}, deadline_s=5.0)
+        return Model(name, ensure_demo_model(), {"model.num_threads": 1}, deadline_s=5.0)
     return Model(
         name,
         _random_checkpoint(),
@@ -106,8 +106,9 @@ def _random_checkpoint() -> Path:
         for file in weights.iterdir():
             if "token" not in file.name and "sentencepiece" not in file.name:
                 (draft / file.name).symlink_to(file)
+        demo = ensure_demo_model()
         for name in _TOKENIZER_FILES:
-            shutil.copy(DEMO_MODEL / name, draft / name)
+            shutil.copy(demo / name, draft / name)
         draft.rename(folder)
     return folder
 
