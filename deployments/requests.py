@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 from configs.schema import DecodingSettings, LimitSettings, QualitySettings
 from deployments.access.meter import check_adapter
 from deployments.schemas import TranslateRequest
 from pipelines.errors import TooManyItemsError, TranslationError, UnsupportedOptionError
-from pipelines.stages.configured import configured_decoding, configured_second_try
+from pipelines.stages.configured import configured_second_try, wanted_decoding
 from pipelines.text.glossary import Glossary
 from pipelines.text.markup.pointers import check_pointers
-from pipelines.types import BULK_PRIORITY, INTERACTIVE_PRIORITY, DecodingOptions, TranslationRequest
+from pipelines.types import BULK_PRIORITY, INTERACTIVE_PRIORITY, TranslationRequest
 
 
 class RequestReader:
@@ -51,7 +50,13 @@ class RequestReader:
         _check_sizes(request, limits, prefix)
         check_adapter(request.adapter, f"{prefix}adapter")
         _check_pointers(request, prefix)
-        decoding = self._decoding_options(request, prefix)
+        decoding = wanted_decoding(
+            self._decoding,
+            num_beams=request.num_beams,
+            alternatives=request.alternatives,
+            max_length=request.max_length,
+            field_prefix=prefix,
+        )
         return TranslationRequest(
             text=request.text,
             source_lang=request.source_lang,
@@ -68,21 +73,6 @@ class RequestReader:
             keep_terms=tuple(request.do_not_translate),
             keep_patterns=tuple(request.protect_patterns),
             second_try=configured_second_try(decoding, self._quality),
-        )
-
-    def _decoding_options(self, request: TranslateRequest, prefix: str) -> DecodingOptions:
-        wanted = {"num_beams": request.num_beams or self._decoding.num_beams, "alternatives": request.alternatives}
-        for field, value in wanted.items():
-            if value > self._decoding.max_num_beams:
-                raise UnsupportedOptionError(
-                    f"{prefix}{field} is {value}; 1 to {self._decoding.max_num_beams} are accepted",
-                    field=f"{prefix}{field}",
-                )
-        return replace(
-            configured_decoding(self._decoding),
-            num_beams=max(wanted.values()),
-            num_hypotheses=request.alternatives,
-            max_new_tokens=request.max_length,
         )
 
 

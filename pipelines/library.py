@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sized
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from tqdm.auto import tqdm
 
@@ -17,12 +18,12 @@ from configs.loader import load_settings
 from configs.schema import Settings
 from pipelines.adapters import LoadedAdapters
 from pipelines.errors import StartupError, TranslationError
+from pipelines.options import TranslateOptions, request_of
 from pipelines.protocols import Engine
-from pipelines.stages.configured import configured_decoding, configured_second_try
 from pipelines.station import EngineStation
 from pipelines.text.detect import LanguageDetector
 from pipelines.translate import TranslationPipeline
-from pipelines.types import TranslationRequest, TranslationResult
+from pipelines.types import TranslationResult
 
 T = TypeVar("T")
 
@@ -72,12 +73,16 @@ def load_translator(
 
 
 class Translator:
-    """Translates texts of any length and language pair. Usable from any thread; close it or use it with `with`."""
+    """Translates texts of any length and language pair. Usable from any thread; close it or use it with `with`.
+
+    Raises, in all its ways to translate:
+        TranslationError: A language or the adapter is unknown, an option is not accepted, a text is too long, or the
+            model failed.
+    """
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
-        self._decoding = configured_decoding(settings.decoding)
-        self._second_try = configured_second_try(self._decoding, settings.quality)
+        self._settings = settings
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nllb-translator", daemon=True)
         self._thread.start()
@@ -91,60 +96,48 @@ class Translator:
         self._window = 4 * engine.max_rows
 
     @overload
-    def translate(self, text: str, *, source_lang: str, target_lang: str, adapter: str | None = None) -> str: ...
+    def translate(self, text: str, **options: Unpack[TranslateOptions]) -> str: ...
     @overload
-    def translate(
-        self, text: list[str], *, source_lang: str, target_lang: str, adapter: str | None = None
-    ) -> list[str]: ...
-    def translate(
-        self, text: str | list[str], *, source_lang: str, target_lang: str, adapter: str | None = None
-    ) -> str | list[str]:
-        """Translate one text, or several in order, by the base model or by an adapter of `load_translator`.
-
-        Raises:
-            TranslationError: A language or the adapter is unknown, a text is too long, or the model failed.
-        """
-        return self._start(self._translate(text, source_lang, target_lang, adapter)).result()
+    def translate(self, text: list[str], **options: Unpack[TranslateOptions]) -> list[str]: ...
+    def translate(self, text: str | list[str], **options: Unpack[TranslateOptions]) -> str | list[str]:
+        """Translate one text, or several in order; if one of several cannot be translated, nothing is returned."""
+        return self._start(self._translate(text, options)).result()
 
     @overload
-    async def atranslate(self, text: str, *, source_lang: str, target_lang: str, adapter: str | None = None) -> str: ...
+    async def atranslate(self, text: str, **options: Unpack[TranslateOptions]) -> str: ...
     @overload
-    async def atranslate(
-        self, text: list[str], *, source_lang: str, target_lang: str, adapter: str | None = None
-    ) -> list[str]: ...
-    async def atranslate(
-        self, text: str | list[str], *, source_lang: str, target_lang: str, adapter: str | None = None
-    ) -> str | list[str]:
+    async def atranslate(self, text: list[str], **options: Unpack[TranslateOptions]) -> list[str]: ...
+    async def atranslate(self, text: str | list[str], **options: Unpack[TranslateOptions]) -> str | list[str]:
         """Do what `translate` does, without blocking the event loop of the caller."""
-        return await asyncio.wrap_future(self._start(self._translate(text, source_lang, target_lang, adapter)))
+        return await asyncio.wrap_future(self._start(self._translate(text, options)))
+
+    def translate_results(
+        self, texts: Iterable[str], **options: Unpack[TranslateOptions]
+    ) -> list[TranslationResult | TranslationError]:
+        """Return all that is known of each translation, in order: notices, score, alternatives, what was detected.
+
+        A text that cannot be translated has its error as result, and its neighbours have their translations.
+        """
+        return self._start(self._results(list(texts), options)).result()
 
     def translate_iter(
-        self,
-        texts: Iterable[str],
-        *,
-        source_lang: str,
-        target_lang: str,
-        adapter: str | None = None,
-        progress: bool = False,
+        self, texts: Iterable[str], *, progress: bool = False, **options: Unpack[TranslateOptions]
     ) -> Iterator[str]:
         """Translate any iterable, lazily and in order, with as many texts in memory as keep the engine busy.
 
+        An error is raised at the text that failed; those before it were yielded.
+
         Args:
             texts: May be endless.
-            source_lang: Language of all texts.
-            target_lang: Language of all translations.
-            adapter: See `translate`.
             progress: Show a progress bar.
-
-        Raises:
-            TranslationError: As `translate`, at the text that failed; those before it were yielded.
+            options: See `TranslateOptions`.
         """
         total = len(texts) if isinstance(texts, Sized) else None
         under_way: deque[Future[str | list[str]]] = deque()
         with tqdm(total=total, unit="text", disable=not progress) as bar:
             try:
                 for text in texts:
-                    under_way.append(self._start(self._translate(text, source_lang, target_lang, adapter)))
+                    under_way.append(self._start(self._translate(text, options)))
                     if len(under_way) >= self._window:
                         yield str(under_way.popleft().result())
                         bar.update()
@@ -173,23 +166,16 @@ class Translator:
     def _start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def _translate(
-        self, text: str | list[str], source_lang: str, target_lang: str, adapter: str | None
-    ) -> str | list[str]:
-        texts = [text] if isinstance(text, str) else text
-        requests = [
-            TranslationRequest(
-                each,
-                source_lang,
-                target_lang,
-                adapter=adapter,
-                decoding=self._decoding,
-                second_try=self._second_try,
-            )
-            for each in texts
-        ]
-        results = [_text_of(result) for result in await self._pipeline.translate_many(requests)]
-        return results[0] if isinstance(text, str) else results
+    async def _translate(self, text: str | list[str], options: TranslateOptions) -> str | list[str]:
+        results = await self._results([text] if isinstance(text, str) else text, options)
+        texts = [_text_of(result) for result in results]
+        return texts[0] if isinstance(text, str) else texts
+
+    async def _results(
+        self, texts: Sequence[str], options: TranslateOptions
+    ) -> list[TranslationResult | TranslationError]:
+        request = request_of(self._settings, **options)
+        return await self._pipeline.translate_many([replace(request, text=text) for text in texts])
 
 
 def _text_of(result: TranslationResult | TranslationError) -> str:
