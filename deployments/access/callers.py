@@ -37,8 +37,11 @@ class Caller:
 
     @property
     def identity(self) -> str:
-        """What limits are counted by: the key, or where there is none the address."""
-        return f"key:{self.key.id}" if self.key is not None else f"address:{self.address}"
+        """What limits are counted by: the key, or where there is none the address.
+
+        Of IPv6 the first 64 bits: whoever has one address has all that begin alike (RFC 6177).
+        """
+        return f"key:{self.key.id}" if self.key is not None else f"address:{_site_of(self.address)}"
 
 
 current_caller: ContextVar[Caller | None] = ContextVar("current_caller", default=None)
@@ -151,6 +154,15 @@ class ProxyTrust:
         # On a socket of both kinds an IPv4 peer reads `::ffff:10.0.0.2`.
         ipv4 = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
         return any(parsed in network or (ipv4 is not None and ipv4 in network) for network in self._networks)
+
+
+def _site_of(address: str) -> str:
+    parsed = ip_address(address) if _is_address(address) else None
+    if not isinstance(parsed, IPv6Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ip_network((int(parsed) >> 64 << 64, 64)))
 
 
 def _is_address(text: str) -> bool:

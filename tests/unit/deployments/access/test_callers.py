@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from starlette.datastructures import Headers
 
-from deployments.access.callers import Authenticator, ProxyTrust
+from deployments.access.callers import Authenticator, Caller, ProxyTrust
 from deployments.access.keys import KeyRecord, make_key
 from pipelines.errors import UnauthenticatedError, UnavailableError
 from tests.unit.pipelines.cache.fakes import Clock
@@ -106,3 +106,19 @@ async def test_a_revoked_key_ends_with_the_lifetime_of_what_was_read() -> None:
 def test_only_trusted_proxies_name_the_client(peer: str, forwarded_for: str, expected: str) -> None:
     """What a client writes itself is left of what the first trusted proxy wrote, and is not believed."""
     assert ProxyTrust(["10.0.0.0/8", "2001:db8::/32"]).client_address(peer, forwarded_for) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "identity"),
+    [
+        ("192.0.2.7", "address:192.0.2.7"),
+        ("::ffff:192.0.2.7", "address:192.0.2.7"),
+        ("2001:db8:0:1::7", "address:2001:db8:0:1::/64"),
+        ("2001:db8:0:1:ffff:ffff:ffff:ffff", "address:2001:db8:0:1::/64"),
+        ("fe80::1%eth0", "address:fe80::/64"),
+        ("", "address:"),
+    ],
+)
+def test_who_has_no_key_is_counted_by_address(address: str, identity: str) -> None:
+    """Of IPv6 by the network: one machine has as many addresses in it as it likes."""
+    assert Caller(None, address).identity == identity
