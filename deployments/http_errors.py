@@ -38,6 +38,7 @@ STATUS: Mapping[type[errors.TranslationError], int] = MappingProxyType(
         errors.TooManyItemsError: 413,
         errors.BodyTooLargeError: 413,
         errors.BodyTimeoutError: 408,
+        errors.MediaTypeError: 415,
         errors.AccessError: 403,
         errors.UnauthenticatedError: 401,
         errors.ForbiddenError: 403,
@@ -162,17 +163,30 @@ async def _on_translation_error(request: Request, error: Exception) -> JSONRespo
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    note_error(request.scope, errors.InvalidRequestError.code)
-    detail = error_detail(validation_error(error), request_id_of(request))
-    return _json(_validation_status(error), detail, {})
+    found, status = validation_error(error), _validation_status(error)
+    if isinstance(error.body, bytes):  # FastAPI reads what is sent as JSON, and nothing else
+        found, status = _media_type_error(request), STATUS[errors.MediaTypeError]
+    note_error(request.scope, found.code)
+    return _json(status, error_detail(found, request_id_of(request)), {})
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    code = _HTTP_CODES.get(error.status_code, "http_error")
+    code, headers = _HTTP_CODES.get(error.status_code, "http_error"), dict(error.headers or {})
+    message = str(error.detail)
+    if error.status_code == 405 and "Allow" in headers:
+        message = f"{request.method} is not accepted here; {headers['Allow']} is"
     note_error(request.scope, code)
-    detail = ErrorDetail(code=code, message=str(error.detail), field=None, request_id=request_id_of(request))
-    return _json(error.status_code, detail, dict(error.headers or {}))
+    detail = ErrorDetail(code=code, message=message, field=None, request_id=request_id_of(request))
+    return _json(error.status_code, detail, headers)
+
+
+def _media_type_error(request: Request) -> errors.MediaTypeError:
+    sent = request.headers.get("content-type")
+    came = "without the header" if sent is None else f"as {sent[:_MAX_VALUE_CHARS]!r}"
+    return errors.MediaTypeError(
+        f"the body should be JSON, with the header Content-Type: application/json; it came {came}"
+    )
 
 
 def _validation_status(error: RequestValidationError) -> int:

@@ -16,7 +16,8 @@ TranslationError
 |   |-- TextTooLongError        over the limit of characters
 |   |-- TooManyItemsError       over the limit of items in a batch
 |   |-- BodyTooLargeError       over the limit of bytes in a body
-|   `-- BodyTimeoutError        a body that did not arrive in time
+|   |-- BodyTimeoutError        a body that did not arrive in time
+|   `-- MediaTypeError          a body that is not sent as JSON
 |-- AccessError                 the caller may not do this, or not now
 |   |-- UnauthenticatedError    no key, or one that is not valid
 |   |-- ForbiddenError          a key that does not allow this
@@ -151,6 +152,12 @@ class BodyTimeoutError(InvalidRequestError):
     """The request's body did not arrive in time."""
 
     code = "body_timeout"
+
+
+class MediaTypeError(InvalidRequestError):
+    """The request's body is not sent as JSON."""
+
+    code = "unsupported_media_type"
 
 
 class AccessError(TranslationError):

@@ -17,6 +17,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         408: "The body did not arrive in time",
         409: "The name is taken, or the adapter does not fit the model",
         413: "Text, batch or body over the limit",
+        415: "The body is not sent as JSON",
         422: "A field is missing or has the wrong type",
         429: "Over a rate limit or the key's quota; see Retry-After",
         500: "The service or the model failed on this; the log has the cause under the request id",

@@ -261,9 +261,28 @@ async def test_the_model_before_is_named_as_long_as_it_answers() -> None:
 
 
 async def test_unknown_paths_have_the_same_shape(client: httpx.AsyncClient) -> None:
-    """404 and 405 are errors like all others."""
+    """404 and 405 are errors like all others; the latter says what is accepted."""
     assert (await client.get("/nothing")).json()["error"]["code"] == "not_found"
-    assert (await client.get("/translate")).json()["error"]["code"] == "method_not_allowed"
+    error = (await client.get("/translate")).json()["error"]
+    assert (error["code"], error["message"]) == ("method_not_allowed", "GET is not accepted here; POST is")
+
+
+@pytest.mark.parametrize(
+    ("headers", "came"),
+    [
+        ({}, "it came without the header"),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, "it came as 'application/x-www-form-urlencoded'"),
+    ],
+)
+async def test_a_body_that_is_not_sent_as_json_is_told_how(
+    client: httpx.AsyncClient, headers: dict[str, str], came: str
+) -> None:
+    """As `curl --data` sends it; the text is not sent back."""
+    response = await client.post("/translate", content=json.dumps(GOOD).encode(), headers=headers)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (415, "unsupported_media_type")
+    expected = "the body should be JSON, with the header Content-Type: application/json; "
+    assert error["message"] == expected + came
 
 
 def test_every_error_has_a_status_and_survives_pickling() -> None:
