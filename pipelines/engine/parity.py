@@ -18,6 +18,8 @@ from pathlib import Path
 
 import torch
 
+from configs.errors import ConfigError
+from configs.loader import load_settings
 from pipelines.engine.backends import accepted_formats
 from pipelines.engine.checkpoint import Checkpoint, locate_checkpoint
 from pipelines.engine.device import pick_device
@@ -61,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table, and with `--json` one object per row as the last line."""
     options = _parser().parse_args(arguments)
     try:
-        checkpoint = locate_checkpoint(options.model, offline=options.offline)
+        checkpoint = locate_checkpoint(options.model or load_settings().model.name, offline=options.offline)
         lines = [line.strip() for line in Path(options.text).read_text(encoding="utf-8").splitlines() if line.strip()]
         parities = list(
             compare(
@@ -74,8 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 num_beams=options.num_beams,
             )
         )
-    except TranslationError as error:
-        _parser().error(error.message)
+    except (TranslationError, ConfigError) as error:
+        _parser().error(str(error))
     except (OSError, UnicodeDecodeError) as error:
         _parser().error(f"--text {options.text}: {error}")
     print("| pair | format | vocabulary | segments | equal | tokens that agree | chrF |")
@@ -137,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", required=True, help="a text file in the source language, one sentence a line")
     parser.add_argument("--pair", action="append", required=True, help="eng_Latn-hin_Deva; may be given several times")
-    parser.add_argument("--model", default="demo", help="demo, a name on the model hub, or a local path")
+    parser.add_argument("--model", help="demo, a name on the model hub, or a local path; default: the configuration's")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--dtypes", help="comma-separated formats; all that the device has if left out")
     parser.add_argument("--shortlist-file", help="compares the learned vocabulary as well")

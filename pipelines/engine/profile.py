@@ -25,10 +25,13 @@ from types import FrameType
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from configs.errors import ConfigError
 from pipelines.engine.flame_graph import Stack, flame_graph
+from pipelines.errors import TranslationError
 from pipelines.protocols import EncodedSegment, Engine
 
 _SAMPLE_INTERVAL_S = 0.005
+_MAX_SECONDS = 60.0  # what the profiler keeps in memory grows with it
 _TABLE_ROWS = 40
 
 
@@ -116,12 +119,18 @@ def _frames(innermost: FrameType) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Profile the configured engine at work."""
-    options = _parser().parse_args(arguments)
+    """Profile the configured engine at work; return the exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.rows < 1 or not 0 < options.seconds <= _MAX_SECONDS:
+        parser.error(f"--rows should be at least 1, and --seconds over 0 and at most {_MAX_SECONDS:g}")
     from configs.loader import load_settings
     from pipelines.engine.configured import load_configured_engine
 
-    engine = load_configured_engine(load_settings())
+    try:
+        engine = load_configured_engine(load_settings())
+    except (TranslationError, ConfigError) as error:
+        parser.error(str(error))
     stop = threading.Event()
     worker = threading.Thread(target=_keep_busy, args=(engine, options.rows, options.text, stop), name="client")
     worker.start()

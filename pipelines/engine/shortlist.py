@@ -15,6 +15,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
+from configs.errors import ConfigError
+from configs.loader import load_settings
 from pipelines.engine.checkpoint import locate_checkpoint
 from pipelines.engine.tokenize import SegmentTokenizer
 from pipelines.engine.vocabulary import SHORTLIST_FORMAT, script_token_ids, tokenizer_fingerprint
@@ -27,7 +29,7 @@ _SPACE = "▁"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Count, write the file, and print what each list has."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="demo", help="demo, a name on the model hub, or a local path")
+    parser.add_argument("--model", help="demo, a name on the model hub, or a local path; default: the configuration's")
     parser.add_argument(
         "--target", action="append", required=True, metavar="LANGUAGE=FILE", help="may be given several times"
     )
@@ -37,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--offline", action="store_true", help="never reach for the model hub")
     options = parser.parse_args(arguments)
     try:
-        tokenizer = SegmentTokenizer.from_checkpoint(locate_checkpoint(options.model, offline=options.offline).path)
+        model = options.model or load_settings().model.name
+        tokenizer = SegmentTokenizer.from_checkpoint(locate_checkpoint(model, offline=options.offline).path)
         lists = {}
         for target in options.target:
             language, _, file = target.partition("=")
@@ -45,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 lists[language] = count_shortlist(
                     tokenizer, language, lines, min_count=options.min_count, max_tokens=options.max_tokens
                 )
-    except TranslationError as error:
-        parser.error(error.message)
+    except (TranslationError, ConfigError) as error:
+        parser.error(str(error))
     except (OSError, UnicodeDecodeError) as error:
         parser.error(f"--target {target}: {error}")
     write_shortlist(options.output, tokenizer, lists)

@@ -1,6 +1,7 @@
 """Check parallel text: `python -m train.data check FILE [--source-lang eng_Latn --target-lang hin_Deva]`.
 
-Exit status: 0 the data is good enough to train on, 1 too many lines are bad, 2 the command or file cannot be used.
+Exit status: 0 the data is good enough to train on, 1 too many lines are bad or none is left to train on, 2 the command
+or the file cannot be used.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     print(json.dumps(checked.report.as_json(), ensure_ascii=False) if options.json else checked.report.as_text())
-    return int(checked.report.bad_ratio > settings.training.max_bad_line_ratio)
+    nothing = checked.report.num_train == 0
+    return int(nothing or checked.report.bad_ratio > settings.training.max_bad_line_ratio)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -89,3 +89,22 @@ def test_the_command_profiles_the_configured_engine(
     assert {file.name for file in tmp_path.iterdir()} == {"trace.json.gz", "operators.txt", "flame_graph.svg"}
     assert "flame_graph.svg opens in a browser" in capsys.readouterr().out
     assert "client" in (tmp_path / "flame_graph.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rows", "0"], "--rows should be at least 1"),
+        (["--seconds", "-1"], "--seconds over 0 and at most 60"),
+        (["--seconds", "nan"], "--seconds over 0 and at most 60"),
+        ([], "model '/nothing/here' is not a folder"),
+    ],
+)
+def test_what_the_command_cannot_do_is_one_sentence(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers out of range, and a model that is not there."""
+    monkeypatch.setenv("NLLB__MODEL__NAME", "/nothing/here")
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert message in capsys.readouterr().err

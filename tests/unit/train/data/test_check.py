@@ -161,5 +161,7 @@ def test_the_command_reports_as_text_and_as_json(tmp_path: Path, capsys: pytest.
     assert (report["num_lines"], report["num_bad"]) == (100, 1)
     write(file, [*good(9), "alone"])
     assert main(["check", str(file)]) == 1
+    write(file, ["en\thi"])
+    assert main(["check", str(file)]) == 1
     assert main(["check", str(tmp_path / "none.tsv")]) == 2
     assert "none.tsv" in capsys.readouterr().err
