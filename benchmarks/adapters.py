@@ -16,7 +16,7 @@ import statistics
 
 from benchmarks.adapter_workers import NUM_ADAPTERS, SYSTEMS
 from benchmarks.machine import describe_machine
-from benchmarks.synthetic import sources, synthetic_adapters
+from benchmarks.synthetic import SHAPE, sources, synthetic_adapters
 from benchmarks.workers import Worker
 
 NUM_ROWS = 32
@@ -116,7 +116,7 @@ def _plot(name: str, ours: str, speeds: Speeds) -> str:
 
     base = speeds.get(ours, {}).get("base only")
     targets = [TARGET * base if base and case == "4 adapters" else None for case in CASES]
-    title = f"Adapters in a batch of {NUM_ROWS}, NLLB-600M shape"
+    title = f"Adapters in a batch of {NUM_ROWS}, {SHAPE} shape"
     series = {system: list(speed.values()) for system, speed in speeds.items()}
     return str(plot_bars(name, title, "target tokens/s", list(CASES), series, targets=targets))
 

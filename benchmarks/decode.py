@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from benchmarks.machine import describe_machine
 from benchmarks.plot import plot_bars
-from benchmarks.synthetic import converted_checkpoint, sources, synthetic_checkpoint
+from benchmarks.synthetic import SHAPE, converted_checkpoint, sources, synthetic_checkpoint
 from benchmarks.workers import CTRANSLATE2_SWITCHES, SYSTEMS, Worker
 
 Case = tuple[int, int]  # sources, beams
@@ -262,7 +262,7 @@ def _plot(device: str, names: Sequence[str], speeds: Speeds) -> object:
         best = max(measured, default=math.nan)
         relative[case] = {system: value / best for system, value in speed.items()}
     name, where = ("decode", "") if device == "cpu" else (f"decode-{device}", ", on a GPU")
-    title = f"600M shape, {NUM_TOKENS} tokens{where}"
+    title = f"{SHAPE} shape, {NUM_TOKENS} tokens{where}"
     return plot_bars(name, title, "times CTranslate2", *_columns(names, relative))
 
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from benchmarks.machine import describe_machine
 from benchmarks.plot import plot_bars
 from benchmarks.queues import LIMIT_ROWS, Arrival, QueueWorker
-from benchmarks.synthetic import converted_checkpoint, sources, synthetic_checkpoint
+from benchmarks.synthetic import SHAPE, converted_checkpoint, sources, synthetic_checkpoint
 
 INFLIGHT, STATIC, CT2 = "ours, in-flight", "ours, static", "CTranslate2"
 SHORTEST, LONGEST = 5, 80  # tokens of an output
@@ -141,7 +141,7 @@ def _plot(name: str, results: dict[str, dict[str, Result]]) -> object:
         ]
         for system in (INFLIGHT, STATIC, CT2)
     }
-    return plot_bars(name, "Latency, 600M shape, outputs of 5 to 80 tokens", "s", groups, series)
+    return plot_bars(name, f"Latency, {SHAPE} shape, outputs of 5 to 80 tokens", "s", groups, series)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A checkpoint of the size of NLLB-200-distilled-600M with random weights, adapters and work for it.
+"""A checkpoint of the shape of an NLLB-200 model with random weights, adapters and work for it.
 
 Speed does not depend on what the weights say, as long as every system computes the same number of tokens.
 """
@@ -25,7 +25,7 @@ VOCAB_SIZE = 256206
 LANGUAGE_ID = 256047
 TARGET = "hin_Deva"
 SHAPE = os.environ.get("BENCHMARK_SHAPE", "600M")
-"""`600M` is what is measured; `tiny` tells within a minute whether a benchmark runs at all."""
+"""`600M` is what is measured, `1.3B` and `3.3B` if asked for; `tiny` tells soon whether a benchmark runs at all."""
 DEVICE = os.environ.get("BENCHMARK_DEVICE", "cpu")
 """`cpu` or `cuda`, of all systems; what `--device` passes on to the processes that run them."""
 DTYPE = "int8" if DEVICE == "cpu" else "float16"
@@ -40,6 +40,24 @@ _SHAPES = {
         "decoder_attention_heads": 16,
         "encoder_ffn_dim": 4096,
         "decoder_ffn_dim": 4096,
+    },
+    "1.3B": {
+        "d_model": 1024,
+        "encoder_layers": 24,
+        "decoder_layers": 24,
+        "encoder_attention_heads": 16,
+        "decoder_attention_heads": 16,
+        "encoder_ffn_dim": 8192,
+        "decoder_ffn_dim": 8192,
+    },
+    "3.3B": {
+        "d_model": 2048,
+        "encoder_layers": 24,
+        "decoder_layers": 24,
+        "encoder_attention_heads": 16,
+        "decoder_attention_heads": 16,
+        "encoder_ffn_dim": 8192,
+        "decoder_ffn_dim": 8192,
     },
     "tiny": {
         "d_model": 64,
@@ -57,7 +75,7 @@ DEVANAGARI_TOKENS = 32_000
 
 
 def synthetic_checkpoint() -> Path:
-    """Return the folder of the 600M checkpoint, made at the first call and kept beside other caches (1.2 GB)."""
+    """Return the folder of the checkpoint, made at the first call and kept beside other caches (600M: 1.2 GB)."""
     path = cache_folder() / "benchmarks" / f"nllb-{SHAPE.lower()}-random"
     if (path / "model.safetensors").is_file():
         return path
@@ -74,7 +92,9 @@ def synthetic_checkpoint() -> Path:
         max_position_embeddings=1024,
     )
     torch.manual_seed(0)
-    model = M2M100ForConditionalGeneration(config).to(torch.bfloat16)
+    torch.set_default_dtype(torch.bfloat16)  # in float32 the largest shape would not fit beside itself
+    model = M2M100ForConditionalGeneration(config)
+    torch.set_default_dtype(torch.float32)
     model.generation_config = GenerationConfig(
         bos_token_id=0, pad_token_id=1, eos_token_id=EOS_ID, decoder_start_token_id=EOS_ID
     )
