@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -12,6 +11,7 @@ import aiohttp
 import ray
 from prometheus_client.metrics_core import Metric
 
+from deployments.shared_answer import SharedAnswer
 from monitoring.exposition import encode, merge
 from pipelines.errors import UnavailableError
 
@@ -43,18 +43,11 @@ class ClusterMetrics:
         self, list_addresses: Callable[[], Awaitable[Sequence[str]]] | None = None, *, cache_s: float = 3.0
     ) -> None:
         self._list_addresses = list_addresses or node_addresses
-        self._cache_s = cache_s
-        self._lock = asyncio.Lock()
-        self._families: list[Metric] = []
-        self._good_until_s = 0.0
+        self._families = SharedAnswer(self._ask_all, cache_s)
 
     async def render(self, accept: str) -> tuple[bytes, str]:
         """See `MetricsPage`."""
-        async with self._lock:
-            if time.monotonic() >= self._good_until_s:
-                self._families = await self._ask_all()
-                self._good_until_s = time.monotonic() + self._cache_s
-            return encode(self._families, accept)
+        return encode(await self._families.get(), accept)
 
     async def _ask_all(self) -> list[Metric]:
         addresses = await self._list_addresses()

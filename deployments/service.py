@@ -15,6 +15,7 @@ from deployments.fleet import Fleet
 from deployments.glossaries import Glossaries, configured_glossaries
 from deployments.requests import RequestReader
 from deployments.schemas import TranslateRequest
+from deployments.shared_answer import SharedAnswer
 from pipelines.errors import (
     DeadlineExceededError,
     OverloadedError,
@@ -76,8 +77,7 @@ class TranslationService:
         self._started_s = time.monotonic()
         self._model_revision = model_revision
         self._model_info: ModelInfo | None = None
-        self._probe: tuple[float, dict[str, Any]] | None = None
-        self._probe_lock = asyncio.Lock()
+        self._probe = SharedAnswer(fleet.probe, _PROBE_LIFETIME_S)
 
     @property
     def num_ongoing(self) -> int:
@@ -211,11 +211,7 @@ class TranslationService:
 
     async def probe(self) -> dict[str, Any]:
         """Return whether a translation comes back; one probe serves all who ask within a few seconds."""
-        async with self._probe_lock:
-            now_s = time.monotonic()
-            if self._probe is None or now_s - self._probe[0] > _PROBE_LIFETIME_S:
-                self._probe = (now_s, await self.fleet.probe())
-            return self._probe[1]
+        return await self._probe.get()
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:

@@ -12,9 +12,12 @@ from deployments import schemas
 from deployments.routes.catalog import model_entry
 from deployments.routes.responses import ERRORS
 from deployments.service import TranslationService
+from deployments.shared_answer import SharedAnswer
 from pipelines.errors import EngineError, UnavailableError
 
 T = TypeVar("T")
+# All replicas are asked for it, and whoever reaches the port may ask.
+_HEALTH_LIFETIME_S = 1.0
 # Ray Serve's: a deployment that grows or shrinks by itself lacks nothing.
 _WHOLE = {"HEALTHY", "UPSCALING", "DOWNSCALING"}
 
@@ -22,6 +25,7 @@ _WHOLE = {"HEALTHY", "UPSCALING", "DOWNSCALING"}
 def operation_routes(service: TranslationService) -> APIRouter:
     """Return the routes."""
     router = APIRouter()
+    whole_health = SharedAnswer(lambda: _health(service), _HEALTH_LIFETIME_S)
 
     @router.get("/cache/stats", summary="What the cache holds and did", responses={503: ERRORS[503]})
     async def cache_stats() -> schemas.CacheStatsResponse:
@@ -37,7 +41,7 @@ def operation_routes(service: TranslationService) -> APIRouter:
 
     @router.get("/health", summary="What runs, and how it is", responses={503: {"model": schemas.HealthResponse}})
     async def health(response: Response) -> schemas.HealthResponse:
-        report = await _health(service)
+        report = await whole_health.get()
         response.status_code = 503 if report.status == "unhealthy" else 200
         return report
 
