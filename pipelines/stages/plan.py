@@ -20,7 +20,7 @@ from pipelines.text.markup.build import Part
 from pipelines.text.markup.read import read_document
 from pipelines.text.passage import Passage, Tag
 from pipelines.text.patterns import Patterns
-from pipelines.text.protect import find_spans, has_language
+from pipelines.text.protect import as_written, find_spans, has_language
 from pipelines.text.segment import Piece, places, split_text
 from pipelines.text.spans import Span, merge_spans, spans_within, unchanged_spans
 from pipelines.text.validity import check_text
@@ -133,6 +133,7 @@ class Planner:
             target,
             adapters={source: self._adapter(request, source, target)},
             detects=named is None,
+            keep_terms=as_written(request.keep_terms),
             patterns=Patterns(request.keep_patterns, f"{prefix}protect_patterns"),
         )
         parts = [self._plan_part(part, scope) for part in document]
@@ -208,7 +209,7 @@ class Planner:
         )
         objects = [Span(tag.offset, tag.offset + 1, char) for char, tag in passage.objects.items()]
         fitting = [each for each in request.glossaries if each.source_lang in (None, language)]
-        kept = find_spans(passage.text, terms=request.keep_terms, patterns=scope.patterns)
+        kept = find_spans(passage.text, terms=scope.keep_terms, patterns=scope.patterns)
         terms = merge_spans(*(glossary.find(passage.text, kept) for glossary in fitting))
         spans = merge_spans(objects, terms, unchanged_spans(passage.text, kept))
         pieces = split_text(passage.text, language, max_segment_chars=self._max_segment_chars, whole=spans)
@@ -247,6 +248,7 @@ class _Scope:
     target: str
     adapters: dict[str, str | None]
     detects: bool
+    keep_terms: tuple[str, ...]
     patterns: Patterns
     notices: list[Notice] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)

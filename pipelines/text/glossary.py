@@ -15,7 +15,7 @@ import regex
 
 from pipelines.errors import UnsupportedOptionError
 from pipelines.text.spans import Span, cuts_any
-from pipelines.text.validity import check_text
+from pipelines.text.validity import MAX_MARKS, TOO_MANY_MARKS, check_text
 from pipelines.text.words import inside_word
 from pipelines.types import Notice
 
@@ -24,9 +24,6 @@ _MIN_INFLECTED_CHARS = 4
 _MAX_ENDING_CHARS = 3
 # What Unicode composes: a character with its marks, and the jamo of a syllable.
 _COMPOSABLE = regex.compile(r"(?s:.)[\p{M}\u1160-\u11ff]*+")
-# No language has more on one character (the stream-safe format of UAX 15); to sort them takes their number squared.
-_MAX_MARKS = 30
-_TOO_MANY_MARKS = regex.compile(rf"\p{{M}}{{{_MAX_MARKS + 1}}}")
 # Between the words of a term: spaces, and the break of a line that goes on.
 _SPACE = regex.compile(r"\p{Zs}*+(?:\r?\n\p{Zs}*+)?+")
 _MAX_ENTRY_CHARS = 1000
@@ -113,12 +110,12 @@ class Glossary:
         check_text(target, self._field, entry=term)
         if not term.strip() or not target.strip():
             raise self._refused(term, target, "a glossary has neither empty terms nor empty translations")
-        if max(len(term), len(target)) > _MAX_ENTRY_CHARS or _TOO_MANY_MARKS.search(term):
+        if max(len(term), len(target)) > _MAX_ENTRY_CHARS or TOO_MANY_MARKS.search(term):
             raise self._refused(
                 term,
                 target,
                 f"terms and translations of up to {_MAX_ENTRY_CHARS} characters are accepted, "
-                f"with up to {_MAX_MARKS} combining marks on one",
+                f"with up to {MAX_MARKS} combining marks on one",
             )
 
     def _refused(self, term: str, target: str, why: str) -> UnsupportedOptionError:
@@ -213,12 +210,12 @@ class _Node:
 
 def _composed(text: str) -> tuple[str, Sequence[int]]:
     """The text in NFC, and where in the text each of its characters, and its end, was."""
-    if not _TOO_MANY_MARKS.search(text) and unicodedata.is_normalized("NFC", text):
+    if not TOO_MANY_MARKS.search(text) and unicodedata.is_normalized("NFC", text):
         return text, range(len(text) + 1)
     parts: list[str] = []
     places: list[int] = []
     for found in _COMPOSABLE.finditer(text):
-        is_sane = not _TOO_MANY_MARKS.search(found.group())
+        is_sane = not TOO_MANY_MARKS.search(found.group())
         parts.append(unicodedata.normalize("NFC", found.group()) if is_sane else found.group())
         # Where characters become fewer or more, none has a place of its own.
         is_same = len(parts[-1]) == len(found.group())

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from unicodedata import normalize
 
 import regex
 
 from pipelines.text.patterns import Patterns
 from pipelines.text.segment import Piece
 from pipelines.text.spans import Span, unchanged_spans
+from pipelines.text.validity import TOO_MANY_MARKS
 from pipelines.text.words import UNSPACED, inside_word
 
 _EMOJI_TAIL = r"[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\u20e3]*+"
@@ -111,7 +113,7 @@ def find_spans(text: str, *, terms: Sequence[str] = (), patterns: Patterns | Non
 
     Args:
         text: Any text.
-        terms: Words and phrases that stay as they are; whole words, in this case.
+        terms: Words and phrases that stay as they are; whole words, in this case and form (see `as_written`).
         patterns: Regular expressions of further spans.
 
     Raises:
@@ -127,6 +129,11 @@ def find_spans(text: str, *, terms: Sequence[str] = (), patterns: Patterns | Non
         elif start < end:
             spans.append((start, end))
     return spans
+
+
+def as_written(terms: Sequence[str]) -> tuple[str, ...]:
+    """Return terms in all ways that a text may write them: some systems take letters and their accents apart."""
+    return tuple(dict.fromkeys(form for term in terms for form in _forms(term)))
 
 
 def mask(text: str, spans: Sequence[Span]) -> Masked | None:
@@ -183,6 +190,11 @@ def has_language(text: str) -> bool:
     """Whether a text has a letter outside of what is found by itself: if not, it is as it is in every language."""
     gaps = _gaps(text, unchanged_spans(text, find_spans(text)))
     return any(_LETTER.search(text, start, end) for start, end in gaps)
+
+
+def _forms(term: str) -> tuple[str, ...]:
+    """A term as it is, composed and decomposed (UAX 15)."""
+    return (term,) if TOO_MANY_MARKS.search(term) else (term, normalize("NFC", term), normalize("NFD", term))
 
 
 def _term_spans(text: str, term: str) -> Iterator[tuple[int, int]]:

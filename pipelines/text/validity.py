@@ -1,12 +1,18 @@
-"""Is a text valid Unicode? The one thing that is refused; everything else is carried through."""
+"""Is a text valid Unicode? The one thing that is refused; everything else is carried through, some of it with care."""
 
 from __future__ import annotations
 
 import re
 
+import regex
+
 from pipelines.errors import InvalidTextError
 
 SURROGATE = re.compile("[\ud800-\udfff]")
+MAX_MARKS = 30
+"""No language has more on one character (the stream-safe format of UAX 15)."""
+TOO_MANY_MARKS = regex.compile(rf"\p{{M}}{{{MAX_MARKS + 1}}}")
+"""What is not to be normalised: to sort marks takes their number squared."""
 
 
 def check_text(text: str, field: str, entry: str | None = None) -> None:

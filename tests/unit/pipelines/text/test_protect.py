@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines.text.join import join_pieces
 from pipelines.text.patterns import Patterns
-from pipelines.text.protect import Masked, find_spans, has_language, mask, split_around
+from pipelines.text.protect import Masked, as_written, find_spans, has_language, mask, split_around
 from pipelines.text.spans import Span, unchanged_spans
 
 MARKED_TEXT = st.lists(
@@ -151,6 +151,20 @@ def test_terms_are_whole_words() -> None:
     """A term is kept where it is a word of its own; scripts without spaces have no such limit."""
     assert spans_of("Ray and Raymond like Ray.", terms=["Ray"]) == ["Ray", "Ray"]
     assert spans_of("我用雷伊工作", terms=["雷伊"]) == ["雷伊"]
+
+
+def test_terms_are_found_however_their_accents_are_written() -> None:
+    """Composed in the request and decomposed in the text, or the other way round; what is kept is the text's own."""
+    composed, decomposed = "Caf\u00e9", "Cafe\u0301"
+    for term, written in itertools.product((composed, decomposed), repeat=2):
+        assert spans_of(f"At {written} we met.", terms=as_written([term])) == [written]
+    assert as_written(["Ray", "Ray"]) == ("Ray",)
+
+
+def test_a_tower_of_accents_is_left_as_it_is() -> None:
+    """To sort them takes their number squared: minutes for what fits into a request."""
+    tower = "a" + "\u0301\u0323" * 200_000
+    assert as_written([tower]) == (tower,)
 
 
 def test_patterns_find_spans() -> None:
