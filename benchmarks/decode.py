@@ -114,7 +114,7 @@ def main() -> None:
     names = sorted({name for speed in speeds.values() for name in speed}, key=lambda name: [*often, *once].index(name))
     _print_speeds(names, speeds)
     claims = _ratios(contest, speeds, ct2) | claims
-    _print_claims(claims, with_targets=options.device == "cpu")
+    _print_claims(claims, with_targets=options.device == "cpu" and SHAPE == "600M")
     if options.plot:
         print("plotted", _plot(options.device, names, speeds))
     if options.json:
