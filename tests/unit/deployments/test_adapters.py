@@ -20,7 +20,7 @@ from pipelines.adapters.shadow import Shadows
 from pipelines.breaker import CircuitBreaker
 from pipelines.errors import EngineError
 from pipelines.translate import TranslationPipeline
-from pipelines.types import Failure, Outcome, Segment, Translation
+from pipelines.types import BULK_PRIORITY, Failure, Outcome, Segment, Translation
 from tests.adapter_files import draft, unmounted, write_adapter
 from tests.http_api import client_of, make_service
 
@@ -58,9 +58,11 @@ class AdapterStationFake:
     def __init__(self) -> None:
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
+        self.priorities: set[int] = set()
 
     async def translate(self, segments: list[Segment]) -> list[Outcome]:
         """See `SegmentTranslator`."""
+        self.priorities |= {segment.priority for segment in segments}
         await self.may_go_on.wait()
         return [
             Failure(EngineError("it failed"))
@@ -252,6 +254,7 @@ async def test_a_shadow_is_compared_and_nobody_gets_it(
     assert (shadow["live"], shadow["candidate"], shadow["num_compared"]) == ("medical@1", "medical@2", 2)
     assert 0 < shadow["mean_chrf"] < 100
     assert (shadow["num_identical"], shadow["num_failed"]) == (0, 0)
+    assert app.candidates.priorities == {BULK_PRIORITY}  # it gives way to whoever waits
 
 
 async def test_a_candidate_that_fails_is_counted_and_disturbs_nobody(

@@ -73,8 +73,9 @@ async def _fail(meter: Meter, num_characters: int) -> None:
 
 async def test_what_is_over_the_quota_costs_nothing_anywhere(store: _Store) -> None:
     """After a refusal the key has all that it had, on this replica and on every other."""
-    with pytest.raises(QuotaExceededError, match="0 are used, and this request has 1000"):
+    with pytest.raises(QuotaExceededError, match="0 are used, and this request has 1000") as caught:
         await _work(_meter(store), 1000)
+    assert caught.value.retry_after_s == 12 * 3600  # at the month's end
     await _work(_meter(store), 100)
     assert await _meter(store).usage(KEY) == Usage(100, 1)
 
