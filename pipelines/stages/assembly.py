@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from pipelines.stages.protected import Order
 from pipelines.stages.sentence import Done, Sentence
-from pipelines.text.join import space_pieces
+from pipelines.text.join import is_unspaced, space_pieces
 from pipelines.text.languages import resolve_language
 from pipelines.text.passage import Declared, Passage, Tag, as_it_is
 from pipelines.text.segment import Piece, places
@@ -56,7 +56,7 @@ class PlannedPassage:
         own = [next(done) for _ in self.sentences]
         passage = self._with_tags(done, target)
         if any(each.translation.text != sentence.text for each, sentence in zip(own, self.sentences, strict=True)):
-            passage = passage.if_changed()
+            passage = passage.if_changed(is_unspaced=is_unspaced(self.order.target_lang))
         spaced = space_pieces(
             self.pieces,
             [each.translation.text for each in own],

@@ -76,6 +76,11 @@ def space_pieces(
     return list(zip(spaces, texts, strict=True))
 
 
+def is_unspaced(language: str) -> bool:
+    """Whether a language, by its FLORES-200 code, puts no space between words."""
+    return resolve_language(language).script in _UNSPACED_WORD_SCRIPTS
+
+
 def _without_spaces(pieces: Sequence[Piece], texts: list[str]) -> list[str]:
     joined = list(texts)
     for place in range(1, len(pieces) - 1):

@@ -39,6 +39,8 @@ class Tag:
         parts: The same as `raw`, in parts, where some of it is language itself (`alt`, `title`).
         raw_if_changed: What is written once the passage's text is another, where that matters to the markup: a link
             that named its address by its text.
+        raw_if_unspaced: What is written once the text is in a script that puts no space between words, where that
+            matters to the markup.
     """
 
     offset: int
@@ -47,6 +49,12 @@ class Tag:
     name: str = ""
     parts: tuple[str | Declared | Passage, ...] = ()
     raw_if_changed: str | None = None
+    raw_if_unspaced: str | None = None
+
+    def if_changed(self, *, is_unspaced: bool) -> Tag:
+        """The tag as a changed text needs it; `is_unspaced`: it puts no space between words."""
+        raw = self.raw_if_unspaced if is_unspaced and self.raw_if_unspaced is not None else self.raw_if_changed
+        return self if raw is None else replace(self, raw=raw)
 
 
 def as_it_is(text: str) -> str:
@@ -105,12 +113,9 @@ class Passage:
                 plain += char
         return "".join([*parts, self.encode(plain)])
 
-    def if_changed(self) -> Passage:
-        """The passage with the markup that a changed text needs."""
-        if all(tag.raw_if_changed is None for tag in self.tags):
-            return self
-        tags = tuple(tag if tag.raw_if_changed is None else replace(tag, raw=tag.raw_if_changed) for tag in self.tags)
-        return replace(self, tags=tags)
+    def if_changed(self, *, is_unspaced: bool) -> Passage:
+        """The passage with the markup that a changed text needs; see `Tag`."""
+        return replace(self, tags=tuple(tag.if_changed(is_unspaced=is_unspaced) for tag in self.tags))
 
     def markup_before(self, offset: int) -> str:
         """The tags that stand before a character."""

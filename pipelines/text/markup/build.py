@@ -94,10 +94,11 @@ class DocumentBuilder:
         name: str = "",
         parts: tuple[Part, ...] = (),
         raw_if_changed: str | None = None,
+        raw_if_unspaced: str | None = None,
     ) -> None:
         """Add markup that stays with its words; see `Tag`."""
         if raw:
-            self._tags.append(Tag(len(self._text), raw, kind, name, parts, raw_if_changed))
+            self._tags.append(Tag(len(self._text), raw, kind, name, parts, raw_if_changed, raw_if_unspaced))
 
     def add_object(self, raw: str, parts: tuple[Part, ...] = ()) -> None:
         """Add markup that has its place among the words as a word has."""

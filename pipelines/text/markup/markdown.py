@@ -22,6 +22,7 @@ _LINES = frozenset({"Paragraph", "Item", "FootnoteDefinition", "Heading"})
 _BY_TEXT = frozenset({"Shortcut", "Collapsed"})
 # Links that are nothing but their address: `<https://a.b>`.
 _ADDRESSES = frozenset({"Autolink", "Email"})
+_UNDERSCORES = frozenset({"_", "__"})
 _INLINE_TAG = re.compile(r"<(/?)([A-Za-z][\w-]*+)[^>]*?(/?)>")
 _LINE_BREAK = re.compile(r"(?<![ \t])[ \t]*[\r\n][\s>]*")
 
@@ -40,6 +41,7 @@ class _Reader:
         self._kept_depth = 0
         self._opening: list[str] = []  # inline elements whose opening markup ends where the next event begins
         self._links: list[int | None] = []  # of those that are open, where the text is by which they are found
+        self._marks: list[str | None] = []  # of inline elements that are open, what marks them inside of words
         self._image_start: int | None = None
         self._image_is_by_text = False
         self._image_text: list[tuple[int, int]] = []
@@ -128,7 +130,8 @@ class _Reader:
             label = self._links.pop() if name == "Link" else None
             end = end if label is None else self._label_end(end)
             closing = None if label is None else self._by_label(label, self._position)
-            self._builder.add_tag(self._text[self._position : end], "close", name, raw_if_changed=closing)
+            raw, mark = self._text[self._position : end], self._marks.pop()
+            self._builder.add_tag(raw, "close", name, raw_if_changed=closing, raw_if_unspaced=mark)
             self._position = max(end, self._position)
         else:
             self._boundary(end)
@@ -185,11 +188,20 @@ class _Reader:
         for place, name in enumerate(self._opening):
             # Several that open at once: the last has all of their markup, the others have none.
             last = place == len(self._opening) - 1
-            self._builder.add_tag(self._text[self._position : end] if last else "", "open", name)
+            raw = self._text[self._position : end] if last else ""
+            self._marks.append(self._mark_in_words(raw, name))
+            self._builder.add_tag(raw, "open", name, raw_if_unspaced=self._marks[-1])
         if self._opening:
             self._position = max(end, self._position)
         self._opening = []
         self._after_break = False
+
+    def _mark_in_words(self, raw: str, name: str) -> str | None:
+        """What stands for a mark where words have no space around them: between letters `*` is emphasis, `_` is none.
+
+        None if it is no such mark, or is inside of its like, with which it would be taken for another.
+        """
+        return raw.replace("_", "*") if raw in _UNDERSCORES and self._stack.count(name) == 1 else None
 
     def _add_text(self, value: str | None, start: int, end: int) -> None:
         self._after_break = False

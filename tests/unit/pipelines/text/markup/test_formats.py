@@ -76,6 +76,28 @@ async def test_markdown_escapes_what_the_source_did_not_mean() -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "in_chinese", "in_spanish"),
+    [
+        ("word _word_ word.", "字*字*字。", "字_字_字。"),
+        ("word __word__ word _word_", "字**字**字*字*", "字__字__字_字_"),
+        ("_word **word** word_", "*字**字**字*", "_字**字**字_"),
+        ("**word _word_ word**", "**字*字*字**", "**字_字_字**"),
+        ("*word _word_ word*", "*字_字_字*", "*字_字_字*"),
+        ("**_word_** [_word_](x) \\_word\\_", "***字***[*字*](x)\\_字\\_", "**_字_**[_字_](x)\\_字\\_"),
+    ],
+)
+async def test_emphasis_holds_where_words_have_no_space_around_them(
+    source: str, in_chinese: str, in_spanish: str
+) -> None:
+    """Between letters `_` is no emphasis and `*` is; where words have spaces the mark stays, as inside of its like."""
+    station = DictionaryStation({}, make=lambda text: text.replace("word", "字").replace(" ", "").replace(".", "。"))
+    pipeline = TranslationPipeline(station)
+    for target, expected in (("zh", in_chinese), ("es", in_spanish)):
+        result = await pipeline.translate(TranslationRequest(source, "en", target, format="markdown"))
+        assert result.text == expected
+
+
+@pytest.mark.parametrize(
     ("source", "expected"),
     [
         ("[a *b*] is\n\n> ![c\n> d] [a *b*][]", "[A *B*][a *b*] IS\n\n> ![C D][c d] [A *B*][a *b*]"),
