@@ -71,7 +71,10 @@ def _serve_echo(port: int) -> None:
     ray.init(address="local", include_dashboard=False, log_to_driver=False)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     serve.run(Echo.bind())
-    threading.Event().wait()
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        serve.shutdown()  # Ray alone would leave HAProxy behind
 
 
 def _ctranslate2(model: Path) -> Callable[[Body], str]:
