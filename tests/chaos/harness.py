@@ -21,12 +21,13 @@ import httpx
 ROOT = Path(__file__).parents[2]
 _SLOW_S = 1.0
 _MAX_ADAPTED_TOKENS = 12  # adapters with random weights never stop by themselves
-_TEXTS = [
+TEXTS = [
     f"{greeting} The ticket to {city} costs {price} euros."
     for greeting, city, price in itertools.product(
         ("Good morning.", "Good evening."), ("Rome", "Paris", "Madrid", "London"), range(20, 60)
     )
 ]
+"""What is translated, by each client from another place on."""
 _ANSWERS: dict[tuple[str, str | None], str] = {}
 """What each version of an adapter, or none, made of a text at first: right from there on, or found out later."""
 
@@ -173,7 +174,7 @@ class Load:
     async def run(self, client: httpx.AsyncClient, number: int) -> None:
         """One client."""
         adapter = self._clients.adapters[number % len(self._clients.adapters)]
-        for turn, text in enumerate(itertools.cycle(_TEXTS[7 * number :] + _TEXTS[: 7 * number])):
+        for turn, text in enumerate(itertools.cycle(TEXTS[7 * number :] + TEXTS[: 7 * number])):
             if self._stop.is_set():
                 return
             await self._once(client, text, adapter, turn + number)
