@@ -18,7 +18,7 @@ from configs.loader import load_settings
 from configs.schema import Settings
 from pipelines.adapters import LoadedAdapters
 from pipelines.errors import StartupError, TranslationError
-from pipelines.options import TranslateOptions, request_of
+from pipelines.options import TranslateOptions, request_of, several
 from pipelines.protocols import Engine
 from pipelines.station import EngineStation
 from pipelines.text.detect import LanguageDetector
@@ -118,7 +118,7 @@ class Translator:
 
         A text that cannot be translated has its error as result, and its neighbours have their translations.
         """
-        return self._start(self._results(list(texts), options)).result()
+        return self._start(self._results(list(several(texts, "texts")), options)).result()
 
     def translate_iter(
         self, texts: Iterable[str], *, progress: bool = False, **options: Unpack[TranslateOptions]
@@ -136,7 +136,7 @@ class Translator:
         under_way: deque[Future[str | list[str]]] = deque()
         with tqdm(total=total, unit="text", disable=not progress) as bar:
             try:
-                for text in texts:
+                for text in several(texts, "texts"):
                     under_way.append(self._start(self._translate(text, options)))
                     if len(under_way) >= self._window:
                         yield str(under_way.popleft().result())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Required, TypedDict
 
 from configs.schema import Settings
@@ -10,6 +10,8 @@ from pipelines.errors import UnsupportedOptionError
 from pipelines.stages.configured import configured_second_try, wanted_decoding
 from pipelines.text.glossary import Glossary
 from pipelines.types import FORMATS, Format, TranslationRequest
+
+_MAX_SHOWN_CHARS = 60
 
 
 class TranslateOptions(TypedDict, total=False):
@@ -78,15 +80,21 @@ def request_of(
         decoding=decoding,
         glossaries=() if glossary is None else (glossary,),
         format=format,
-        json_include=_several(json_include, "json_include"),
-        json_exclude=_several(json_exclude, "json_exclude"),
-        keep_terms=_several(do_not_translate, "do_not_translate"),
-        keep_patterns=_several(protect_patterns, "protect_patterns"),
+        json_include=tuple(several(json_include, "json_include")),
+        json_exclude=tuple(several(json_exclude, "json_exclude")),
+        keep_terms=tuple(several(do_not_translate, "do_not_translate")),
+        keep_patterns=tuple(several(protect_patterns, "protect_patterns")),
         second_try=configured_second_try(decoding, settings.quality),
     )
 
 
-def _several(values: Sequence[str], field: str) -> tuple[str, ...]:
-    if isinstance(values, str):  # a sequence, too, of its characters
-        raise UnsupportedOptionError(f"{field} is {values!r}; a list of such is accepted", field=field)
-    return tuple(values)
+def several(values: Iterable[str], field: str) -> Iterable[str]:
+    """Return the values, which are not one: a string is several, too, of its characters.
+
+    Raises:
+        UnsupportedOptionError: They are a string; the message names the field.
+    """
+    if isinstance(values, str):
+        shown = values if len(values) <= _MAX_SHOWN_CHARS else values[:_MAX_SHOWN_CHARS] + "..."
+        raise UnsupportedOptionError(f"{field} is {shown!r}; a list of such is accepted", field=field)
+    return values

@@ -86,6 +86,14 @@ def test_an_option_that_is_not_accepted_is_named(translator: Translator, options
         translator.translate("Hello.", **PAIR, **options)
 
 
+def test_one_text_is_not_several(translator: Translator) -> None:
+    """Its characters are not what was meant."""
+    with pytest.raises(UnsupportedOptionError, match=r"texts is 'Hello\.'; a list of such is accepted"):
+        translator.translate_results("Hello.", **PAIR)
+    with pytest.raises(UnsupportedOptionError, match=r"texts is 'Hello\.'"):
+        next(translator.translate_iter("Hello.", **PAIR))
+
+
 def test_an_unknown_option_is_a_mistake_of_the_program(translator: Translator) -> None:
     """As of any function; nothing is passed over."""
     with pytest.raises(TypeError, match="glosary"):
