@@ -124,10 +124,14 @@ def _print_new(text: str, record: KeyRecord, as_json: bool) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deployments.keys", description=__doc__)
-    parser.add_argument("--environment", help="overlay of configs/environments; default: NLLB_ENV, then dev")
-    parser.add_argument("--json", action="store_true", help="answer in JSON")
+    # Accepted before and behind the command; behind it, what is left out must not undo what was said before.
+    common = argparse.ArgumentParser(add_help=False)
+    for each, environment, as_json in ((parser, None, False), (common, argparse.SUPPRESS, argparse.SUPPRESS)):
+        says = "overlay of configs/environments; default: NLLB_ENV, then dev"
+        each.add_argument("--environment", default=environment, help=says)
+        each.add_argument("--json", default=as_json, action="store_true", help="answer in JSON")
     commands = parser.add_subparsers(required=True, metavar="create | list | rotate | revoke")
-    create = commands.add_parser("create", help="make a key and print it")
+    create = commands.add_parser("create", help="make a key and print it", parents=[common])
     create.add_argument("name", help="whose it is, or what for")
     create.add_argument("--scope", action="append", choices=SCOPES, help="repeatable; default: translate")
     create.add_argument("--requests-per-second", type=_positive, metavar="N")
@@ -136,12 +140,12 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("--adapter", action="append", metavar="NAME", help="repeatable; default: all")
     create.add_argument("--days", type=_days, metavar="N", help="until it expires; default: never")
     create.set_defaults(run=_create)
-    commands.add_parser("list", help="show all keys").set_defaults(run=_list)
+    commands.add_parser("list", help="show all keys", parents=[common]).set_defaults(run=_list)
     for name, run, says in (
         ("rotate", _rotate, "give a key a new secret; the old one ends"),
         ("revoke", _revoke, "end a key"),
     ):
-        command = commands.add_parser(name, help=says)
+        command = commands.add_parser(name, help=says, parents=[common])
         command.add_argument("id")
         command.set_defaults(run=run)
     return parser

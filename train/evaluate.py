@@ -11,6 +11,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from configs.errors import ConfigError
@@ -50,16 +51,20 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--environment", help="name of an overlay in configs/environments")
     parser.add_argument("--max-pairs", type=int, default=2000, help="only the first so many; default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.max_pairs < 1:
+        parser.error(f"--max-pairs is {options.max_pairs}; a whole number from 1 is accepted")
+    return options
 
 
 def _evaluate(options: argparse.Namespace, settings: Settings) -> Comparison:
     languages = (resolve_language(options.source_lang).code, resolve_language(options.target_lang).code)
-    pairs = [
+    sound = (
         (line.source.strip(), line.target.strip())
         for line in read_pairs(options.data_file, *languages)
         if not line.problem and line.source.strip() and line.target.strip()
-    ][: options.max_pairs]
+    )
+    pairs = list(islice(sound, options.max_pairs))
     if not pairs:
         raise StartupError(f"{options.data_file} holds no pair", field="data_file")
     with ServingEngine(settings) as engine:

@@ -44,7 +44,7 @@ def test_a_key_from_its_making_to_its_end(store: SqliteKeyStore, capsys: pytest.
 
     assert main(["revoke", key_id], store) == 0
     capsys.readouterr()
-    assert main(["--json", "list"], store) == 0
+    assert main(["list", "--json"], store) == 0  # as well as before it
     (record,) = json.loads(capsys.readouterr().out)
     assert record["revoked"]
     assert "secret_sha256" not in record

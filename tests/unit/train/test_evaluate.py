@@ -78,6 +78,16 @@ def test_what_cannot_be_evaluated_is_named(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("number", ["0", "-3"])
+def test_no_pairs_cannot_be_asked_for(
+    folders: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str], number: str
+) -> None:
+    """A negative number would be counted from the end."""
+    with pytest.raises(SystemExit):
+        main([*given(folders), "--max-pairs", number])
+    assert f"--max-pairs is {number}; a whole number from 1 is accepted" in capsys.readouterr().err
+
+
 def test_general_dev_sets_are_the_projects_own_or_the_users(tmp_path: Path) -> None:
     """Everyday sentences for four languages, a file for any; bounded; none where there is neither."""
     own = general_pairs(("eng_Latn", "hin_Deva"), GateSettings())
