@@ -22,6 +22,7 @@ _STYLE = {
     "svg.hashsalt": "nllb-ray",  # identifiers inside the file would differ each time
 }
 _COLOURS = ("#0b6e4f", "#c8553d", "#e09f3e", "#3d5a80", "#7d4e9e", "#6c757d", "#2a9d8f", "#b5838d")
+_MIN_WIDTH = 4.4  # inches: a title is as wide
 _BARS_WIDTH = 0.8  # of a group, of the distance between two
 
 
@@ -46,7 +47,7 @@ def plot_bars(
     """
     pyplot = _pyplot()
     with pyplot.rc_context(_STYLE):
-        figure, axes = pyplot.subplots(figsize=(1.6 + 1.4 * len(groups), 3.2), layout="constrained")
+        figure, axes = pyplot.subplots(figsize=(max(1.6 + 1.4 * len(groups), _MIN_WIDTH), 3.2), layout="constrained")
         width = _BARS_WIDTH / len(series)
         for index, (label, values) in enumerate(series.items()):
             left = index * width - _BARS_WIDTH / 2 + width / 2
@@ -58,7 +59,7 @@ def plot_bars(
                 label=label,
                 color=_COLOURS[index % len(_COLOURS)],
             )
-            axes.bar_label(bars, [f"{value:.3g}" for _, value in known], fontsize=6, padding=1)
+            axes.bar_label(bars, [f"{value:.0f}" if value >= 100 else f"{value:.3g}" for _, value in known], fontsize=6, padding=1)
         for group, target in enumerate(targets):
             if target is not None:
                 axes.hlines(target, group - 0.45, group + 0.45, colors="black", linestyles="dashed", linewidth=1)
