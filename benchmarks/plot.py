@@ -22,6 +22,7 @@ _STYLE = {
     "svg.hashsalt": "nllb-ray",  # identifiers inside the file would differ each time
 }
 _COLOURS = ("#0b6e4f", "#c8553d", "#e09f3e", "#3d5a80", "#7d4e9e", "#6c757d", "#2a9d8f", "#b5838d")
+_MOST_WIDE_BARS = 4  # of a group; more have narrow bars, with shorter numbers on them
 _MIN_WIDTH = 4.4  # inches: a title is as wide
 _BARS_WIDTH = 0.8  # of a group, of the distance between two
 
@@ -47,7 +48,11 @@ def plot_bars(
     """
     pyplot = _pyplot()
     with pyplot.rc_context(_STYLE):
-        figure, axes = pyplot.subplots(figsize=(max(1.6 + 1.4 * len(groups), _MIN_WIDTH), 3.2), layout="constrained")
+        is_crowded = len(series) > _MOST_WIDE_BARS
+        group_width = 0.24 * len(series) if is_crowded else 1.4
+        figure, axes = pyplot.subplots(
+            figsize=(max(1.6 + group_width * len(groups), _MIN_WIDTH), 3.2), layout="constrained"
+        )
         width = _BARS_WIDTH / len(series)
         for index, (label, values) in enumerate(series.items()):
             left = index * width - _BARS_WIDTH / 2 + width / 2
@@ -59,7 +64,7 @@ def plot_bars(
                 label=label,
                 color=_COLOURS[index % len(_COLOURS)],
             )
-            axes.bar_label(bars, [f"{value:.0f}" if value >= 100 else f"{value:.3g}" for _, value in known], fontsize=6, padding=1)
+            axes.bar_label(bars, [_short(value, 2 if is_crowded else 3) for _, value in known], fontsize=6, padding=1)
         for group, target in enumerate(targets):
             if target is not None:
                 axes.hlines(target, group - 0.45, group + 0.45, colors="black", linestyles="dashed", linewidth=1)
@@ -68,6 +73,10 @@ def plot_bars(
         axes.set_ylabel(unit)
         axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         return _save(figure, name)
+
+
+def _short(value: float, num_digits: int) -> str:
+    return f"{value:.0f}" if value >= 10 ** (num_digits - 1) else f"{value:.{num_digits}g}"
 
 
 def plot_lines(
