@@ -25,5 +25,5 @@ def test_a_translator_told_to_use_a_gpu_waits_for_one(checkpoint: Path, device: 
 
 
 def _translator(application: Application) -> Deployment:
-    _, translator, _ = application._bound_deployment.init_args
+    _, _, translator, _ = application._bound_deployment.init_args
     return translator._bound_deployment
