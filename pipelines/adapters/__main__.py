@@ -1,6 +1,7 @@
 """Shows the adapters of a registry, and changes which versions are served.
 
     python -m pipelines.adapters list | show NAME | verify NAME[@VERSION]
+    python -m pipelines.adapters publish NAME FOLDER --pair eng_Latn-hin_Deva
     python -m pipelines.adapters promote NAME VERSION | rollback NAME | withdraw NAME | retire NAME VERSION
     python -m pipelines.adapters canary NAME VERSION --percent 10 [--shadow-percent 5]
 
@@ -14,6 +15,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError
@@ -21,9 +23,10 @@ from configs.loader import load_settings
 from pipelines.adapters import tables
 from pipelines.adapters.alias import ANYTHING, Alias, Anything
 from pipelines.adapters.configured import open_registry, resolve_uri
-from pipelines.adapters.manifest import split_version, version_name
+from pipelines.adapters.manifest import check_name, split_version, version_name
 from pipelines.adapters.registry import AdapterRegistry
 from pipelines.adapters.view import read_manifests
+from pipelines.engine.checkpoint import locate_checkpoint
 from pipelines.errors import InvalidAdapterError, InvalidRequestError, TranslationError
 
 
@@ -60,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
 
     command("list", "all adapters: what is live, what is on trial, what there is")
     command("show", "one adapter with its history, or one version with all of its manifest").add_argument("name")
+    publish = command("publish", "make a version of a folder in peft's format, trained elsewhere; no gate looks at it")
+    publish.add_argument("name", help="adapter, such as medical")
+    publish.add_argument("folder", type=Path, help="with adapter_config.json and adapter_model.safetensors")
+    publish.add_argument("--pair", action="append", required=True, help="what it translates; repeatable")
+    publish.add_argument("--model", help="that it was trained on; default: the configuration's")
     change("promote", "let the name point to a version").add_argument(
         "--if-live", type=int, metavar="VERSION", help="only if this version is live until now"
     )
@@ -152,6 +160,20 @@ def _promote(registry: AdapterRegistry, options: argparse.Namespace) -> int:
     return _report(registry.promote(*_target(options), expected_live=expected), options)
 
 
+def _publish(registry: AdapterRegistry, options: argparse.Namespace) -> int:
+    from pipelines.adapters.foreign import draft_of  # it brings torch, which the other commands need not wait for
+
+    check_name(options.name)
+    model = load_settings(overrides={} if options.model is None else {"model.name": options.model}).model
+    checkpoint = locate_checkpoint(model.name, revision=model.revision, offline=model.offline)
+    manifest = registry.publish(options.name, options.folder, draft_of(options.folder, checkpoint, options.pair))
+    if options.json:
+        print(manifest.to_json().decode())
+    else:
+        print(f"{manifest.full_name} is published for {manifest.base_model}; `promote {manifest.full_name}` serves it")
+    return 0
+
+
 def _rollback(registry: AdapterRegistry, options: argparse.Namespace) -> int:
     return _report(registry.rollback(options.name), options)
 
@@ -176,6 +198,7 @@ _COMMANDS: Mapping[str, Callable[[AdapterRegistry, argparse.Namespace], int]] = 
     "list": _list,
     "show": _show,
     "verify": _verify,
+    "publish": _publish,
     "promote": _promote,
     "rollback": _rollback,
     "withdraw": _withdraw,

@@ -51,16 +51,20 @@ def check_folder(folder: Path, said: ManifestDraft) -> None:
     for field, stated, found in (("rank", said.rank, config.rank), ("alpha", said.alpha, config.alpha)):
         if stated != found:
             raise _invalid(CONFIG_FILE, f"the manifest says {field} {stated:g}, the file {found:g}")
-    try:
-        tensors = deserialize(weights)  # type: ignore[no-untyped-call]
-    except SafetensorError as error:
-        raise _invalid(WEIGHTS_FILE, f"is not a safetensors file: {error}") from None
-    modules = _check_tensors(tensors, config)
-    targets = {module.rpartition(".")[2] for module in modules}
+    targets = _adapted_layers(weights, config)
     if targets != set(said.targets):
         raise _invalid(
             WEIGHTS_FILE, f"adapts {', '.join(sorted(targets))}; the manifest says {', '.join(sorted(said.targets))}"
         )
+
+
+def adapted_layers(folder: Path) -> tuple[str, ...]:
+    """Return the names of the layers that an adapter changes, such as `q_proj`, sorted.
+
+    Raises:
+        InvalidAdapterError: A file is missing or damaged.
+    """
+    return tuple(sorted(_adapted_layers(_read(folder, WEIGHTS_FILE), read_adapter_config(folder))))
 
 
 def check_base(manifest: Manifest, base_revision: str, *, field: str = "base_revision") -> None:
@@ -85,6 +89,14 @@ def _check_bytes(entries: Mapping[Any, FileEntry], contents: Mapping[str, bytes]
         found = _entry(content)
         if found.sha256 != said.sha256:
             raise _invalid(name, f"has the SHA-256 {found.sha256}; the manifest says {said.sha256}")
+
+
+def _adapted_layers(weights: bytes, config: AdapterConfig) -> set[str]:
+    try:
+        tensors = deserialize(weights)  # type: ignore[no-untyped-call]
+    except SafetensorError as error:
+        raise _invalid(WEIGHTS_FILE, f"is not a safetensors file: {error}") from None
+    return {module.rpartition(".")[2] for module in _check_tensors(tensors, config)}
 
 
 def _check_tensors(tensors: list[tuple[str, dict[str, Any]]], config: AdapterConfig) -> set[str]:
