@@ -149,11 +149,12 @@ class CreateOnlyStore:
             found = []
         relative = [path[len(self._root) :].lstrip("/") for path in found]
         paths = sorted(path for path in relative if path and not path.rpartition("/")[2].startswith("."))
+        # What is relied on is never deleted: a disk is not mounted, another bucket answers, or a copy is not all back
+        # yet. Of a file that was never listed, this listing may just not know yet.
+        known = (path for path in self._seen & self._relied_on if path.startswith(f"{folder}/" if folder else ""))
+        if lost := set(known).difference(paths):
+            raise OSError(f"{min(lost)} was there before and is missing now")
         if not folder:
-            # What is relied on is never deleted: a disk is not mounted, another bucket answers, or a copy is not all
-            # back yet. Of a file that was never listed, this listing may just not know yet.
-            if lost := (self._seen & self._relied_on).difference(paths):
-                raise OSError(f"{min(lost)} was there before and is missing now")
             self._seen = frozenset(paths)
         return paths
 

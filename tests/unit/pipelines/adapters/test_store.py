@@ -55,7 +55,11 @@ def test_a_store_that_had_files_and_has_them_no_more_is_away(tmp_path: Path) -> 
     store.create("medical/1/manifest.json", b"{}")
     store.rely_on("medical/1/manifest.json")
     assert store.paths() == ["medical/1/manifest.json"]
+    assert store.paths("medical") == store.paths("medical/1") == ["medical/1/manifest.json"]
+    assert store.paths("medic") == []
     (tmp_path / "registry").rename(tmp_path / "unmounted")
+    with pytest.raises(UnavailableError, match=r"medical/1/manifest\.json was there before and is missing now"):
+        store.paths("medical")
     with pytest.raises(UnavailableError, match=r"medical/1/manifest\.json was there before and is missing now"):
         store.paths()
     (tmp_path / "registry/legal").mkdir(parents=True)

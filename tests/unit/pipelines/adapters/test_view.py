@@ -53,6 +53,31 @@ def test_a_copy_beside_the_adapters_disturbs_none_and_may_go_again(
     assert read_view(registry) == before
 
 
+def test_an_alias_that_is_not_back_yet_when_it_is_asked_for_is_no_answer(
+    registry: AdapterRegistry, publish: Callable[..., None]
+) -> None:
+    """A store that is filled again may have all its files a moment later, when the versions are listed."""
+    publish()
+    registry.promote("medical", 1)
+    before = read_view(registry)
+    home = Path(registry.uri)
+    (home / "aliases").rename(home.parent / "elsewhere")
+    store = registry._store
+    list_whole = store.paths
+
+    def paths(folder: str = "") -> list[str]:
+        if not folder:
+            (home.parent / "elsewhere").rename(home / "aliases")
+        return list_whole(folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "paths", paths)
+        with pytest.raises(UnavailableError, match=r"aliases/medical/00000001\.json was there before"):
+            read_view(registry)
+    (home.parent / "elsewhere").rename(home / "aliases")
+    assert read_view(registry) == before
+
+
 def test_a_sound_version_that_is_gone_is_no_answer(registry: AdapterRegistry, publish: Callable[..., None]) -> None:
     """Nor is the record of an alias: whatever is served from memory stays."""
     publish(2)
